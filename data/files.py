@@ -1,0 +1,182 @@
+"""Rows on disk: JSON Lines, one object a line, written at once or not at all, read with every bad line named.
+
+The objects are the dataclasses of `data/rows.py` field by field, so `datasets.load_dataset("json", ...)` reads them as
+they are.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from data.rows import Provenance
+from protocol.labels import Labels, LabelsError
+
+RowT = TypeVar("RowT")
+MAX_REPORTED = 20
+"""Problems a message lists before it only counts."""
+
+
+class RowsError(ValueError):
+    """A file of rows that cannot be used; the message lists each bad line with what was expected."""
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> int:
+    """Write rows, replacing the file only once all are written; return how many."""
+    count = 0
+    with replacing(path) as file:
+        for row in rows:
+            file.write(json.dumps(row_to_json(row), ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """Read every row of a file.
+
+    Raises:
+        RowsError: the file is missing, or lists every line that is not such a row.
+    """
+    rows, problems = [], []
+    for number, line in numbered_lines(path):
+        try:
+            rows.append(row_from_json(_parse_object(line), row_type))
+        except (RowsError, LabelsError) as error:
+            problems.append(f"{path}:{number}: {error}")
+    if problems:
+        more = [f"... and {len(problems) - MAX_REPORTED} more"] if len(problems) > MAX_REPORTED else []
+        hint = f"hint: each line is one {row_type.__name__} as `tritrace data build` writes it; nothing was changed"
+        raise RowsError("\n".join([*problems[:MAX_REPORTED], *more, hint]))
+    return rows
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that are not blank, with their numbers from 1.
+
+    Raises:
+        RowsError: the file cannot be read; bytes that are not UTF-8 become U+FFFD and are for the caller to judge.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise RowsError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def file_fingerprint(path: Path) -> str:
+    """Return sixteen hexadecimal digits of the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Open a text file that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def row_to_json(row: Any) -> dict[str, Any]:
+    """Return the JSON object of a row."""
+    return {each.name: _plain(getattr(row, each.name)) for each in fields(row)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Labels):
+        return value.to_json()
+    if isinstance(value, Provenance):
+        return row_to_json(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def row_from_json(record: Mapping[str, Any], row_type: type[RowT]) -> RowT:
+    """Return the row of a JSON object.
+
+    Raises:
+        RowsError: a field is missing, unknown, or of the wrong kind.
+        LabelsError: the labels are.
+    """
+    known = {each.name: each for each in fields(row_type)}  # type: ignore[arg-type]
+    if unknown := sorted(set(record) - set(known)):
+        raise RowsError(f"unknown field {unknown[0]!r} in a {row_type.__name__}; known are {', '.join(known)}")
+    required = [name for name, each in known.items() if _is_required(each)]
+    if missing := [name for name in required if record.get(name) is None]:
+        raise RowsError(f"the field {missing[0]!r} is missing; a {row_type.__name__} needs {', '.join(required)}")
+    values = {
+        name: _readers.get(name, _text)(name, value) for name, value in record.items() if value is not None
+    }
+    return row_type(**values)
+
+
+def _is_required(each: Field[Any]) -> bool:
+    return each.default is MISSING and each.default_factory is MISSING
+
+
+def _parse_object(line: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise RowsError(f"not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise RowsError(f"expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise RowsError(f"{name}: expected a string, found {value!r}")
+    return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise RowsError(f"{name}: expected a list of strings, found {value!r}")
+    return tuple(_text(f"{name}[{place}]", item) for place, item in enumerate(value))
+
+
+def _messages(name: str, value: Any) -> tuple[dict[str, str], ...]:
+    if not isinstance(value, list) or not value:
+        raise RowsError(f"{name}: expected a list of messages, found {value!r}")
+    for place, message in enumerate(value):
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise RowsError(f'{name}[{place}]: expected {{"role": ..., "content": ...}}, found {message!r}')
+        _text(f"{name}[{place}].role", message["role"])
+        _text(f"{name}[{place}].content", message["content"])
+    return tuple(value)
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RowsError(f"{name}: expected an object, found {value!r}")
+    return value
+
+
+_readers: dict[str, Callable[[str, Any], Any]] = {
+    "images": _texts,
+    "expected_codes": _texts,
+    "prompt": _messages,
+    "completion": _messages,
+    "chosen": _messages,
+    "rejected": _messages,
+    "labels": lambda name, value: Labels.from_json(_mapping(name, value)),
+    "answers": lambda name, value: {key: _text(name, text) for key, text in _mapping(name, value).items()},
+    "provenance": lambda name, value: row_from_json(_mapping(name, value), Provenance),
+}
+"""How a field is read, by its name; any other is a string. A field name means the same in every row."""

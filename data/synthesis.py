@@ -1,0 +1,142 @@
+"""Reference traces from templates: what an honest responder would write for a labelled query under a plan.
+
+The path taken is the fullest one whose decisions agree with the label. Values follow from the query's labels, intent and
+setting. A teacher model writes richer ones; these are exact, which is what tests and the pocket world need.
+"""
+
+from collections.abc import Callable
+
+from data.rows import Query
+from protocol import Call, Decision, Plan, Response, Risk, Tool, Trace, Word
+from protocol.graph import State
+from protocol.literals import Value
+from toolkit.planner import cues
+
+REASONS = {
+    Decision.COMPLY: "nothing here does harm",
+    Decision.REDIRECT: "not safe for a child",
+    Decision.REFUSE: "it would do harm",
+}
+UNSAFE_SCORE, SAFE_SCORE = 0.95, 0.05
+
+
+class SynthesisError(ValueError):
+    """A query that does not say enough for a reference trace; the message names what is missing."""
+
+
+def reference_response(query: Query, plan: Plan) -> Response:
+    """Return the honest response to a query.
+
+    Raises:
+        SynthesisError: labels or the reference answer are missing, or a tool has no template.
+    """
+    labels, answer = query.labels, query.honest_answer
+    missing = [name for name in ("image_risk", "text_risk", "combined_risk", "decision", "objects", "texts")
+               if getattr(labels, name) is None]
+    if missing or answer is None:
+        raise SynthesisError(f"query {query.id}: a reference trace needs {', '.join(missing) or 'a reference answer'}")
+    calls = tuple(Call(tool.name, template_args(tool, query)) for tool in reference_path(plan, Decision(str(labels.decision))))
+    return Response(Trace(calls), answer)
+
+
+def reference_path(plan: Plan, decision: Decision) -> list[Tool]:
+    """Return the fullest path without returns whose tools agree with a decision.
+
+    Fullest: at each step the earliest tool of the plan that may follow. A tool that implies the decision is preferred
+    to one that only states it, where the graph offers both.
+    """
+    order = {tool.name: place for place, tool in enumerate(plan.tools)}
+
+    def preference(state: State) -> tuple[bool, int]:
+        return plan.by_name[state.tool].implies is not decision, order[state.tool]
+
+    path: list[Tool] = []
+    candidates = list(plan.walker.first())
+    while candidates:
+        state = min(candidates, key=preference)
+        path.append(plan.by_name[state.tool])
+        candidates = [after for after in plan.walker.next(state) if not after.returns and _agrees(plan, after, decision)]
+    return path
+
+
+def _agrees(plan: Plan, state: State, decision: Decision) -> bool:
+    return plan.by_name[state.tool].implies in (None, decision)
+
+
+def template_args(tool: Tool, query: Query) -> dict[str, Value]:
+    """Return the values of one call.
+
+    Raises:
+        SynthesisError: the tool has no template.
+    """
+    if tool.name not in _templates:
+        raise SynthesisError(f"there is no template for {tool.name}; known are {', '.join(_templates)}")
+    return _templates[tool.name](query)
+
+
+def _ocr(query: Query) -> dict[str, Value]:
+    texts = query.labels.texts or ()
+    return {"text": " ".join(texts), "legible": bool(texts)}
+
+
+def _scan(query: Query) -> dict[str, Value]:
+    hazard = "high" if query.labels.image_risk is Risk.UNSAFE else "none"
+    return {"objects": query.labels.objects or (), "scene": query.setting, "hazard": Word(hazard)}
+
+
+def _keywords(query: Query) -> dict[str, Value]:
+    found = cues(query.text, "alarm")
+    return {"keywords": found, "severity": Word("high" if found else "none")}
+
+
+def _relation(query: Query) -> dict[str, Value]:
+    labels = query.labels
+    is_compounding = labels.combined_risk is Risk.UNSAFE and labels.text_risk is labels.image_risk is Risk.SAFE
+    return {"relation": Word("compounding" if is_compounding else "consistent")}
+
+
+def _intent(query: Query) -> dict[str, Value]:
+    return {"intent": query.intent or query.text[:120], "text_risk": _word(query.labels.text_risk)}
+
+
+def _risk(query: Query) -> dict[str, Value]:
+    labels = query.labels
+    return {
+        "image_risk": _word(labels.image_risk),
+        "text_risk": _word(labels.text_risk),
+        "combined_risk": _word(labels.combined_risk),
+        "category": Word(labels.category or "none"),
+        "score": UNSAFE_SCORE if labels.combined_risk is Risk.UNSAFE else SAFE_SCORE,
+    }
+
+
+def _sentinel(query: Query) -> dict[str, Value]:
+    return {"attack": Word("typographic" if query.labels.category == "injection" else "none")}
+
+
+def _context(query: Query) -> dict[str, Value]:
+    return {"vulnerable": bool(cues(query.text, "vulnerable")), "setting": query.setting}
+
+
+def _gate(query: Query) -> dict[str, Value]:
+    decision = Decision(str(query.labels.decision))
+    return {"decision": Word(decision), "reason": REASONS[decision]}
+
+
+def _word(value: object) -> Word:
+    return Word(str(value))
+
+
+_templates: dict[str, Callable[[Query], dict[str, Value]]] = {
+    "OCR-EXTRACT": _ocr,
+    "VISUAL-SCAN": _scan,
+    "KEYWORD-FLAGGING": _keywords,
+    "CROSS-MODAL-SYNC": _relation,
+    "INTENT-RADAR": _intent,
+    "RISK-SCORER": _risk,
+    "JAILBREAK-SENTINEL": _sentinel,
+    "CONTEXT-CHECK": _context,
+    "SAFETY-GATE": _gate,
+    "REDIRECT-ENGINE": lambda _: {"alternative": "something safe"},
+    "REFUSAL-GENERATOR": lambda _: {"tone": Word("warm")},
+}

@@ -1,0 +1,75 @@
+"""The trace language: defined once here; grammar, schema, prompt, rules and diagnostics are derived from a plan.
+
+    >>> from protocol import Plan, diagnose
+    >>> verdict = diagnose(response_text, plan)  # doctest: +SKIP
+    >>> verdict.is_valid, verdict.diagnostics  # doctest: +SKIP
+
+Nothing here imports torch; which tools and plans exist is for `toolkit`.
+"""
+
+import hashlib
+from functools import cache
+
+from protocol.diagnostics import Diagnostic, codes, explain
+from protocol.grammar import answer_pattern, grammar_of
+from protocol.keys import SpecError
+from protocol.labels import Decision, Labels, Risk
+from protocol.literals import Word
+from protocol.parser import NotInLanguageError, accepts, parse
+from protocol.plan import Persona, Plan
+from protocol.prompt import system_prompt, template_text
+from protocol.reader import read
+from protocol.schema import trace_schema
+from protocol.tools import Key, Phase, Role, Tool, custom_tool
+from protocol.trace import Call, Response, Trace, canonical
+from protocol.verdict import Verdict, diagnose
+
+LANGUAGE_VERSION = 1
+"""Raised with every change to what a response may look like or what a diagnostic means."""
+
+
+@cache
+def fingerprint() -> str:
+    """Return sixteen hexadecimal digits that change with the language: its version, codes, prompts and answer form."""
+    parts = [
+        str(LANGUAGE_VERSION),
+        answer_pattern(),
+        template_text("full"),
+        template_text("compact"),
+        *codes(),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+__all__ = [
+    "LANGUAGE_VERSION",
+    "Call",
+    "Decision",
+    "Diagnostic",
+    "Key",
+    "Labels",
+    "NotInLanguageError",
+    "Persona",
+    "Phase",
+    "Plan",
+    "Response",
+    "Risk",
+    "Role",
+    "SpecError",
+    "Tool",
+    "Trace",
+    "Verdict",
+    "Word",
+    "accepts",
+    "canonical",
+    "codes",
+    "custom_tool",
+    "diagnose",
+    "explain",
+    "fingerprint",
+    "grammar_of",
+    "parse",
+    "read",
+    "system_prompt",
+    "trace_schema",
+]

@@ -1,0 +1,180 @@
+"""Transition graphs: which tool may follow which, where a trace begins and where it may end.
+
+A path of the graph is a walk from a start tool to an accepting one, of at most `max_steps` calls and with at most
+`max_returns` steps back to an earlier phase. `Walker` decides that language step by step and never offers a step from
+which no accepting tool can be reached any more; grammar, diagnostics and samplers all walk with it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.keys import SpecError
+from protocol.tools import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A directed graph over tools, by their names."""
+
+    topology: str
+    """Name of the shape, such as "linear"; for people and tables."""
+    edges: tuple[tuple[str, str], ...]
+    start: tuple[str, ...]
+    accept: tuple[str, ...]
+    max_steps: int = 12
+    """Most calls of a trace."""
+    max_returns: int = 0
+    """Most steps from a phase back to an earlier one."""
+
+    def successors(self, tool: str) -> tuple[str, ...]:
+        """Return the tools that may follow, bounds aside."""
+        return tuple(target for source, target in self.edges if source == tool)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the graph as a JSON object."""
+        return {
+            "topology": self.topology,
+            "edges": [list(edge) for edge in self.edges],
+            "start": list(self.start),
+            "accept": list(self.accept),
+            "max_steps": self.max_steps,
+            "max_returns": self.max_returns,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Graph":
+        """Read a graph.
+
+        Raises:
+            SpecError: a field is missing or of the wrong kind.
+        """
+        try:
+            edges = tuple((str(source), str(target)) for source, target in record["edges"])
+            start, accept = tuple(map(str, record["start"])), tuple(map(str, record["accept"]))
+            bounds = int(record.get("max_steps", 12)), int(record.get("max_returns", 0))
+            return cls(str(record.get("topology", "custom")), edges, start, accept, *bounds)
+        except KeyError as error:
+            raise SpecError(f"graph: the field {error} is missing") from None
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"graph: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a walk has come."""
+
+    tool: str
+    steps: int
+    returns: int
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Decides the paths of a graph."""
+
+    graph: Graph
+    phases: Mapping[str, Phase]
+    """The phase of each tool."""
+    _live: dict[State, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    def first(self) -> tuple[State, ...]:
+        """Return the states a walk may begin in."""
+        return tuple(state for tool in self.graph.start if self.is_live(state := State(tool, 1, 0)))
+
+    def next(self, state: State) -> tuple[State, ...]:
+        """Return the states that may follow."""
+        return tuple(candidate for candidate in self.moves(state) if self.is_live(candidate))
+
+    def is_accepting(self, state: State) -> bool:
+        """Whether a trace may end here."""
+        return state.tool in self.graph.accept and state.steps <= self.graph.max_steps
+
+    def is_return(self, source: str, target: str) -> bool:
+        """Whether a step goes back to an earlier phase."""
+        return self.phases[target].rank < self.phases[source].rank
+
+    def moves(self, state: State) -> Iterator[State]:
+        """Yield the states that edges and bounds allow, live or not."""
+        for target in self.graph.successors(state.tool):
+            returns = state.returns + self.is_return(state.tool, target)
+            if state.steps < self.graph.max_steps and returns <= self.graph.max_returns:
+                yield State(target, state.steps + 1, returns)
+
+    def is_live(self, state: State) -> bool:
+        """Whether an accepting tool can still be reached within the bounds."""
+        if state not in self._live:
+            self._live[state] = self.is_accepting(state) or any(map(self.is_live, self.moves(state)))
+        return self._live[state]
+
+    def states(self) -> Iterator[State]:
+        """Yield every state that some accepted walk passes, first reached first."""
+        queue, seen = list(self.first()), set(self.first())
+        for state in queue:
+            yield state
+            fresh = [candidate for candidate in self.next(state) if candidate not in seen]
+            seen.update(fresh)
+            queue.extend(fresh)
+
+
+def check_graph(graph: Graph, phases: Mapping[str, Phase]) -> None:
+    """Check that a graph can be walked and that every accepted walk passes all three phases.
+
+    Args:
+        graph: the graph.
+        phases: the phase of each tool of the plan.
+
+    Raises:
+        SpecError: lists every fault, each with the tools concerned.
+    """
+    faults = list(_unknown_tools(graph, phases))
+    if not faults:
+        faults = [*_bound_faults(graph), *_reach_faults(Walker(graph, phases)), *_phase_faults(graph, phases)]
+    if faults:
+        raise SpecError(f"graph {graph.topology!r} cannot be used: {'; '.join(faults)}")
+
+
+def _unknown_tools(graph: Graph, phases: Mapping[str, Phase]) -> Iterator[str]:
+    named = {*graph.start, *graph.accept, *(tool for edge in graph.edges for tool in edge)}
+    for tool in sorted(named - set(phases)):
+        yield f"{tool} is not a tool of the plan (tools: {', '.join(phases)})"
+    if not graph.start:
+        yield "it has no start tool"
+    if not graph.accept:
+        yield "it has no accepting tool"
+
+
+def _bound_faults(graph: Graph) -> Iterator[str]:
+    if graph.max_steps < 1 or graph.max_returns < 0:
+        yield f"max_steps {graph.max_steps} and max_returns {graph.max_returns} must be at least 1 and 0"
+
+
+def _reach_faults(walker: Walker) -> Iterator[str]:
+    reached = {state.tool for state in walker.states()}
+    for tool in walker.phases:
+        if tool not in reached:
+            yield f"{tool} lies on no path from a start to an accepting tool within {walker.graph.max_steps} steps"
+
+
+def _phase_faults(graph: Graph, phases: Mapping[str, Phase]) -> Iterator[str]:
+    for tool in graph.accept:
+        if phases[tool] is not Phase.DECISION:
+            yield f"it accepts after {tool}, which is {phases[tool]}; a trace ends in Decision"
+    for phase in (Phase.PERCEPTION, Phase.REASONING):
+        if shortcut := _path_without(graph, {tool for tool in phases if phases[tool] is not phase}):
+            yield f"the path {' -> '.join(shortcut)} has no {phase} call"
+
+
+def _path_without(graph: Graph, allowed: Iterable[str]) -> tuple[str, ...] | None:
+    """Return a walk from start to accept through the allowed tools only, or None."""
+    allowed = set(allowed)
+    queue: list[tuple[str, ...]] = [(tool,) for tool in graph.start if tool in allowed]
+    seen = {path[-1] for path in queue}
+    for path in queue:
+        if path[-1] in graph.accept:
+            return path
+        for target in graph.successors(path[-1]):
+            if target in allowed and target not in seen:
+                seen.add(target)
+                queue.append((*path, target))
+    return None

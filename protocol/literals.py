@@ -1,0 +1,86 @@
+"""Values as a trace carries them, and literals as somebody wrote them.
+
+A value is what a key holds once read: `str` for text, `Word` for an enum word, `float` or `int`, `bool`, or a tuple of
+texts or words. A `WrittenLiteral` is the spelling in a response with its place, before anyone asked whether the key may
+hold it.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.numerals import numeral
+
+_BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+
+
+class Word(str):
+    """An enum word: written bare, unlike text."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def is_bare(text: str) -> bool:
+        """Whether a text can be written as a bare word."""
+        return bool(_BARE.match(text))
+
+
+Value = str | Word | float | int | bool | tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """What a written literal is."""
+
+    STRING = "string"
+    NUMBER = "number"
+    FLAG = "flag"
+    WORD = "word"
+    LIST = "list"
+    UNREADABLE = "unreadable"
+
+    def describe(self) -> str:
+        """Return the kind with its article, for messages."""
+        return {"unreadable": "something unreadable", "word": "the bare word"}.get(self.value, f"the {self.value}")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLiteral:
+    """One value as written."""
+
+    kind: Kind
+    text: str
+    """The spelling."""
+    value: str | bool | None
+    """The decoded string, the word or the flag; None for numbers and lists, which are read by their key's type."""
+    start: int
+    """Offset in the response, in code points."""
+    items: tuple["WrittenLiteral", ...] = ()
+    """The items of a list."""
+
+    def plain_value(self) -> Value:
+        """Return the value as far as the spelling alone tells; the spelling itself where it tells nothing."""
+        if self.kind is Kind.LIST:
+            return tuple(str(item.plain_value()) for item in self.items)
+        if self.kind is Kind.NUMBER:
+            return float(self.text)
+        if self.kind is Kind.WORD:
+            return Word(self.text)
+        return self.text if self.value is None else self.value
+
+
+def spell(value: Value) -> str:
+    """Return the canonical spelling of a value.
+
+    >>> spell("a \\"b\\""), spell(Word("safe")), spell(0.50), spell(True), spell(("a", "b"))
+    ('"a \\\\"b\\\\""', 'safe', '0.5', 'true', '["a", "b"]')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Word):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, tuple):
+        return f"[{', '.join(spell(item) for item in value)}]"
+    return numeral(value)

@@ -1,0 +1,47 @@
+"""The system message that a plan becomes: its persona, tools and graph in words, from the templates in `prompts/`.
+
+`full` teaches a model that has never seen the language; `compact` reminds one that was trained on it, and is what the
+small contexts of the pocket world use.
+"""
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Literal
+
+from jinja2 import Environment, StrictUndefined
+
+from protocol.plan import Plan
+from protocol.tools import Phase
+
+Style = Literal["full", "compact"]
+
+
+@lru_cache(maxsize=1024)
+def system_prompt(plan: Plan, style: Style = "full") -> str:
+    """Return the system message of a plan."""
+    # The prompt is plain text for a model: escaping for HTML would change it.
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
+    back, graph = "going back to an earlier phase at most", plan.graph
+    return (
+        environment.from_string(template_text(style))
+        .render(
+            plan=plan,
+            by_phase=[(phase, [tool for tool in plan.tools if tool.phase is phase]) for phase in Phase],
+            usage=lambda tool: "; ".join(f"{key.name}={key.type.placeholder()}" for key in tool.keys),
+            following=lambda name: [*graph.successors(name), *_end(plan, name, "the answer")],
+            arrows=lambda name: " ".join(
+                [*(f"[{after}]" for after in graph.successors(name)), *_end(plan, name, "answer")]
+            ),
+            returns=f", {back} {graph.max_returns} times" if graph.max_returns else "",
+        )
+        .strip()
+    )
+
+
+def template_text(style: Style) -> str:
+    """Return the template of a style."""
+    return files("protocol").joinpath("prompts", f"{style}.j2").read_text(encoding="utf-8")
+
+
+def _end(plan: Plan, tool: str, word: str) -> list[str]:
+    return [word] if tool in plan.graph.accept else []

@@ -1,0 +1,57 @@
+"""The rules: one small generator each, named by its code; `protocol.verdict` drives them and attaches locations.
+
+A rule yields `Finding`s. It sees the whole reading, the plan and the labels, and stays silent where it lacks one of
+them. Faults that a family reports make later families' silence a matter of ranking, never of exceptions.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
+from protocol.labels import Labels
+from protocol.plan import Plan
+from protocol.reader import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a rule looks at."""
+
+    reading: Reading
+    plan: Plan
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule reports: the driver turns the offset into line and column."""
+
+    start: int
+    """Offset in the response, in code points."""
+    message: str
+    expected: str = ""
+    hint: str = ""
+
+
+Rule = Callable[[Subject], Iterator[Finding]]
+_rules: dict[str, Rule] = {}
+
+
+def rule(code: str) -> Callable[[Rule], Rule]:
+    """Register a rule under its code."""
+
+    def register(function: Rule) -> Rule:
+        _rules[code] = function
+        return function
+
+    return register
+
+
+@cache
+def all_rules() -> dict[str, Rule]:
+    """Return every rule by code, in order of code."""
+    for module in ("structure", "typed", "path", "coherence", "evidence"):
+        import_module(f"protocol.rules.{module}")
+
+    return dict(sorted(_rules.items()))

@@ -1,0 +1,75 @@
+"""From a response to its verdict: every rule asked, every finding located, the root cause first."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+from protocol.diagnostics import Diagnostic, Family
+from protocol.labels import Labels
+from protocol.literals import Value
+from protocol.plan import Plan
+from protocol.reader import Reading, WrittenCall, read
+from protocol.rules import Subject, all_rules
+from protocol.trace import Call, Response, Trace
+
+_UNKNOWN = Labels()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What there is to say about one response under one plan."""
+
+    reading: Reading
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...]
+    """Ranked: structure before typing before graph before coherence before evidence, then by place."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is no structure, typing or graph diagnostic."""
+        return not any(diagnostic.is_fatal for diagnostic in self.diagnostics)
+
+    @property
+    def is_coherent(self) -> bool:
+        """Whether there is no coherence diagnostic."""
+        return not any(diagnostic.family is Family.COHERENCE for diagnostic in self.diagnostics)
+
+    @cached_property
+    def response(self) -> Response:
+        """The response as values: typed where the plan knows the key, as spelt elsewhere."""
+        return Response(Trace(tuple(_call(call, self.plan) for call in self.reading.calls)), self.reading.answer)
+
+
+def diagnose(text: str, plan: Plan, labels: Labels = _UNKNOWN) -> Verdict:
+    """Judge a response.
+
+    Args:
+        text: the response as the model wrote it; any text.
+        plan: the plan it answers to.
+        labels: what is known of the query; evidence rules stay silent about the rest.
+    """
+    subject = Subject(read(text), plan, labels)
+    line_starts = [0, *(place + 1 for place, letter in enumerate(text) if letter == "\n")]
+    found = []
+    for code, rule in all_rules().items():
+        for finding in rule(subject):
+            line = bisect_right(line_starts, finding.start)
+            column = finding.start - line_starts[line - 1] + 1
+            found.append(Diagnostic(code, finding.message, line, column, finding.expected, finding.hint))
+    return Verdict(subject.reading, plan, tuple(sorted(found, key=by_root_cause)))
+
+
+def by_root_cause(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
+    """Sort key: family in the order in which one fault causes others, then place, then code."""
+    return (list(Family).index(diagnostic.family), diagnostic.line, diagnostic.column, diagnostic.code)
+
+
+def _call(written: WrittenCall, plan: Plan) -> Call:
+    tool = plan.by_name.get(written.name)
+    args: dict[str, Value] = {}
+    for pair in written.pairs:
+        key = tool.key(pair.key) if tool else None
+        is_typed = key is not None and not any(key.type.faults(pair.literal))
+        value = key.type.value(pair.literal) if key and is_typed else pair.literal.plain_value()
+        args.setdefault(pair.key, value)
+    return Call(written.name, args)

@@ -1,0 +1,1 @@
+"""Which tools, personas and graphs exist, and the planner that chooses among them."""

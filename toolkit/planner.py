@@ -1,0 +1,124 @@
+"""The rule planner: query -> plan, from the user's words and the number of pictures alone, with a recorded reason.
+
+It does not judge; it decides how closely to look. Alarming words get a guard and a gate, whether or not they turn out to
+be meant harmlessly; questions about the vulnerable get a context check and a way to redirect; questions that point at
+writing in the picture get a reader. That makes plans uninformative about the label, as they must be.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from protocol import Persona, Plan, Tool
+from toolkit.catalogue import CATALOGUE
+from toolkit.personas import CARER, GUARDIAN, GUIDE, READER
+from toolkit.topologies import TOPOLOGIES
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A plan before its reason is known."""
+
+    persona: Persona
+    topology: str
+    tools: tuple[str, ...]
+
+
+_OUTLINES = {
+    "alarm": Outline(
+        GUARDIAN,
+        "shield",
+        (
+            "KEYWORD-FLAGGING",
+            "VISUAL-SCAN",
+            "INTENT-RADAR",
+            "RISK-SCORER",
+            "SAFETY-GATE",
+            "REFUSAL-GENERATOR",
+        ),
+    ),
+    "vulnerable": Outline(
+        CARER,
+        "tree",
+        (
+            "VISUAL-SCAN",
+            "CONTEXT-CHECK",
+            "RISK-SCORER",
+            "SAFETY-GATE",
+            "REDIRECT-ENGINE",
+            "REFUSAL-GENERATOR",
+        ),
+    ),
+    "writing": Outline(
+        READER,
+        "mesh",
+        (
+            "OCR-EXTRACT",
+            "VISUAL-SCAN",
+            "JAILBREAK-SENTINEL",
+            "RISK-SCORER",
+            "SAFETY-GATE",
+            "REFUSAL-GENERATOR",
+        ),
+    ),
+    "several": Outline(
+        GUIDE, "loop", ("VISUAL-SCAN", "CROSS-MODAL-SYNC", "INTENT-RADAR", "RISK-SCORER", "SAFETY-GATE")
+    ),
+    "everyday": Outline(GUIDE, "linear", ("VISUAL-SCAN", "INTENT-RADAR", "RISK-SCORER", "SAFETY-GATE")),
+}
+
+
+@cache
+def _words() -> dict[str, re.Pattern[str]]:
+    """Return a pattern for each list of words in `cues.yaml`."""
+    lists = yaml.safe_load(files("toolkit").joinpath("cues.yaml").read_text(encoding="utf-8"))
+    return {name: re.compile(rf"\b(?:{'|'.join(words)})s?\b", re.IGNORECASE) for name, words in lists.items()}
+
+
+def cues(text: str, name: str) -> tuple[str, ...]:
+    """Return the cue words of a list (`cues.yaml`) that a text holds, lower case, each once, in order."""
+    return tuple(dict.fromkeys(match[0].lower() for match in _words()[name].finditer(text)))
+
+
+def plan_query(text: str, num_images: int) -> Plan:
+    """Return the plan for a query.
+
+    Args:
+        text: the user's words.
+        num_images: how many pictures come with them; without one, tools that look at pictures are left out.
+    """
+    for name, pattern in _words().items():
+        found = pattern.search(text)
+        if found and not (name == "writing" and num_images == 0):
+            return _plan(_OUTLINES[name], num_images, f"{name}: the question says {found[0]!r}")
+    if num_images > 1:
+        return _plan(_OUTLINES["several"], num_images, f"several: {num_images} pictures to compare")
+    return _plan(_OUTLINES["everyday"], num_images, "everyday: nothing in the words calls for more")
+
+
+def _plan(outline: Outline, num_images: int, reason: str) -> Plan:
+    return replace(_outlined(outline, num_images > 0), reason=reason)
+
+
+@cache
+def _outlined(outline: Outline, has_image: bool) -> Plan:
+    names = outline.tools if has_image else _without_pictures(outline.tools)
+    return build_plan(outline.persona, outline.topology, [CATALOGUE[name] for name in names])
+
+
+def _without_pictures(names: Sequence[str]) -> tuple[str, ...]:
+    visual = {"VISUAL-SCAN", "OCR-EXTRACT", "CROSS-MODAL-SYNC"}
+    return tuple(dict.fromkeys(["KEYWORD-FLAGGING", *(name for name in names if name not in visual)]))
+
+
+def build_plan(persona: Persona, topology: str, tools: Sequence[Tool]) -> Plan:
+    """Return the plan of a persona, a named topology and tools in order.
+
+    Raises:
+        SpecError: a phase has no tool, or the graph cannot be walked.
+    """
+    return Plan(persona, tuple(tools), TOPOLOGIES[topology](tools))
