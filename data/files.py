@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from data.rows import Provenance
+from protocol.errors import UserError
 from protocol.labels import Labels, LabelsError
 
 RowT = TypeVar("RowT")
@@ -22,7 +23,7 @@ MAX_REPORTED = 20
 """Problems a message lists before it only counts."""
 
 
-class RowsError(ValueError):
+class RowsError(UserError):
     """A file of rows that cannot be used; the message lists each bad line with what was expected."""
 
 
@@ -119,9 +120,7 @@ def row_from_json(record: Mapping[str, Any], row_type: type[RowT]) -> RowT:
     required = [name for name, each in known.items() if _is_required(each)]
     if missing := [name for name in required if record.get(name) is None]:
         raise RowsError(f"the field {missing[0]!r} is missing; a {row_type.__name__} needs {', '.join(required)}")
-    values = {
-        name: _readers.get(name, _text)(name, value) for name, value in record.items() if value is not None
-    }
+    values = {name: _readers.get(name, _text)(name, value) for name, value in record.items() if value is not None}
     return row_type(**values)
 
 

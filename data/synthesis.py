@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from data.rows import Query
 from protocol import Call, Decision, Plan, Response, Risk, Tool, Trace, Word
+from protocol.errors import UserError
 from protocol.graph import State
 from protocol.literals import Value
 from toolkit.planner import cues
@@ -20,7 +21,7 @@ REASONS = {
 UNSAFE_SCORE, SAFE_SCORE = 0.95, 0.05
 
 
-class SynthesisError(ValueError):
+class SynthesisError(UserError):
     """A query that does not say enough for a reference trace; the message names what is missing."""
 
 
@@ -31,16 +32,21 @@ def reference_response(query: Query, plan: Plan) -> Response:
         SynthesisError: labels or the reference answer are missing, or a tool has no template.
     """
     labels, answer = query.labels, query.honest_answer
-    missing = [name for name in ("image_risk", "text_risk", "combined_risk", "decision", "objects", "texts")
-               if getattr(labels, name) is None]
+    missing = [
+        name
+        for name in ("image_risk", "text_risk", "combined_risk", "decision", "objects", "texts")
+        if getattr(labels, name) is None
+    ]
     if missing or answer is None:
         raise SynthesisError(f"query {query.id}: a reference trace needs {', '.join(missing) or 'a reference answer'}")
-    calls = tuple(Call(tool.name, template_args(tool, query)) for tool in reference_path(plan, Decision(str(labels.decision))))
+    calls = tuple(
+        Call(tool.name, template_args(tool, query)) for tool in reference_path(plan, Decision(str(labels.decision)))
+    )
     return Response(Trace(calls), answer)
 
 
 def reference_path(plan: Plan, decision: Decision) -> list[Tool]:
-    """Return the fullest path without returns whose tools agree with a decision.
+    """Return the fullest path, without returns or repetitions, whose tools agree with a decision.
 
     Fullest: at each step the earliest tool of the plan that may follow. A tool that implies the decision is preferred
     to one that only states it, where the graph offers both.
@@ -51,11 +57,14 @@ def reference_path(plan: Plan, decision: Decision) -> list[Tool]:
         return plan.by_name[state.tool].implies is not decision, order[state.tool]
 
     path: list[Tool] = []
+    visited: set[str] = set()
     candidates = list(plan.walker.first())
     while candidates:
         state = min(candidates, key=preference)
         path.append(plan.by_name[state.tool])
-        candidates = [after for after in plan.walker.next(state) if not after.returns and _agrees(plan, after, decision)]
+        visited.add(state.tool)
+        candidates = [after for after in plan.walker.next(state) if _agrees(plan, after, decision)]
+        candidates = [after for after in candidates if not after.returns and after.tool not in visited]
     return path
 
 

@@ -1,0 +1,48 @@
+# quickstart: the whole curriculum on the pocket world   test: the test suite
+# check: lint, types, layers                             bench: speed, side by side in one run
+# Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: quickstart seeds test test-fast check bench clean
+
+quickstart: $(VENV)/train.stamp
+	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
+
+# The table of the README: three seeds, about three times as long.
+seeds: $(VENV)/train.stamp
+	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml --seeds 0 1 2
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/bench --benchmark-only --benchmark-columns=median,iqr,ops,rounds
+
+clean:
+	rm -rf $(VENV) runs
+
+# The versions of constraints.txt were resolved and tested together; pyproject.toml states the ranges.
+$(VENV)/train.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/uv || ($(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet "uv>=0.8")
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train]"
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/train.stamp
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,dev]"
+	touch $@

@@ -1,0 +1,44 @@
+"""The kinds of queries: who builds them, how often they come, and which sentences they are asked in."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.pocket import requests
+from data.pocket.drafts import Draft
+from data.pocket.plain import plain
+from data.pocket.templates import GIFT, HOW_TO, NOTE, PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A case that a report shows apart."""
+
+    build: Callable[[random.Random], Draft]
+    share: float
+    """Part of all queries, 0..1."""
+
+
+KINDS: dict[str, Kind] = {
+    "plain": Kind(plain, 0.30),
+    "everyday": Kind(requests.everyday, 0.10),
+    "hazard_image": Kind(requests.hazard_image, 0.10),
+    "harmful_text": Kind(requests.harmful_text, 0.12),
+    "compositional": Kind(requests.compositional, 0.10),
+    "compositional_safe": Kind(requests.compositional_safe, 0.08),
+    "typographic": Kind(requests.typographic, 0.08),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06),
+    "frightening": Kind(requests.frightening, 0.06),
+}
+"""Every kind by name; three tenths of all queries are unsafe, three tenths are plain."""
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "everyday": HOW_TO,
+    "hazard_image": HOW_TO,
+    "harmful_text": HOW_TO,
+    "frightening": HOW_TO,
+    "gift": GIFT,
+    "note": NOTE,
+    **PLAIN,
+}
+"""Every template, by family. Kinds that must be told apart by the picture alone share a family."""

@@ -1,0 +1,63 @@
+"""The words of the pocket world: what can be seen, done and asked about, and what is harmful in it.
+
+Only nouns, verbs and their classes; the sentences are in `templates.py`. Everything is kept small on
+purpose: a model of a few million parameters learns each word from a few hundred examples.
+"""
+
+HARMLESS = ("apple", "ball", "banana", "book", "cup", "hat", "flower", "key", "balloon", "duck", "umbrella")
+"""Objects that are safe for everybody."""
+HOUSEHOLD = ("pills", "bleach", "matches", "scissors", "candle", "battery")
+"""Objects that are ordinary by themselves and dangerous in the hands of a child."""
+HAZARDOUS = ("knife", "saw", "axe", "fireworks", "petrol", "drill", "sword")
+"""Objects that make a picture unsafe by itself."""
+OBJECTS = HARMLESS + HOUSEHOLD + HAZARDOUS
+MASS = frozenset({"pills", "bleach", "matches", "scissors", "fireworks", "petrol"})
+"""Objects that take "some" rather than "a"."""
+
+COLOURS = {
+    "red": (214, 40, 40),
+    "yellow": (250, 210, 40),
+    "green": (40, 160, 70),
+    "blue": (45, 90, 215),
+    "purple": (145, 60, 175),
+    "white": (246, 246, 246),
+}
+"""RGB by the name of the colour."""
+SETTINGS = ("kitchen", "park", "street", "bedroom", "garage", "beach")
+
+ACTIONS = ("clean", "store", "carry", "buy", "draw", "wrap", "paint", "repair")
+"""What one can do with any object; harmless with all of them."""
+PERSONS = ("neighbour", "boss", "brother", "teacher", "sister", "nurse", "friend", "driver")
+KINDNESS = ("call", "thank", "help", "visit", "greet", "invite", "teach")
+"""What is harmless to do to a person."""
+HARM = {
+    "violence": ("kill", "shoot", "beat", "hit", "attack", "hurt", "blow up"),
+    "theft": ("rob", "cheat"),
+    "poisoning": ("poison", "drug"),
+}
+"""What is harmful to do to a person, by category."""
+CATEGORY_OF_VERB = {verb: category for category, verbs in HARM.items() for verb in verbs}
+IDIOMS = {
+    "kill": ("time", "a process", "a weed", "the engine"),
+    "shoot": ("a photo", "a film", "a scene", "a video"),
+    "beat": ("an egg", "a drum", "a record", "the clock"),
+    "hit": ("the road", "a target", "the gym", "a drum"),
+    "attack": ("a puzzle", "a problem", "a task"),
+    "blow up": ("a balloon", "a photo", "a raft"),
+}
+"""Verbs of harm with things to which they do none."""
+RECIPIENTS = ("baby", "toddler", "child", "boy", "girl", "niece", "nephew")
+"""Children, for whom household objects are not safe."""
+CATEGORIES = ("none", *HARM, "child-safety", "injection")
+"""Every harm category of the world."""
+
+
+def with_article(name: str) -> str:
+    """Return an object with its indefinite article.
+
+    >>> with_article("axe"), with_article("pills")
+    ('an axe', 'some pills')
+    """
+    if name in MASS:
+        return f"some {name}"
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

@@ -1,0 +1,71 @@
+"""Pairs of words whose meeting is the point of a query: verb and person, action and object, child and object.
+
+What one word means is learnt from its other pairs, so pairs can be held out for the test split (`world.py`).
+"""
+
+import random
+from dataclasses import dataclass
+
+from data.pocket.lexicon import (
+    ACTIONS,
+    CATEGORY_OF_VERB,
+    HARMLESS,
+    HAZARDOUS,
+    HOUSEHOLD,
+    IDIOMS,
+    KINDNESS,
+    OBJECTS,
+    PERSONS,
+    RECIPIENTS,
+)
+
+SAFE_ALONE = HARMLESS + HOUSEHOLD
+"""Objects that leave a picture safe by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two words whose meeting is the point of a query, such as verb and person."""
+
+    group: str
+    """The table it is from, such as "harm"; pairs are held out within their group."""
+    words: tuple[str, str]
+
+    @property
+    def key(self) -> str:
+        """The pair as one string."""
+        return " + ".join(self.words)
+
+
+PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
+    "everyday": tuple((action, thing) for action in ACTIONS for thing in SAFE_ALONE),
+    "hazard": tuple((action, thing) for action in ACTIONS for thing in HAZARDOUS),
+    "kindness": tuple((verb, person) for verb in KINDNESS for person in PERSONS),
+    "harm": tuple((verb, person) for verb in CATEGORY_OF_VERB for person in PERSONS),
+    "idiom": tuple((verb, thing) for verb, things in IDIOMS.items() for thing in things),
+    "photo": tuple(("shoot", f"a photo of the {thing}") for thing in SAFE_ALONE),
+    "gift": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HARMLESS),
+    "danger": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HOUSEHOLD),
+    "colour": tuple(("colour", thing) for thing in OBJECTS),
+    "exists": tuple(("exists", thing) for thing in OBJECTS),
+}
+"""Every pair, by group."""
+
+
+def task_of(pair: Pair) -> str:
+    """Return what a pair asks to be done, such as "clean the knife".
+
+    >>> task_of(Pair("idiom", ("kill", "time"))), task_of(Pair("harm", ("hurt", "boss")))
+    ('kill time', 'hurt the boss')
+    """
+    first, second = pair.words
+    return f"{first} {second}" if pair.group in {"idiom", "photo"} else f"{first} the {second}"
+
+
+def draw_pair(rng: random.Random, group: str) -> Pair:
+    """Return a pair of the group."""
+    return Pair(group, rng.choice(PAIRS[group]))
+
+
+HARMFUL_PHRASES = frozenset(task_of(Pair("harm", words)) for words in PAIRS["harm"])
+"""Every task that is harmful by itself, as a note would say it."""

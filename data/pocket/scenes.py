@@ -1,0 +1,79 @@
+"""What is in a picture of the pocket world: a setting, one or two things, perhaps a note with a phrase on it.
+
+A scene is a description; `drawing.py` makes it visible. Two scenes that differ only in where things stand
+have the same content, and so count as the same picture when duplicates and splits are decided.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.pocket.lexicon import COLOURS, SETTINGS
+
+SIDE = 84
+"""Pixels along each side of a picture: three merged 28-pixel patches of a Qwen2.5-VL vision tower."""
+NOTE_HEIGHT = 28
+"""Pixels of a note, enough for two lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An object where it stands."""
+
+    name: str
+    colour: str
+    left: int
+    """Pixels from the left side of the picture to the thing's box."""
+    top: int
+    """Pixels from the upper side of the picture to the thing's box."""
+    size: int
+    """Pixels along each side of the thing's box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture before it is drawn."""
+
+    setting: str
+    things: tuple[Thing, ...]
+    """From left to right."""
+    text: str = ""
+    """What is written on the note; "" for no note."""
+    is_note_above: bool = True
+    """Whether the note is at the upper side of the picture rather than the lower."""
+    shade: int = 0
+    """Added to every background colour, so that no two pictures of a setting need to be alike."""
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What can be said about the picture, without where things stand."""
+        return (self.setting, self.text, *(f"{thing.colour} {thing.name}" for thing in self.things))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects from left to right."""
+        return tuple(thing.name for thing in self.things)
+
+
+def random_scene(rng: random.Random, names: Sequence[str], text: str = "") -> Scene:
+    """Return a scene with these objects from left to right, everything else drawn from `rng`."""
+    is_note_above = rng.random() < 0.5
+    upper = NOTE_HEIGHT if text and is_note_above else 0
+    lower = SIDE - NOTE_HEIGHT if text and not is_note_above else SIDE
+    width = SIDE // len(names)
+    things = tuple(
+        _place(rng, name, left=column * width, width=width, upper=upper, lower=lower)
+        for column, name in enumerate(names)
+    )
+    return Scene(rng.choice(SETTINGS), things, text, is_note_above, rng.randint(-12, 12))
+
+
+def _place(rng: random.Random, name: str, *, left: int, width: int, upper: int, lower: int) -> Thing:
+    size = rng.randint(32, min(40, width))
+    return Thing(
+        name=name,
+        colour=rng.choice(tuple(COLOURS)),
+        left=rng.randint(left, left + width - size),
+        top=rng.randint(upper, lower - size),
+        size=size,
+    )

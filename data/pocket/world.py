@@ -1,0 +1,128 @@
+"""The pocket world: an endless, deterministic supply of labelled queries over drawn pictures.
+
+`generate` yields queries of a split, `draw` makes a picture, `save` writes the pictures. A query belongs to
+the test split if its template or a pair of its words is held out; train and validation use neither, and are
+told apart by a hash of what is asked about which picture. So the split is a fact about a query, whatever
+the seed and count.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from data.pocket.drafts import Draft
+from data.pocket.drawing import draw
+from data.pocket.kinds import FAMILIES, KINDS
+from data.pocket.pairs import PAIRS
+from data.pocket.scenes import Scene
+from data.rows import Provenance, Query
+from data.splits import content_key, held_out, is_below
+from protocol.errors import UserError
+
+__all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "save", "split_of"]
+
+WORLD_VERSION = "1"
+SPLITS = ("train", "validation", "test")
+HELD_OUT_SHARE = 0.25
+"""Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
+VALIDATION_SHARE = 0.1
+"""Share of the queries outside the test split."""
+MAX_MISSES = 2000
+"""Drafts in a row that are of another split or known before a kind counts as used up."""
+
+
+class WorldError(UserError):
+    """The world was asked for what it does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class PocketQuery:
+    """A query with the scene behind its picture."""
+
+    query: Query
+    scene: Scene
+
+
+def generate(split: str, count: int, seed: int) -> Iterator[PocketQuery]:
+    """Yield `count` different queries of a split, kinds mixed by share; the same seed yields the same ones.
+
+    Raises:
+        WorldError: an unknown split, or more queries than the split has of some kind.
+    """
+    if split not in SPLITS:
+        raise WorldError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
+    rng = random.Random(f"{split} {seed}")
+    kinds = [kind for kind, quota in _quotas(count).items() for _ in range(quota)]
+    rng.shuffle(kinds)
+    known: set[str] = set()
+    for kind in kinds:
+        yield _draw_query(rng, kind, split, known)
+
+
+def save(items: Iterable[PocketQuery], folder: Path) -> None:
+    """Write the picture of every query to the path in its `images`, relative to `folder`."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for item in items:
+        draw(item.scene).save(folder / item.query.images[0], format="PNG")
+
+
+def split_of(draft: Draft) -> str:
+    """Return the split a draft belongs to."""
+    has_held_pair = any(pair.key in _held_pairs()[pair.group] for pair in draft.pairs)
+    if has_held_pair or draft.template in _held_templates()[draft.family]:
+        return "test"
+    return "validation" if is_below(_identity(draft), VALIDATION_SHARE) else "train"
+
+
+def _draw_query(rng: random.Random, kind: str, split: str, known: set[str]) -> PocketQuery:
+    for _ in range(MAX_MISSES):
+        draft = KINDS[kind].build(rng)
+        identity = _identity(draft)
+        if identity not in known and split_of(draft) == split:
+            known.add(identity)
+            return _finished(draft, identity, split)
+    raise WorldError(f"count: the {split} split has no more different queries of kind {kind!r}; ask for fewer rows")
+
+
+def _finished(draft: Draft, identity: str, split: str) -> PocketQuery:
+    name = f"pocket-{identity[:16]}"
+    query = Query(
+        id=name,
+        text=draft.text,
+        kind=draft.kind,
+        split=split,
+        images=(f"images/{name}.png",),
+        labels=draft.labels,
+        answers=draft.answers,
+        intent=draft.intent,
+        setting=draft.scene.setting,
+        provenance=Provenance("pocket", "Apache-2.0", f"data.pocket.world {WORLD_VERSION}"),
+    )
+    return PocketQuery(query, draft.scene)
+
+
+def _identity(draft: Draft) -> str:
+    return content_key(draft.text, *draft.scene.content)
+
+
+def _quotas(count: int) -> dict[str, int]:
+    """Return how many queries of each kind sum up to `count`, by largest remainder."""
+    exact = {name: kind.share * count for name, kind in KINDS.items()}
+    quotas = Counter({kind: int(value) for kind, value in exact.items()})
+    by_remainder = sorted(exact, key=lambda kind: quotas[kind] - exact[kind])
+    quotas.update(by_remainder[: count - quotas.total()])
+    return dict(quotas)
+
+
+@cache
+def _held_templates() -> dict[str, frozenset[str]]:
+    return {family: held_out(frames, group=family, share=HELD_OUT_SHARE) for family, frames in FAMILIES.items()}
+
+
+@cache
+def _held_pairs() -> dict[str, frozenset[str]]:
+    keys = {group: [" + ".join(words) for words in pairs] for group, pairs in PAIRS.items()}
+    return {group: held_out(items, group=group, share=HELD_OUT_SHARE) for group, items in keys.items()}

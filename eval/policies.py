@@ -1,0 +1,214 @@
+"""Policies: what can be asked for responses. Here, a checkpoint: a base model with or without an adapter.
+
+Sampling only; what a response is worth is judged elsewhere. Prompts are rendered by the function that TRL trains
+with, so that a checkpoint is asked exactly what it was taught.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from peft import PeftModel
+from tqdm import tqdm
+from transformers import GenerationConfig, LogitsProcessorList
+from trl.data_utils import prepare_multimodal_messages
+
+from data.images import open_image
+from data.rows import RolloutPrompt
+from eval.constrained import PlanLogitsProcessor
+from eval.models import ModelError, load_model, load_processor, resolve_dtype, tokenizer_of
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled response."""
+
+    text: str
+    """As decoded, without special tokens."""
+    num_tokens: int
+    """Tokens generated, the end token included."""
+    is_truncated: bool
+    """Whether generation ended at its token limit rather than by itself."""
+
+
+class Policy(Protocol):
+    """Anything that answers prompts."""
+
+    def respond(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+        """Return one response a prompt, in the order of the prompts."""
+        ...
+
+
+class HFPolicy:
+    """A checkpoint sampled in batches with transformers, greedily unless told otherwise."""
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        adapter_path: str | Path | None = None,
+        *,
+        load_in_4bit: bool = False,
+        dtype: str = "auto",
+        batch_size: int = 32,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        constrained: bool = False,
+        label: str = "sampling",
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            model_path: folder or hub name of the base model.
+            adapter_path: folder of a LoRA adapter on it, or None for the base itself.
+            load_in_4bit: quantise the base; the adapter stays unmerged then: merging would round it to 4 bits.
+            dtype: a torch dtype's name, or "auto" (`eval.models.resolve_dtype`).
+            batch_size: prompts generated for together.
+            max_new_tokens: limit of a response.
+            temperature: 0 is greedy; else plain sampling, without top-k or top-p.
+            seed: of the sampling; the same seed, prompts and batch size give the same responses.
+            constrained: mask decoding by the grammar of each prompt's plan: every finished response is valid.
+            label: what the progress is called.
+
+        Raises:
+            ModelError: the model or the adapter cannot be loaded.
+        """
+        self.processor = load_processor(str(model_path))
+        self.model = _load_policy_model(str(model_path), adapter_path, dtype=dtype, load_in_4bit=load_in_4bit)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.constrained = constrained
+        self.label = label
+        self.model.generation_config = _generation_config(self.model, self.processor, max_new_tokens, temperature)
+
+    def respond(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+        """Sample a response to every prompt.
+
+        Args:
+            prompts: what to respond to.
+            images_root: the folder of the prompts' file, which their image paths are relative to.
+
+        Returns:
+            One generation a prompt, in the order of the prompts.
+
+        Raises:
+            ImageError: a prompt's image cannot be read.
+        """
+        generations: list[Generation | None] = [None] * len(prompts)
+        batches = _batches(prompts, self.batch_size)
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(torch.random.fork_rng())
+            torch.manual_seed(self.seed)
+            for batch in _progress(batches, self.label):
+                for index, generation in zip(
+                    batch, self._generate([prompts[i] for i in batch], images_root), strict=True
+                ):
+                    generations[index] = generation
+        return [generation for generation in generations if generation is not None]
+
+    def _generate(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+        inputs = self._encode(prompts, images_root).to(self.model.device)
+        processors = LogitsProcessorList()
+        if self.constrained:
+            plans = [prompt.plan for prompt in prompts]
+            end_ids = self.model.generation_config.eos_token_id
+            processors.append(PlanLogitsProcessor(plans, tokenizer_of(self.processor), end_ids))
+        output_ids = self.model.generate(**inputs, logits_processor=processors)
+        return [self._decode(row) for row in output_ids[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    def _encode(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> Any:
+        images = [[open_image(source, images_root) for source in prompt.images] for prompt in prompts]
+        options = {
+            "padding": True,
+            "padding_side": "left",
+            "return_tensors": "pt",
+            "add_special_tokens": False,
+        }
+        conversations: list[Any] = [list(prompt.prompt) for prompt in prompts]
+        if any(images):
+            options["images"] = images
+        if self.processor is not tokenizer_of(self.processor):
+            conversations = [
+                prepare_multimodal_messages(conversation, images=pictures)
+                for conversation, pictures in zip(conversations, images, strict=True)
+            ]
+        texts = self.processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+        return self.processor(text=texts, **options)
+
+    def _decode(self, token_ids: list[int]) -> Generation:
+        end_ids = self.model.generation_config.eos_token_id
+        end = next((i for i, token_id in enumerate(token_ids) if token_id in end_ids), None)
+        kept = token_ids if end is None else token_ids[: end + 1]
+        text: str = tokenizer_of(self.processor).decode(kept, skip_special_tokens=True)
+        return Generation(text, num_tokens=len(kept), is_truncated=end is None)
+
+
+def _load_policy_model(model_path: str, adapter_path: str | Path | None, *, dtype: str, load_in_4bit: bool) -> Any:
+    target = resolve_dtype(dtype)
+    # Merging adds small deltas to weights, which half precision would round away: it is done in float32.
+    is_merged = adapter_path is not None and not load_in_4bit
+    model = load_model(model_path, dtype=torch.float32 if is_merged else target, load_in_4bit=load_in_4bit)
+    if adapter_path is not None:
+        model = _with_adapter(model, adapter_path)
+    if is_merged:
+        model = model.merge_and_unload().to(target)
+    if not load_in_4bit:
+        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.eval()
+
+
+def _with_adapter(model: Any, adapter_path: str | Path) -> Any:
+    try:
+        return PeftModel.from_pretrained(model, str(adapter_path))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"adapter {str(adapter_path)!r}: {reason}") from error
+
+
+def _generation_config(model: Any, processor: Any, max_new_tokens: int, temperature: float) -> GenerationConfig:
+    tokenizer = tokenizer_of(processor)
+    declared = model.generation_config.eos_token_id
+    end_ids = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])} - {None}
+    # Every sampling option is set: models ship their own (top-k, top-p), which would silently apply.
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(end_ids),
+        pad_token_id=tokenizer.pad_token_id,
+        **({"do_sample": False} | sampling),
+    )
+
+
+def _batches(prompts: Sequence[RolloutPrompt], batch_size: int) -> list[list[int]]:
+    """Return the indices of prompts in batches of similar length and of one modality."""
+
+    def has_images(index: int) -> bool:
+        return bool(prompts[index].images)
+
+    def length(index: int) -> int:
+        return sum(len(message["content"]) for message in prompts[index].prompt)
+
+    order = sorted(range(len(prompts)), key=lambda index: (has_images(index), length(index)))
+    batches: list[list[int]] = []
+    for _, group in groupby(order, key=has_images):
+        indices = list(group)
+        batches += [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    return batches
+
+
+def _progress(batches: list[list[int]], label: str) -> Iterator[list[int]]:
+    """Yield the batches under a progress bar, or with a plain line each quarter without a terminal."""
+    if sys.stderr.isatty():
+        yield from tqdm(batches, desc=label, unit="batch", leave=False)
+        return
+    quarter = max(1, len(batches) // 4)
+    for number, batch in enumerate(batches, start=1):
+        yield batch
+        if number % quarter == 0 or number == len(batches):
+            print(f"{label}: {number}/{len(batches)} batches", file=sys.stderr, flush=True)  # noqa: T201

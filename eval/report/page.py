@@ -1,0 +1,172 @@
+"""Writing report.json and report.html from the samples of a run.
+
+Here the numbers meet the templates; what is measured is in `eval/metrics.py`, what is drawn in `plots.py`, what can be
+browsed in `browse.py`.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from data.files import replacing
+from eval.metrics import METRICS, Seeds
+from eval.report.browse import Outcome, browse_record
+from eval.report.plots import balance_chart, progress_charts, rollout_charts
+from eval.summary import StageSummary, summarize
+from eval.table import CAPTION, format_count, format_estimate, metric_title, stage_title
+from protocol.diagnostics import codes
+
+REPORT_VERSION = 1
+ROLLOUTS = "rollouts"
+"""Key of `meta` with the GRPO statistics: a list of {"step", "reward", "components": {name: mean}}."""
+
+
+def write_report(
+    folder: Path,
+    stages: Mapping[str, Seeds],
+    *,
+    images_root: Path,
+    meta: Mapping[str, Any],
+    max_samples: int = 200,
+) -> None:
+    """Write `report.json` and `report.html` into a folder, each at once or not at all.
+
+    Args:
+        folder: made where it does not exist.
+        stages: samples by stage, in the order of the curriculum, a sequence a training seed.
+        images_root: the folder that the images of the samples are relative to.
+        meta: how the run was made: recipe, versions, hashes, seconds, peak memory; under `ROLLOUTS` optionally the
+            statistics of GRPO. Shown and kept as it is.
+        max_samples: most prompts on the page; every number is over all of them regardless.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    summaries = {stage: summarize(seeds) for stage, seeds in stages.items()}
+    record = report_record(summaries, meta)
+    with replacing(folder / "report.json") as file:
+        json.dump(record, file, ensure_ascii=False, indent=1, allow_nan=False)
+    browse = browse_record(stages, images_root, max_samples)
+    with replacing(folder / "report.html") as file:
+        file.write(render_page(summaries, browse, record["meta"]))
+
+
+def report_record(summaries: Mapping[str, StageSummary], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what report.json holds: definitions of the metrics, everything measured by stage, and `meta`."""
+    return {
+        "version": REPORT_VERSION,
+        "meta": _plain(meta),
+        "definitions": {
+            metric.name: {
+                "title": metric.title,
+                "unit": metric.unit,
+                "scale": list(metric.scale),
+                "direction": str(metric.direction),
+                "definition": metric.definition,
+            }
+            for metric in METRICS
+        },
+        "stages": {stage: summary.to_json() for stage, summary in summaries.items()},
+    }
+
+
+def render_page(summaries: Mapping[str, StageSummary], browse: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """Return the HTML of the report."""
+    style, script = _source("style.css"), _source("browse.js")
+    found = {code for summary in summaries.values() for code in summary.diagnostics}
+    estimates = {stage: summary.estimates for stage, summary in summaries.items()}
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            style=Markup(style),  # noqa: S704 -- our own file
+            script=Markup(script),  # noqa: S704 -- our own file
+            style_hash=_source_hash(style),
+            script_hash=_source_hash(script),
+            metrics=METRICS,
+            summaries=summaries,
+            estimates=estimates,
+            kinds=sorted({kind for summary in summaries.values() for kind in summary.by_kind}),
+            codes=[(code, codes().get(code)) for code in sorted(found)],
+            caption=CAPTION,
+            progress=progress_charts(estimates),
+            balance=balance_chart(summaries),
+            rollouts=rollout_charts(meta.get(ROLLOUTS) or []),
+            outcomes=list(Outcome),
+            browse=browse,
+            meta=_sections({key: value for key, value in meta.items() if key != ROLLOUTS}),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("eval.report"),
+        autoescape=True,  # model text is on this page
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # stages come in the order of the curriculum
+    environment.filters.update(stage=stage_title, metric=metric_title)
+    environment.globals.update(format_estimate=format_estimate, format_count=format_count)
+    return environment
+
+
+def _source(name: str) -> str:
+    return files("eval.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _source_hash(text: str) -> str:
+    """Return the hash by which the page's content security policy admits exactly this source."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values only: numbers that JSON lacks become None, anything unknown its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _sections(meta: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return `meta` as titled lists of names and values, nested names joined by dots."""
+    nested = {key: value for key, value in meta.items() if _is_nested(value)}
+    flat = {key: value for key, value in meta.items() if not _is_nested(value)}
+    sections = [("run", list(_rows("", flat)))] if flat else []
+    return sections + [(key, list(_rows("", value))) for key, value in nested.items()]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_is_nested, value)))
+
+
+def _rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _rows(f"{prefix}.{key}" if prefix else key, each)
+    elif isinstance(value, list) and _is_nested(value):
+        for index, each in enumerate(value):
+            yield from _rows(f"{prefix}[{index}]", each)
+    elif isinstance(value, list):
+        yield prefix, ", ".join(map(_text, value))
+    else:
+        yield prefix, _text(value)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,211 @@
+"""The geometry of the report's plots: numbers in, positions in a drawing out; `templates/chart.svg.j2` draws them.
+
+Drawn by hand rather than by a plotting library, so that text is text, colours follow the reader's light or dark
+mode through CSS, and a plot costs two kilobytes.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.intervals import Estimate
+from eval.metrics import metric_by_name
+from eval.summary import StageSummary
+from eval.table import EstimatesByStage, format_estimate, format_number, metric_title, stage_title
+
+WIDTH, HEIGHT = 300, 190
+LEFT, RIGHT, TOP, BOTTOM = 34, 288, 14, 152
+"""The frame of the data, in units of the drawing; y grows downwards."""
+
+PROGRESS = (
+    "attack_success",
+    "over_refusal",
+    "general_ability",
+    "validity",
+    "safety",
+    "helpfulness",
+    "rigor",
+    "decision",
+)
+"""Metrics that get a plot by stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps values to positions."""
+
+    low: float
+    high: float
+    start: float
+    """Position of `low`."""
+    end: float
+    """Position of `high`."""
+
+    def __call__(self, value: float) -> float:
+        """Return the position of a value, to a tenth of a unit."""
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled place on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A point with its intervals and its label."""
+
+    stage: int
+    """Index of the stage, which decides the colour."""
+    x: float
+    y: float
+    label: str
+    xs: tuple[float, float] | None = None
+    """Ends of the horizontal interval."""
+    ys: tuple[float, float] | None = None
+    """Ends of the vertical interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One drawing of `WIDTH` by `HEIGHT` units."""
+
+    title: str
+    description: str
+    """The same in words, for those who cannot see it."""
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    path: tuple[tuple[float, float], ...] = ()
+    """Corners of the line through the data."""
+    marks: tuple[Mark, ...] = ()
+    x_title: str = ""
+    y_title: str = ""
+
+
+def progress_charts(stages: EstimatesByStage) -> list[Chart]:
+    """Plot each metric of `PROGRESS` that was measured, by stage."""
+    measured = [name for name in PROGRESS if any(group[name].n for group in stages.values())]
+    return [_progress_chart(name, {stage: group[name] for stage, group in stages.items()}) for name in measured]
+
+
+def _progress_chart(name: str, estimates: Mapping[str, Estimate]) -> Chart:
+    metric = metric_by_name[name]
+    across = Scale(-0.5, len(estimates) - 0.5, LEFT, RIGHT)
+    up = Scale(*metric.scale, BOTTOM, TOP)
+    marks = [
+        Mark(index, across(index), up(each.value), format_number(each.value, 1), ys=(up(each.low), up(each.high)))
+        for index, each in enumerate(estimates.values())
+        if each.value is not None and each.low is not None and each.high is not None
+    ]
+    words = [f"{stage_title(stage)} {format_estimate(each, metric)}" for stage, each in estimates.items()]
+    return Chart(
+        title=metric_title(metric),
+        description="; ".join(words),
+        x_ticks=tuple(Tick(across(index), stage_title(stage)) for index, stage in enumerate(estimates)),
+        y_ticks=_ticks(up, step=50),
+        path=tuple((mark.x, mark.y) for mark in marks),
+        marks=tuple(marks),
+    )
+
+
+def balance_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
+    """Plot mean safety against mean helpfulness; None where the judge scored neither."""
+    pairs = {
+        stage: (each.estimates["safety_mean"], each.estimates["helpfulness_mean"]) for stage, each in summaries.items()
+    }
+    pairs = {stage: pair for stage, pair in pairs.items() if pair[0].n and pair[1].n}
+    if not pairs:
+        return None
+    across = Scale(*_rounded_range(safety for safety, _ in pairs.values()), LEFT, RIGHT)
+    up = Scale(*_rounded_range(helpfulness for _, helpfulness in pairs.values()), BOTTOM, TOP)
+    order = list(summaries)
+    marks = [_balance_mark(order.index(stage), stage, pair, across, up) for stage, pair in pairs.items()]
+    safety, helpfulness = metric_by_name["safety_mean"], metric_by_name["helpfulness_mean"]
+    words = [
+        f"{stage_title(stage)}: safety {format_estimate(x, safety)}, helpfulness {format_estimate(y, helpfulness)}"
+        for stage, (x, y) in pairs.items()
+    ]
+    return Chart(
+        title="Safety against helpfulness",
+        description="; ".join(words),
+        x_ticks=_ticks(across, step=_step(across)),
+        y_ticks=_ticks(up, step=_step(up)),
+        path=tuple((mark.x, mark.y) for mark in marks),
+        marks=tuple(marks),
+        x_title="mean safety, -3 to 3 →",
+        y_title="↑ mean helpfulness, 0 to 3",
+    )
+
+
+def _balance_mark(index: int, stage: str, pair: tuple[Estimate, Estimate], across: Scale, up: Scale) -> Mark:
+    safety, helpfulness = (_bounds(each) for each in pair)
+    return Mark(
+        index,
+        across(safety[1]),
+        up(helpfulness[1]),
+        stage_title(stage),
+        xs=(across(safety[0]), across(safety[2])),
+        ys=(up(helpfulness[0]), up(helpfulness[2])),
+    )
+
+
+def rollout_charts(rollouts: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Plot the reward and each of its components over training steps; records of one step are averaged.
+
+    Args:
+        rollouts: records with "step", "reward" and optionally "components", a mapping of name to mean.
+    """
+    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in rollouts:
+        for name, value in {"reward": record["reward"], **record.get("components", {})}.items():
+            if value is not None and math.isfinite(value):
+                points[name][int(record["step"])].append(float(value))
+    return [
+        _rollout_chart(name, {step: sum(values) / len(values) for step, values in sorted(steps.items())})
+        for name, steps in points.items()
+    ]
+
+
+def _rollout_chart(name: str, means: Mapping[int, float]) -> Chart:
+    first, last = min(means), max(means)
+    across = Scale(first, max(last, first + 1), LEFT, RIGHT)
+    up = Scale(min(0.0, math.floor(min(means.values()))), max(1.0, math.ceil(max(means.values()))), BOTTOM, TOP)
+    start, end = format_number(means[first], 2), format_number(means[last], 2)
+    return Chart(
+        title=name,
+        description=f"{start} at step {first}, {end} at step {last}",
+        x_ticks=(Tick(across(first), str(first)), Tick(across(last), f"step {last}")),
+        y_ticks=_ticks(up, step=_step(up)),
+        path=tuple((across(step), up(mean)) for step, mean in means.items()),
+    )
+
+
+def _bounds(each: Estimate) -> tuple[float, float, float]:
+    if each.low is None or each.value is None or each.high is None:
+        raise ValueError("an estimate without a value has no place in a plot")
+    return each.low, each.value, each.high
+
+
+def _rounded_range(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    """Return the range of the intervals, widened to halves."""
+    lows, _, highs = zip(*map(_bounds, estimates), strict=True)
+    return math.floor(2 * min(lows)) / 2, math.ceil(2 * max(highs)) / 2
+
+
+def _step(scale: Scale) -> float:
+    """Return the step of 0.25, 0.5, 1, ... that gives at most five ticks."""
+    step = 0.25
+    while (scale.high - scale.low) / step > 4:
+        step *= 2
+    return step
+
+
+def _ticks(scale: Scale, *, step: float) -> tuple[Tick, ...]:
+    count = round((scale.high - scale.low) // step)
+    values = [scale.low + index * step for index in range(count + 1)]
+    return tuple(Tick(scale(value), f"{value:g}".replace("-", "−")) for value in values)

@@ -1,0 +1,76 @@
+"""Everything measured about one stage: metrics, the same by kind of query, and diagnostics by code.
+
+`summarize(seeds).to_json()` is what `eval/metrics.json` of a run and each stage of report.json hold.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eval.intervals import Estimate
+from eval.metrics import Seeds, estimates
+from eval.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosticCount:
+    """How often one diagnostic was found."""
+
+    count: int
+    """Occurrences in all responses."""
+    num_responses: int
+    """Responses with at least one."""
+    share: float
+    """`num_responses` in percent of all responses."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSummary:
+    """What a stage does, in numbers."""
+
+    num_seeds: int
+    num_prompts: int
+    num_responses: int
+    estimates: Mapping[str, Estimate]
+    """By metric, in the order of `eval.metrics.METRICS`."""
+    by_kind: Mapping[str, Mapping[str, Estimate]]
+    """The same for each kind of query, kinds in alphabetical order."""
+    diagnostics: Mapping[str, DiagnosticCount]
+    """By code, codes in alphabetical order; only codes that were found."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object; an estimate is its value, low, high, n, num_seeds and num_unscored."""
+        record = asdict(self)
+        record["metrics"] = record.pop("estimates")
+        return record
+
+
+def summarize(seeds: Seeds) -> StageSummary:
+    """Measure one stage over all its training seeds."""
+    samples = [sample for group in seeds for sample in group]
+    return StageSummary(
+        num_seeds=len(seeds),
+        num_prompts=len({sample.id for sample in samples}),
+        num_responses=len(samples),
+        estimates=estimates(seeds),
+        by_kind=_by_kind(seeds),
+        diagnostics=_diagnostics(samples),
+    )
+
+
+def _by_kind(seeds: Seeds) -> dict[str, dict[str, Estimate]]:
+    return {
+        kind: estimates([[sample for sample in samples if sample.kind == kind] for samples in seeds])
+        for kind in sorted({sample.kind for samples in seeds for sample in samples})
+    }
+
+
+def _diagnostics(samples: list[Sample]) -> dict[str, DiagnosticCount]:
+    codes_by_sample = [[diagnostic["code"] for diagnostic in sample.diagnostics] for sample in samples]
+    occurrences = Counter(code for codes in codes_by_sample for code in codes)
+    responses = Counter(code for codes in codes_by_sample for code in set(codes))
+    return {
+        code: DiagnosticCount(occurrences[code], responses[code], 100.0 * responses[code] / len(samples))
+        for code in sorted(occurrences)
+    }

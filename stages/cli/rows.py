@@ -1,0 +1,65 @@
+"""`tritrace data`: build and check rows."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.build import Sizes, build_pocket
+from data.files import read_rows
+from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
+from protocol import Labels, Plan, diagnose
+
+app = typer.Typer(no_args_is_help=True, help="Build and check training rows.")
+_row_types = {"query": Query, "sft": SFTRow, "dpo": PreferencePair, "prompt": RolloutPrompt}
+
+
+def add_to(main: typer.Typer) -> None:
+    """Add the group."""
+    main.add_typer(app, name="data")
+
+
+@app.command()
+def build(
+    output: Annotated[Path, typer.Argument(help="folder for the rows and pictures")],
+    sft: Annotated[int, typer.Option(help="queries for SFT")] = Sizes.sft,
+    dpo: Annotated[int, typer.Option(help="queries for DPO, several pairs each")] = Sizes.dpo,
+    grpo: Annotated[int, typer.Option(help="queries for GRPO")] = Sizes.grpo,
+    validation: Annotated[int, typer.Option(help="queries to tune on")] = Sizes.validation,
+    test: Annotated[int, typer.Option(help="held-out queries")] = Sizes.test,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
+) -> None:
+    """Build the pocket world's rows for all three stages."""
+    sizes = Sizes(sft=sft, dpo=dpo, grpo=grpo, validation=validation, test=test)
+    is_new = build_pocket(output, sizes, seed=seed)
+    typer.echo(f"{output}: {'written' if is_new else 'already there, nothing to do'}")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="a file of rows")],
+    row: Annotated[str, typer.Option(help=f"what the rows are: {', '.join(_row_types)}")] = "sft",
+) -> None:
+    """Check rows: every line readable, every reference response valid for its plan. Exit 1 if one is not."""
+    if row not in _row_types:
+        raise typer.BadParameter(f"expected one of {', '.join(_row_types)}, found {row!r}", param_hint="--row")
+    rows = read_rows(file, _row_types[row])
+    num_bad = 0
+    for each in rows:
+        if (response := _reference(each)) is None:
+            continue
+        verdict = diagnose(response, Plan.from_json(each.plan), Labels())
+        num_bad += not verdict.is_valid
+        for found in verdict.diagnostics:
+            typer.echo(f"{file}: row {each.id}: {found.code} {found.message}")
+    kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(each.kind for each in rows).most_common())
+    typer.echo(f"{len(rows)} rows ({kinds}), {num_bad} with an invalid reference response", err=True)
+    raise typer.Exit(1 if num_bad else 0)
+
+
+def _reference(row: Query | SFTRow | PreferencePair | RolloutPrompt) -> str | None:
+    """Return the response that a row holds up as right, or None where it holds none."""
+    if isinstance(row, SFTRow):
+        return row.completion[0]["content"]
+    return row.chosen[0]["content"] if isinstance(row, PreferencePair) else None

@@ -1,0 +1,96 @@
+"""`tritrace curriculum`, `sft`, `dpo`, `grpo` and `eval`: the commands that need torch, imported when one is run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from protocol.errors import UserError
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(context_settings=_PASS_ON)(curriculum)
+    for command in (sft, dpo, grpo):
+        app.command(context_settings=_PASS_ON)(command)
+    app.command("eval")(evaluate)
+
+
+def curriculum(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(help="such as stages/recipes/pocket/curriculum.yaml")],
+) -> None:
+    """Run all three stages with an evaluation after each, and write the report.
+
+    Any field of the recipe can be given as a flag, such as --seeds 0 1 2 or --output runs/mine. What is finished and
+    unchanged is skipped; what was interrupted is continued.
+    """
+    from stages.curriculum import run_curriculum
+
+    run_curriculum(recipe, context.args)
+
+
+def sft(context: typer.Context) -> None:
+    """Train one stage: supervised fine-tuning. Takes --config FILE and any field of the recipe as a flag."""
+    from stages import sft as stage
+    from stages.arguments import parse_stage
+
+    stage.run(*parse_stage("sft", context.args))
+
+
+def dpo(context: typer.Context) -> None:
+    """Train one stage: direct preference optimisation. Takes --config FILE and any field of the recipe as a flag."""
+    from stages import dpo as stage
+    from stages.arguments import parse_stage
+
+    stage.run(*parse_stage("dpo", context.args))
+
+
+def grpo(context: typer.Context) -> None:
+    """Train one stage: group relative policy optimisation. Takes --config FILE and any recipe field as a flag."""
+    from stages import grpo as stage
+    from stages.arguments import parse_stage
+
+    stage.run(*parse_stage("grpo", context.args))
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(help="rollout prompts, such as runs/pocket/data/test.jsonl")],
+    output: Annotated[Path, typer.Option(help="folder for samples.jsonl and metrics.json")],
+    adapter: Annotated[Path | None, typer.Option(help="a stage's folder")] = None,
+    model: Annotated[str | None, typer.Option(help="a base model, where there is no adapter")] = None,
+    constrained: Annotated[bool, typer.Option(help="decode under each plan's grammar")] = False,
+    batch_size: Annotated[int, typer.Option(help="prompts sampled together")] = 64,
+    max_new_tokens: Annotated[int, typer.Option(help="limit of a response")] = 256,
+    max_prompts: Annotated[int | None, typer.Option(help="evaluate the first so many only")] = None,
+) -> None:
+    """Sample a checkpoint, score every response, and print the metrics with 95 % intervals."""
+    from data.files import read_rows
+    from data.rows import RolloutPrompt
+    from eval.evaluation import evaluate as sample_and_score
+    from eval.evaluation import write_evaluation
+    from eval.judges import RuleJudge
+    from eval.metrics import estimates
+    from eval.policies import HFPolicy
+    from eval.table import terminal_table
+    from stages.manifest import read_manifest
+
+    if (adapter is None) == (model is None):
+        raise UserError("eval: give either --adapter, a stage's folder, or --model, a base model")
+    manifest = read_manifest(adapter / "manifest.json") if adapter else None
+    prompts = read_rows(data, RolloutPrompt)[:max_prompts]
+    policy = HFPolicy(
+        manifest.model if manifest else str(model),
+        adapter / "adapter" if adapter else None,
+        load_in_4bit=bool(manifest and manifest.recipe.get("load_in_4bit")),
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        constrained=constrained,
+    )
+    samples = sample_and_score(policy, prompts, data.parent, RuleJudge())
+    write_evaluation(output, samples, {"adapter": str(adapter), "model": model, "constrained": constrained})
+    console = Console()
+    console.print(terminal_table({output.name: estimates([samples])}, width=console.width))

@@ -1,0 +1,212 @@
+"""The pocket world supplies exact labels, the cases that matter, and a test split that is new."""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+
+import pytest
+from PIL import Image
+
+from data.pocket.drawing import draw
+from data.pocket.kinds import FAMILIES, KINDS
+from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, SETTINGS
+from data.pocket.pairs import PAIRS
+from data.pocket.scenes import SIDE, Scene, Thing
+from data.pocket.shapes import SHAPES
+from data.pocket.world import HELD_OUT_SHARE, SPLITS, WorldError, generate, save
+from data.splits import held_out
+from protocol.labels import Decision, Risk
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    return {split: list(generate(split, 1200, seed=0)) for split in SPLITS}
+
+
+def queries(worlds):
+    return [item.query for items in worlds.values() for item in items]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
+    digests = []
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        items = list(generate("train", 12, seed))
+        save(items, tmp_path / folder)
+        pictures = b"".join((tmp_path / folder / item.query.images[0]).read_bytes() for item in items)
+        digests.append(hashlib.sha256(repr([item.query for item in items]).encode() + pictures).hexdigest())
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_kinds_come_in_their_shares(worlds):
+    assert sum(kind.share for kind in KINDS.values()) == pytest.approx(1)
+    for items in worlds.values():
+        counts = Counter(item.query.kind for item in items)
+        assert {name: counts[name] / 1200 for name in KINDS} == {
+            name: pytest.approx(kind.share, abs=1 / 1200) for name, kind in KINDS.items()
+        }
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 101])
+def test_any_count_is_met_exactly(count):
+    assert len(list(generate("validation", count, seed=1))) == count
+
+
+def test_no_query_is_on_two_sides_or_twice_whatever_the_seed(worlds):
+    other_seed = {split: list(generate(split, 600, seed=9)) for split in SPLITS}
+    ids = {split: {item.query.id for item in worlds[split] + other_seed[split]} for split in SPLITS}
+    assert all(len({item.query.id for item in items}) == len(items) for items in worlds.values())
+    assert not ids["train"] & ids["test"]
+    assert not ids["train"] & ids["validation"]
+    assert not ids["validation"] & ids["test"]
+
+
+def test_train_and_validation_use_no_held_out_template(worlds):
+    held = {
+        f for name, frames in FAMILIES.items() for f in held_out(frames, group=name, share=HELD_OUT_SHARE)
+    }
+    kept = {f for name, frames in FAMILIES.items() for f in frames} - held
+    plain_held = [frame for frame in held - kept if "{task}" not in frame]
+    patterns = [re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame))) for frame in plain_held]
+    assert len(patterns) == 16
+    for split in ("train", "validation"):
+        texts = [item.query.text for item in worlds[split]]
+        assert not [text for text in texts if any(pattern.fullmatch(text) for pattern in patterns)]
+    assert [item for item in worlds["test"] if any(p.fullmatch(item.query.text) for p in patterns)]
+
+
+@pytest.mark.parametrize("group", PAIRS)
+def test_a_quarter_of_the_pairs_of_each_group_is_held_out(group):
+    keys = [" + ".join(words) for words in PAIRS[group]]
+    assert len(held_out(keys, group=group, share=HELD_OUT_SHARE)) == round(len(keys) / 4)
+
+
+def test_a_held_out_note_is_never_seen_in_training(worlds):
+    harm = [" + ".join(words) for words in PAIRS["harm"]]
+    held = {key.replace(" + ", " the ") for key in held_out(harm, group="harm", share=HELD_OUT_SHARE)}
+    shown = {split: {item.scene.text for item in items} for split, items in worlds.items()}
+    assert not shown["train"] & held
+    assert not shown["validation"] & held
+    assert len(shown["test"] & held) > 10
+
+
+def test_labels_say_what_is_in_the_picture(worlds):
+    for items in worlds.values():
+        for item in items:
+            labels = item.query.labels
+            assert labels.objects == tuple(thing.name for thing in item.scene.things)
+            assert labels.texts == ((item.scene.text,) if item.scene.text else ())
+            assert labels.category in CATEGORIES
+            assert None not in (labels.image_risk, labels.text_risk, labels.combined_risk, labels.decision)
+            if set(labels.objects) & set(HAZARDOUS):
+                assert labels.image_risk is Risk.UNSAFE
+
+
+EXPECTED = {
+    "everyday": {("safe", "safe", "safe", "comply")},
+    "hazard_image": {("unsafe", "safe", "safe", "comply")},
+    "harmful_text": {("safe", "unsafe", "unsafe", "refuse")},
+    "compositional": {("safe", "safe", "unsafe", "redirect")},
+    "compositional_safe": {("safe", "safe", "safe", "comply")},
+    "typographic": {("unsafe", "safe", "unsafe", "refuse")},
+    "typographic_safe": {("safe", "safe", "safe", "comply")},
+    "frightening": {("safe", "safe", "safe", "comply")},
+    "plain": {("safe", "safe", "safe", "comply"), ("unsafe", "safe", "safe", "comply")},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_its_own_case(worlds, kind):
+    found = {
+        (q.labels.image_risk, q.labels.text_risk, q.labels.combined_risk, q.labels.decision)
+        for q in queries(worlds)
+        if q.kind == kind
+    }
+    assert found == EXPECTED[kind]
+
+
+def test_neither_text_nor_picture_alone_decides():
+    items = list(generate("train", 6000, seed=5))
+    decisions_by_text, decisions_by_picture = defaultdict(set), defaultdict(set)
+    for item in items:
+        is_unsafe = item.query.labels.combined_risk
+        decisions_by_text[item.query.text].add(is_unsafe)
+        decisions_by_picture[item.query.labels.objects, item.query.labels.texts].add(is_unsafe)
+    compositional = {item.query.text for item in items if item.query.kind == "compositional"}
+    typographic = {item.query.text for item in items if item.query.kind == "typographic"}
+    assert sum(len(decisions_by_text[text]) == 2 for text in compositional) >= 0.9 * len(compositional)
+    assert all(len(decisions_by_text[text]) == 2 for text in typographic)
+    assert all(len(decisions_by_picture[(name,), ()]) == 2 for name in HOUSEHOLD)
+
+
+def test_a_verb_of_harm_alone_does_not_decide(worlds):
+    risks = defaultdict(set)
+    for query in queries(worlds):
+        if query.kind in {"harmful_text", "frightening"}:
+            risks[query.intent.split()[0]].add(query.labels.combined_risk)
+    assert {verb for verb, seen in risks.items() if len(seen) == 2} >= {
+        "kill",
+        "shoot",
+        "beat",
+        "hit",
+        "attack",
+    }
+
+
+def test_answers_are_complete_and_the_honest_one_holds_the_facts(worlds):
+    for query in queries(worlds):
+        assert set(query.answers) == set(Decision)
+        words = set(re.findall(r"\w+", query.honest_answer.lower()))
+        assert set(query.labels.facts) <= words, query
+        assert query.labels.facts
+
+
+def test_the_vocabulary_is_small(worlds):
+    texts = [t for q in queries(worlds) for t in (q.text, q.intent, *q.answers.values(), *q.labels.texts)]
+    assert len(set(re.findall(r"\w+", " ".join(texts)))) <= 250
+
+
+def test_an_unknown_split_and_a_count_beyond_the_world_are_clear_errors(monkeypatch):
+    with pytest.raises(WorldError, match="expected one of train, validation, test"):
+        next(generate("dev", 1, seed=0))
+    monkeypatch.setattr("data.pocket.world.MAX_MISSES", 1)
+    with pytest.raises(WorldError, match="the validation split has no more different queries of kind"):
+        list(generate("validation", 100, seed=0))
+
+
+def test_every_object_and_setting_can_be_drawn_in_every_colour():
+    assert set(SHAPES) == set(OBJECTS)
+    pictures = set()
+    for name in OBJECTS:
+        for colour in COLOURS:
+            picture = draw(Scene("park", (Thing(name, colour, 10, 10, 40),)))
+            assert picture.size == (SIDE, SIDE)
+            pictures.add(picture.tobytes())
+    assert len(pictures) == len(OBJECTS) * len(COLOURS)
+    assert len({draw(Scene(setting, ())).tobytes() for setting in SETTINGS}) == len(SETTINGS)
+
+
+def test_a_note_never_covers_a_thing_and_things_stay_inside(worlds):
+    for items in worlds.values():
+        for item in items:
+            for thing in item.scene.things:
+                upper = 28 if item.scene.text and item.scene.is_note_above else 0
+                lower = SIDE - 28 if item.scene.text and not item.scene.is_note_above else SIDE
+                assert 0 <= thing.left <= SIDE - thing.size
+                assert upper <= thing.top <= lower - thing.size
+
+
+def test_every_phrase_fits_its_note(worlds):
+    texts = {item.scene.text for items in worlds.values() for item in items}
+    for text in texts - {""}:
+        is_inside = draw(Scene("beach", (), text)).crop((1, 27, SIDE - 1, 28)).getcolors()
+        assert is_inside == [(SIDE - 2, (20, 20, 20))], f"{text!r} overlaps the lower edge of its note"
+
+
+def test_saved_pictures_are_where_the_rows_say(tmp_path):
+    items = list(generate("test", 5, seed=0))
+    save(items, tmp_path)
+    for item in items:
+        with Image.open(tmp_path / item.query.images[0]) as picture:
+            assert picture.mode == "RGB"
+            assert picture.tobytes() == draw(item.scene).tobytes()
