@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from data.corruptions import CORRUPTIONS, Example, corrupt
-from data.files import file_fingerprint, replacing, write_rows
+from data.files import file_fingerprint, read_rows, replacing, write_rows
 from data.pocket import world
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
@@ -161,11 +161,12 @@ def _slices(queries: Sequence[Query], lengths: Sequence[int]) -> list[Sequence[Q
 
 
 def _is_built(folder: Path, wanted: dict[str, object]) -> bool:
-    path = folder / "built.json"
-    if not path.exists():
+    try:
+        built = json.loads((folder / "built.json").read_text(encoding="utf-8"))
+        prints = {name: file_fingerprint(folder / f"{name}.jsonl") for name in built["files"]}
+        if built["wanted"] != wanted or built["files"] != prints:
+            return False
+        queries = read_rows(folder / "queries.jsonl", Query)
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or written by something else
         return False
-    built = json.loads(path.read_text(encoding="utf-8"))
-    paths = {name: folder / f"{name}.jsonl" for name in built["files"]}
-    return built["wanted"] == wanted and all(
-        paths[name].exists() and file_fingerprint(paths[name]) == print_ for name, print_ in built["files"].items()
-    )
+    return all((folder / image).is_file() for query in queries for image in query.images)

@@ -63,7 +63,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         RowsError: the file cannot be read; bytes that are not UTF-8 become U+FFFD and are for the caller to judge.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line
@@ -120,8 +120,11 @@ def row_from_json(record: Mapping[str, Any], row_type: type[RowT]) -> RowT:
     required = [name for name, each in known.items() if _is_required(each)]
     if missing := [name for name in required if record.get(name) is None]:
         raise RowsError(f"the field {missing[0]!r} is missing; a {row_type.__name__} needs {', '.join(required)}")
-    values = {name: _readers.get(name, _text)(name, value) for name, value in record.items() if value is not None}
-    return row_type(**values)
+    return row_type(**{name: _read_field(name, value) for name, value in record.items() if value is not None})
+
+
+def _read_field(name: str, value: Any) -> Any:
+    return _readers[name](name, value) if name in _readers else _text(name, value)
 
 
 def _is_required(each: Field[Any]) -> bool:
@@ -131,7 +134,7 @@ def _is_required(each: Field[Any]) -> bool:
 def _parse_object(line: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RowsError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise RowsError(f"expected a JSON object, found {type(record).__name__}")

@@ -5,7 +5,6 @@ huge picture. What an image means to a model (resizing, patches) is its processo
 """
 
 import base64
-import binascii
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -58,14 +57,14 @@ def read_image(source: str, root: Path) -> bytes:
     """
     if source.startswith("data:"):
         return _decode_data_uri(source)
-    path = (root / source).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise ImageError(f"{_shortened(source)}: leaves the data folder; images are given relative to their rows file")
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
+        path = (root / source).resolve()
+        if path.is_relative_to(root.resolve()):
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{_shortened(source)}: {reason} (looked in {root})") from None
+    raise ImageError(f"{_shortened(source)}: leaves the data folder; images are given relative to their rows file")
 
 
 def _decode_data_uri(source: str) -> bytes:
@@ -74,7 +73,7 @@ def _decode_data_uri(source: str) -> bytes:
         raise ImageError(f"{_shortened(source)}: expected data:image/...;base64,...")
     try:
         return base64.b64decode(payload, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ImageError(f"{_shortened(source)}: broken base64 ({error})") from None
 
 

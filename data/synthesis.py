@@ -1,7 +1,7 @@
 """Reference traces from templates: what an honest responder would write for a labelled query under a plan.
 
-The path taken is the fullest one whose decisions agree with the label. Values follow from the query's labels, intent and
-setting. A teacher model writes richer ones; these are exact, which is what tests and the pocket world need.
+The path taken is the fullest one whose decisions agree with the label. Values follow from the query's labels, intent
+and setting. A teacher model writes richer ones; these are exact, which is what tests and the pocket world need.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,9 @@ business.
 """
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +28,17 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 class ModelError(UserError):
     """A model that cannot be loaded; the message names it and the reason."""
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hide the warnings that the training libraries cause among themselves, which a user can do nothing about."""
+    with warnings.catch_warnings():
+        # TRL 1.16 and peft 0.21 read the name that transformers 5.23 deprecates.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # MLflow 3.17 maps its tables with what SQLAlchemy 2.1 deprecates.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")
+        yield
 
 
 def resolve_dtype(name: str) -> torch.dtype:

@@ -21,7 +21,7 @@ from trl.data_utils import prepare_multimodal_messages
 from data.images import open_image
 from data.rows import RolloutPrompt
 from eval.constrained import PlanLogitsProcessor
-from eval.models import ModelError, load_model, load_processor, resolve_dtype, tokenizer_of
+from eval.models import ModelError, load_model, load_processor, quiet_libraries, resolve_dtype, tokenizer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,7 @@ def _load_policy_model(model_path: str, adapter_path: str | Path | None, *, dtyp
     return model.eval()
 
 
+@quiet_libraries()
 def _with_adapter(model: Any, adapter_path: str | Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter_path))

@@ -11,7 +11,7 @@ import hashlib
 from functools import cache
 
 from protocol.diagnostics import Diagnostic, codes, explain
-from protocol.grammar import answer_pattern, grammar_of
+from protocol.grammar import grammar_of, shared_grammar
 from protocol.keys import SpecError
 from protocol.labels import Decision, Labels, Risk
 from protocol.literals import Word
@@ -30,10 +30,10 @@ LANGUAGE_VERSION = 1
 
 @cache
 def fingerprint() -> str:
-    """Return sixteen hexadecimal digits that change with the language: its version, codes, prompts and answer form."""
+    """Return sixteen hexadecimal digits that change with the language: version, codes, prompts, shared grammar."""
     parts = [
         str(LANGUAGE_VERSION),
-        answer_pattern(),
+        shared_grammar(),
         template_text("full"),
         template_text("compact"),
         *codes(),

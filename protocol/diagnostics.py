@@ -4,9 +4,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
+
+_WINDOW = 200
+"""Characters that are shown of a long line."""
 
 
 class Family(StrEnum):
@@ -102,12 +105,24 @@ def explain(code: str) -> str:
 
 def show(diagnostic: Diagnostic, text: str) -> str:
     """Return a diagnostic for people: place, message, the line with a caret, what was expected, a hint."""
-    lines = text.split("\n")
-    line = lines[diagnostic.line - 1] if diagnostic.line <= len(lines) else ""
+    lines = _lines(text)
+    line, column = lines[diagnostic.line - 1] if diagnostic.line <= len(lines) else "", diagnostic.column - 1
+    start = max(0, column - _WINDOW // 2) if len(line) > _WINDOW else 0
+    line, column = line[start : start + _WINDOW], column - start
     # A caret under a tab lands right only if the same tabs stand before it.
-    indent = "".join("\t" if letter == "\t" else " " for letter in line[: diagnostic.column - 1])
+    indent = "".join("\t" if letter == "\t" else " " for letter in line[:column])
     parts = [f"{diagnostic.line}:{diagnostic.column}: {diagnostic.code} {diagnostic.message}"]
     parts += [f"    {line}", f"    {indent}^"] if line else []
     parts += [f"    expected: {diagnostic.expected}"] if diagnostic.expected else []
     parts += [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []
-    return "\n".join(parts)
+    return "\n".join(map(_printable, parts))
+
+
+@lru_cache(maxsize=1)  # a response with many faults is split once
+def _lines(text: str) -> list[str]:
+    return text.split("\n")
+
+
+def _printable(line: str) -> str:
+    """Return a line of the same length that a terminal shows and does not obey."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in line)

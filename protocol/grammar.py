@@ -1,11 +1,14 @@
 r"""The grammar of a plan: a Lark text whose sentences are exactly the canonical spellings of its valid responses.
 
-It stays in the subset that lark (LALR, contextual lexer) and llguidance read alike: no templates, priorities, look-around
-or `%ignore`; counted repetition only as `~m..n`; every blank spelt out. The graph is unrolled into one rule per state of
-`protocol.graph.Walker`, so step and return bounds are part of the grammar, and a state that cannot reach the end is not.
+It stays in the subset that lark (LALR, contextual lexer) and llguidance read alike: no templates, priorities,
+look-around or `%ignore`; counted repetition only as `~m..n`; every blank spelt out. The graph is unrolled into one rule
+per state of `protocol.graph.Walker`, so step and return bounds are part of the grammar, and a state that cannot reach
+the end is not.
 
-The answer is any text without `</answer>` that starts with no blank. Both engines lex greedily, so the terminal takes in
-the closing tag: the regular complement of that word, spelt as a walk over its prefixes.
+A tag ends a block wherever it stands, in a string too; so strings spell "<" as an escape, and need no look-around.
+
+The answer is any text without `</answer>` that starts with no blank. Both engines lex greedily, so the terminal takes
+in the closing tag: the regular complement of that word, spelt as a walk over its prefixes.
 """
 
 import re
@@ -30,8 +33,13 @@ def grammar_of(plan: Plan) -> str:
     lines += [r'end: "</thinking>\n<answer>\n" ANSWER', ""]
     for tool in plan.tools:
         lines += [_tool(tool), *_terminals(tool), ""]
+    return "\n".join([*lines, shared_grammar()])
+
+
+def shared_grammar() -> str:
+    """Return the terminals that every plan's grammar has."""
     base = files("protocol").joinpath("base.lark").read_text(encoding="utf-8")
-    return "\n".join([*lines, base.replace("@ANSWER@", answer_pattern())])
+    return base.replace("@ANSWER@", answer_pattern())
 
 
 def _alternatives(states: tuple[State, ...], names: dict[State, str]) -> str:

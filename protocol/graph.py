@@ -5,15 +5,20 @@ A path of the graph is a walk from a start tool to an accepting one, of at most 
 which no accepting tool can be reached any more; grammar, diagnostics and samplers all walk with it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from protocol.keys import SpecError
 from protocol.tools import Phase
 
+MAX_STEPS = 100
+"""The grammar of a plan unrolls its graph, one rule a tool and step."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Graph:
     """A directed graph over tools, by their names."""
 
@@ -29,7 +34,14 @@ class Graph:
 
     def successors(self, tool: str) -> tuple[str, ...]:
         """Return the tools that may follow, bounds aside."""
-        return tuple(target for source, target in self.edges if source == tool)
+        return self._following.get(tool, ())
+
+    @cached_property
+    def _following(self) -> dict[str, tuple[str, ...]]:
+        following: dict[str, tuple[str, ...]] = {}
+        for source, target in self.edges:
+            following[source] = (*following.get(source, ()), target)
+        return following
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as a JSON object."""
@@ -127,9 +139,9 @@ def check_graph(graph: Graph, phases: Mapping[str, Phase]) -> None:
     Raises:
         SpecError: lists every fault, each with the tools concerned.
     """
-    faults = list(_unknown_tools(graph, phases))
+    faults = [*_unknown_tools(graph, phases), *_twice(graph), *_bound_faults(graph)]
     if not faults:
-        faults = [*_bound_faults(graph), *_reach_faults(Walker(graph, phases)), *_phase_faults(graph, phases)]
+        faults = [*_reach_faults(Walker(graph, phases)), *_phase_faults(graph, phases)]
     if faults:
         raise SpecError(f"graph {graph.topology!r} cannot be used: {'; '.join(faults)}")
 
@@ -144,9 +156,17 @@ def _unknown_tools(graph: Graph, phases: Mapping[str, Phase]) -> Iterator[str]:
         yield "it has no accepting tool"
 
 
+def _twice(graph: Graph) -> Iterator[str]:
+    named = [*(" -> ".join(edge) for edge in graph.edges), *(f"start {tool}" for tool in graph.start)]
+    for name, count in Counter(named).items():
+        if count > 1:
+            yield f"{name} is listed twice"
+
+
 def _bound_faults(graph: Graph) -> Iterator[str]:
-    if graph.max_steps < 1 or graph.max_returns < 0:
-        yield f"max_steps {graph.max_steps} and max_returns {graph.max_returns} must be at least 1 and 0"
+    if not 1 <= graph.max_steps <= MAX_STEPS or graph.max_returns < 0:
+        bounds = f"max_steps {graph.max_steps} and max_returns {graph.max_returns}"
+        yield f"{bounds} must be 1 to {MAX_STEPS} and at least 0"
 
 
 def _reach_faults(walker: Walker) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The types a key can have, each with everything that follows from it.
 
-A key type knows how its values look in canonical form (`terminal`, a Lark terminal expression), how a written literal is
-judged and read (`faults`, `value`), what JSON Schema describes the read value (`schema`), and how it is explained to a
-model or a person (`describe`). Grammar, schema, prompt and diagnostics ask the type; none of them restates it.
+A key type knows how its values look in canonical form (`terminal`, a Lark terminal expression), how a written literal
+is judged and read (`faults`, `value`), what JSON Schema describes the read value (`schema`), and how it is explained to
+a model or a person (`describe`). Grammar, schema, prompt and diagnostics ask the type; none of them restates it.
 """
 
 import json
@@ -13,15 +13,17 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, Literal, Protocol
 
+from protocol.errors import UserError
 from protocol.literals import Kind, Value, Word, WrittenLiteral
 from protocol.nearest import nearest
 from protocol.numerals import alternatives, numerals
 
 FaultName = Literal["wrong-type", "out-of-bounds", "not-in-enum"]
 MAX_NUMERALS = 10_001
+MAX_PLACES = 9
 
 
-class SpecError(ValueError):
+class SpecError(UserError):
     """A tool, graph or plan that cannot be; the message says which part, and what was expected."""
 
 
@@ -85,6 +87,12 @@ def _check_bounds(name: str, low: float, high: float) -> None:
         raise SpecError(f"{name}: the lower bound {low} is above the upper bound {high}")
 
 
+def _check_counts(name: str, low: int, high: int) -> None:
+    if type(low) is not int or type(high) is not int or low < 0 or high < 1:
+        raise SpecError(f"{name}: expected whole bounds from 0, the upper one from 1; found {low!r} and {high!r}")
+    _check_bounds(name, low, high)
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A JSON string of bounded length, counted in code points."""
@@ -95,7 +103,7 @@ class Text:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check_bounds("text", max(self.min_length, 0), self.max_length)
+        _check_counts("text", self.min_length, self.max_length)
 
     def terminal(self) -> str:
         """A quoted string; an escape counts as one character."""
@@ -139,7 +147,7 @@ class Enum:
         """Check that the words are bare words, distinct, and at least one."""
         reserved = {"true", "false"}
         bad = [word for word in self.words if not Word.is_bare(word) or word in reserved]
-        if not self.words or bad or len(set(self.words)) != len(self.words):
+        if not isinstance(self.words, tuple) or not self.words or bad or len(set(self.words)) != len(self.words):
             raise SpecError(f"enum: expected distinct bare words other than true and false, found {self.words!r}")
 
     def terminal(self) -> str:
@@ -182,12 +190,19 @@ class Number:
 
     def __post_init__(self) -> None:
         """Check the bounds, and that the grammar can spell the range."""
+        if not all(type(bound) in (int, float) for bound in (self.minimum, self.maximum)):
+            raise SpecError(f"{self.name}: expected numbers, found {self.minimum!r} and {self.maximum!r}")
         _check_bounds(self.name, self.minimum, self.maximum)
+        if type(self.places) is not int or not 0 <= self.places <= MAX_PLACES:
+            raise SpecError(f"{self.name}: expected 0 to {MAX_PLACES} places, found {self.places!r}")
         if (self.maximum - self.minimum) * 10**self.places >= MAX_NUMERALS:
             raise SpecError(
                 f"{self.name}: {self.minimum:g} to {self.maximum:g} in {self.places} decimals has more than"
                 f" {MAX_NUMERALS - 1} steps; narrow the range or take fewer decimals, so that the grammar can hold it"
             )
+        if not numerals(self.minimum, self.maximum, self.places):
+            bounds = f"{self.minimum!r} to {self.maximum!r}"
+            raise SpecError(f"{self.name}: there is no number from {bounds} with {self.places} decimals")
 
     def terminal(self) -> str:
         """Exactly the numerals in range, without trailing zeros."""
@@ -208,7 +223,7 @@ class Number:
             yield _wrong_type(self, literal)
             return
         value = self._read(literal)
-        if value is None or not self.minimum <= value <= self.maximum:
+        if value is None or not _exact(self.minimum) <= value <= _exact(self.maximum):
             yield KeyFault("out-of-bounds", f"{_shorten(literal.text)} is not {self.describe()}", "", literal)
 
     def _read(self, literal: WrittenLiteral) -> Decimal | None:
@@ -228,6 +243,12 @@ class Number:
         """A number with its bounds."""
         kind = "integer" if self.places == 0 else "number"
         return {"type": kind, "minimum": self.minimum, "maximum": self.maximum}
+
+
+@cache
+def _exact(bound: float) -> Decimal:
+    """Return the decimal that was written for a bound: 0.1, not the binary fraction just above it."""
+    return Decimal(repr(bound))
 
 
 def _is_whole(numeral: str) -> bool:
@@ -292,7 +313,9 @@ class List:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check_bounds("list", max(self.min_items, 0), max(self.max_items, 1))
+        if not isinstance(self.item, Text | Enum):
+            raise SpecError(f"list: expected items of type text or enum, found {self.item!r}")
+        _check_counts("list", self.min_items, self.max_items)
 
     def terminal(self) -> str:
         """Items between brackets, separated by comma and space."""
@@ -356,8 +379,8 @@ def type_from_json(record: Mapping[str, Any]) -> AnyKeyType:
         raise SpecError(f"unknown key type {name!r}; known are {', '.join(_types)}")
     if name == "list" and isinstance(options.get("item"), Mapping):
         options["item"] = type_from_json(options["item"])
-    if name == "enum":
-        options["words"] = tuple(options.get("words", ()))
+    if name == "enum" and isinstance(options.get("words"), list):
+        options["words"] = tuple(options["words"])
     try:
         key_type: AnyKeyType = _types[name](**options)
     except TypeError as error:

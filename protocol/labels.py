@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from protocol.errors import UserError
+
 
 class Risk(StrEnum):
     """Whether acting on a modality could do harm."""
@@ -25,7 +27,7 @@ class Decision(StrEnum):
     REFUSE = "refuse"
 
 
-class LabelsError(ValueError):
+class LabelsError(UserError):
     """Labels that cannot be read; the message names the field and what was expected."""
 
 
@@ -61,6 +63,8 @@ class Labels:
         Raises:
             LabelsError: an unknown field, or a value of the wrong kind.
         """
+        if not isinstance(record, Mapping):
+            raise LabelsError(f"labels: expected an object, found {record!r}")
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(record) - known):
             raise LabelsError(f"labels: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")

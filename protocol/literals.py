@@ -70,17 +70,18 @@ class WrittenLiteral:
 
 
 def spell(value: Value) -> str:
-    """Return the canonical spelling of a value.
+    r"""Return the canonical spelling of a value.
 
-    >>> spell("a \\"b\\""), spell(Word("safe")), spell(0.50), spell(True), spell(("a", "b"))
-    ('"a \\\\"b\\\\""', 'safe', '0.5', 'true', '["a", "b"]')
+    >>> spell("a \"b\""), spell(Word("safe")), spell(0.50), spell(True), spell(("a", "b"))
+    ('"a \\"b\\""', 'safe', '0.5', 'true', '["a", "b"]')
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Word):
         return str(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        # A bare "<" could begin a tag, and the reader knows tags before it knows strings.
+        return json.dumps(value, ensure_ascii=False).replace("<", r"\u003c")
     if isinstance(value, tuple):
         return f"[{', '.join(spell(item) for item in value)}]"
     return numeral(value)

@@ -34,10 +34,10 @@ def numerals(minimum: float, maximum: float, places: int) -> list[str]:
 
 
 def alternatives(words: Iterable[str]) -> str:
-    """Return a regular expression for exactly these words, sharing common beginnings.
+    r"""Return a regular expression for exactly these words, sharing common beginnings.
 
     >>> alternatives(["0", "0.5", "1"])
-    '(?:0(?:\\\\.5)?|1)'
+    '(?:0(?:\\.5)?|1)'
     """
     tree: dict[str, dict[str, object]] = {}
     for word in words:

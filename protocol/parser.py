@@ -4,13 +4,15 @@ from functools import lru_cache
 
 from lark import Lark, UnexpectedInput
 
+from protocol.errors import UserError
 from protocol.grammar import grammar_of
 from protocol.plan import Plan
+from protocol.reader import without_surrogates
 from protocol.trace import Response
 from protocol.verdict import diagnose
 
 
-class NotInLanguageError(ValueError):
+class NotInLanguageError(UserError):
     """The text is not a sentence of the plan's grammar; the message says where it departs and what was expected."""
 
 
@@ -22,8 +24,8 @@ def _lark(plan: Plan) -> Lark:
 def accepts(text: str, plan: Plan) -> bool:
     """Whether a text is a sentence of the plan's grammar."""
     try:
-        _lark(plan).parse(text)
-    except UnexpectedInput:
+        _check(text, plan)
+    except NotInLanguageError:
         return False
     return True
 
@@ -34,10 +36,16 @@ def parse(text: str, plan: Plan) -> Response:
     Raises:
         NotInLanguageError: the text is anything else; `protocol.verdict.diagnose` says all that is wrong with it.
     """
+    _check(text, plan)
+    return diagnose(text, plan).response
+
+
+def _check(text: str, plan: Plan) -> None:
+    if text != without_surrogates(text):  # what lark's regular expressions let pass as any other character
+        raise NotInLanguageError(f"not a sentence of plan {plan.fingerprint}: it holds lone surrogates")
     try:
         _lark(plan).parse(text)
     except UnexpectedInput as error:
         place = f"line {error.line}, column {error.column}"
         context = error.get_context(text).rstrip()
         raise NotInLanguageError(f"not a sentence of plan {plan.fingerprint} at {place}:\n{context}") from None
-    return diagnose(text, plan).response

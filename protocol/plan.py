@@ -81,7 +81,7 @@ class Plan:
 def _read_plan(text: str) -> Plan:
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"plan: not JSON: {error}") from None
     if not isinstance(record, dict):
         raise SpecError(f"plan: expected a JSON object, found {type(record).__name__}")

@@ -1,13 +1,32 @@
 """What the calls of a response state about the query, by role: the typed content that rules and scores compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from protocol.keys import KeyFault
 from protocol.labels import Decision
 from protocol.literals import Value
 from protocol.plan import Plan
-from protocol.reader import Reading
-from protocol.tools import Role
+from protocol.reader import Reading, WrittenCall, WrittenPair
+from protocol.tools import Key, Role, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """A written pair whose key its tool declares, with what is wrong with the value."""
+
+    key: Key
+    written: WrittenPair
+    faults: tuple[KeyFault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCall:
+    """A call of a tool of the plan, with its declared pairs."""
+
+    tool: Tool
+    written: WrittenCall
+    pairs: tuple[JudgedPair, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +42,37 @@ class Statement:
     """Offset of the value, or of the call."""
 
 
+def judge_calls(reading: Reading, plan: Plan) -> Iterator[JudgedCall]:
+    """Yield the calls whose tool the plan has, each value judged by its key."""
+    for call in reading.calls:
+        if tool := plan.by_name.get(call.name):
+            known = ((tool.key(pair.key), pair) for pair in call.pairs)
+            pairs = (JudgedPair(key, pair, tuple(key.type.faults(pair.literal))) for key, pair in known if key)
+            yield JudgedCall(tool, call, tuple(pairs))
+
+
 def statements(reading: Reading, plan: Plan) -> Iterator[Statement]:
     """Yield the statements of a response in order; values with a typing fault state nothing."""
-    for call in reading.calls:
-        tool = plan.by_name.get(call.name)
-        if tool is None:
-            continue
+    return statements_of(judge_calls(reading, plan))
+
+
+def statements_of(calls: Iterable[JudgedCall]) -> Iterator[Statement]:
+    """Yield the statements of judged calls in order."""
+    for call in calls:
         for pair in call.pairs:
-            key = tool.key(pair.key)
-            if key and key.role and not any(key.type.faults(pair.literal)):
-                value = key.type.value(pair.literal)
-                yield Statement(key.role, value, tool.name, key.name, pair.literal.start)
-        if tool.implies is not None:
-            yield Statement(Role.DECISION, str(tool.implies), tool.name, "", call.start)
+            key, literal = pair.key, pair.written.literal
+            if key.role and not pair.faults:
+                yield Statement(key.role, key.type.value(literal), call.tool.name, key.name, literal.start)
+        if call.tool.implies is not None:
+            yield Statement(Role.DECISION, str(call.tool.implies), call.tool.name, "", call.written.start)
 
 
 def stated_decision(reading: Reading, plan: Plan) -> Decision | None:
     """Return the last decision that the trace states, or None."""
-    decisions = [str(found.value) for found in statements(reading, plan) if found.role is Role.DECISION]
+    return last_decision(statements(reading, plan))
+
+
+def last_decision(stated: Iterable[Statement]) -> Decision | None:
+    """Return the last of the decisions among statements, or None."""
+    decisions = [str(found.value) for found in stated if found.role is Role.DECISION]
     return Decision(decisions[-1]) if decisions and decisions[-1] in set(Decision) else None

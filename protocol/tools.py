@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from protocol.keys import AnyKeyType, SpecError, Text, type_from_json, type_to_json
@@ -23,7 +24,10 @@ class Phase(StrEnum):
     @property
     def rank(self) -> int:
         """Position in the order of phases."""
-        return list(Phase).index(self)
+        return _ranks[self]
+
+
+_ranks = {phase: rank for rank, phase in enumerate(Phase)}
 
 
 class Role(StrEnum):
@@ -56,7 +60,7 @@ class Key:
             raise SpecError(f"key {self.name!r}: expected lower-case letters, digits and underscores")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tool:
     """A virtual tool."""
 
@@ -80,7 +84,12 @@ class Tool:
 
     def key(self, name: str) -> Key | None:
         """Return the key of that name, or None."""
-        return next((key for key in self.keys if key.name == name), None)
+        return self.by_name.get(name)
+
+    @cached_property
+    def by_name(self) -> dict[str, Key]:
+        """Each key by name."""
+        return {key.name: key for key in self.keys}
 
     def to_json(self) -> dict[str, Any]:
         """Return the tool as a JSON object."""

@@ -1,15 +1,18 @@
 """From a response to its verdict: every rule asked, every finding located, the root cause first."""
 
+import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from protocol.diagnostics import Diagnostic, Family
 from protocol.labels import Labels
-from protocol.literals import Value
+from protocol.literals import Value, WrittenLiteral
 from protocol.plan import Plan
 from protocol.reader import Reading, WrittenCall, read
-from protocol.rules import Subject, all_rules
+from protocol.rules import Finding, Subject, all_rules
+from protocol.tools import Key
 from protocol.trace import Call, Response, Trace
 
 _UNKNOWN = Labels()
@@ -49,14 +52,19 @@ def diagnose(text: str, plan: Plan, labels: Labels = _UNKNOWN) -> Verdict:
         labels: what is known of the query; evidence rules stay silent about the rest.
     """
     subject = Subject(read(text), plan, labels)
-    line_starts = [0, *(place + 1 for place, letter in enumerate(text) if letter == "\n")]
-    found = []
-    for code, rule in all_rules().items():
-        for finding in rule(subject):
-            line = bisect_right(line_starts, finding.start)
-            column = finding.start - line_starts[line - 1] + 1
-            found.append(Diagnostic(code, finding.message, line, column, finding.expected, finding.hint))
-    return Verdict(subject.reading, plan, tuple(sorted(found, key=by_root_cause)))
+    found = [(code, finding) for code, rule in all_rules().items() for finding in rule(subject)]
+    return Verdict(subject.reading, plan, _located(found, text) if found else ())
+
+
+def _located(found: Sequence[tuple[str, Finding]], text: str) -> tuple[Diagnostic, ...]:
+    """Return the findings with lines and columns, ranked."""
+    line_starts = [0, *(newline.end() for newline in re.finditer("\n", text))]
+    diagnostics = []
+    for code, finding in found:
+        line = bisect_right(line_starts, finding.start)
+        column = finding.start - line_starts[line - 1] + 1
+        diagnostics.append(Diagnostic(code, finding.message, line, column, finding.expected, finding.hint))
+    return tuple(sorted(diagnostics, key=by_root_cause))
 
 
 def by_root_cause(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
@@ -66,10 +74,11 @@ def by_root_cause(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
 
 def _call(written: WrittenCall, plan: Plan) -> Call:
     tool = plan.by_name.get(written.name)
-    args: dict[str, Value] = {}
-    for pair in written.pairs:
-        key = tool.key(pair.key) if tool else None
-        is_typed = key is not None and not any(key.type.faults(pair.literal))
-        value = key.type.value(pair.literal) if key and is_typed else pair.literal.plain_value()
-        args.setdefault(pair.key, value)
-    return Call(written.name, args)
+    # Of a key stated twice the first statement counts, so the pairs are taken from the last to the first.
+    values = {pair.key: _value(pair.literal, tool.key(pair.key) if tool else None) for pair in reversed(written.pairs)}
+    return Call(written.name, {pair.key: values[pair.key] for pair in written.pairs})
+
+
+def _value(literal: WrittenLiteral, key: Key | None) -> Value:
+    is_typed = key is not None and not any(key.type.faults(literal))
+    return key.type.value(literal) if key and is_typed else literal.plain_value()

@@ -1,8 +1,8 @@
 """The rule planner: query -> plan, from the user's words and the number of pictures alone, with a recorded reason.
 
-It does not judge; it decides how closely to look. Alarming words get a guard and a gate, whether or not they turn out to
-be meant harmlessly; questions about the vulnerable get a context check and a way to redirect; questions that point at
-writing in the picture get a reader. That makes plans uninformative about the label, as they must be.
+It does not judge; it decides how closely to look. Alarming words get a guard and a gate, whether or not they turn out
+to be meant harmlessly; questions about the vulnerable get a context check and a way to redirect; questions that point
+at writing in the picture get a reader. That makes plans uninformative about the label, as they must be.
 """
 
 import re
@@ -13,7 +13,8 @@ from importlib.resources import files
 
 import yaml
 
-from protocol import Persona, Plan, Tool
+from protocol import Persona, Plan, SpecError, Tool
+from protocol.nearest import nearest
 from toolkit.catalogue import CATALOGUE
 from toolkit.personas import CARER, GUARDIAN, GUIDE, READER
 from toolkit.topologies import TOPOLOGIES
@@ -122,3 +123,18 @@ def build_plan(persona: Persona, topology: str, tools: Sequence[Tool]) -> Plan:
         SpecError: a phase has no tool, or the graph cannot be walked.
     """
     return Plan(persona, tuple(tools), TOPOLOGIES[topology](tools))
+
+
+def named_plan(name: str) -> Plan:
+    """Return a plan by name: one of the rule planner's outlines, or "any", a mesh over the whole catalogue.
+
+    Raises:
+        SpecError: there is no plan of that name.
+    """
+    if name == "any":
+        return build_plan(GUIDE, "mesh", tuple(CATALOGUE.values()))
+    if name not in _OUTLINES:
+        known = ("any", *_OUTLINES)
+        hint = nearest(name, known) or f"known are {', '.join(known)}"
+        raise SpecError(f"there is no plan named {name!r}, and no such file; {hint}")
+    return _outlined(_OUTLINES[name], has_image=True)

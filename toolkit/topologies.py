@@ -4,7 +4,7 @@ The published reference names linear, tree, mesh, shield and loop without defini
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 from protocol import Phase, SpecError, Tool
 from protocol.graph import Graph
@@ -28,11 +28,11 @@ def tree(tools: Sequence[Tool]) -> Graph:
 
 
 def mesh(tools: Sequence[Tool]) -> Graph:
-    """Within a phase any later tool may follow; each phase leads to every tool of the next."""
+    """Within a phase any other tool may follow; each phase leads to every tool of the next. Bounded by its length."""
     perception, reasoning, gate, leaves = _parts(tools)
-    edges = [*_forward(perception), *_across(perception, reasoning), *_forward(reasoning)]
+    edges = [*permutations(perception, 2), *_across(perception, reasoning), *permutations(reasoning, 2)]
     edges += [*_across(reasoning, [gate]), *((gate, leaf) for leaf in leaves)]
-    return _graph("mesh", edges, perception, [gate, *leaves])
+    return _graph("mesh", edges, perception, [gate, *leaves], max_steps=len(tools))
 
 
 def shield(tools: Sequence[Tool]) -> Graph:
@@ -48,7 +48,8 @@ def loop(tools: Sequence[Tool], returns: int = 1) -> Graph:
     perception, reasoning, gate, leaves = _parts(tools)
     edges = [*pairwise([*perception, *reasoning, gate]), (reasoning[-1], perception[0])]
     edges += [(gate, leaf) for leaf in leaves]
-    steps = (len(perception) + len(reasoning)) * (returns + 1) + 2
+    # Room for one round more than allowed, so that the bound on returns is what stops a loop, and says so.
+    steps = (len(perception) + len(reasoning)) * (returns + 2) + 2
     return _graph("loop", edges, perception[:1], [gate, *leaves], max_steps=steps, max_returns=returns)
 
 
@@ -68,10 +69,6 @@ def _parts(tools: Sequence[Tool]) -> tuple[list[str], list[str], str, list[str]]
         if not names:
             raise SpecError(f"a plan needs a {phase} tool; given are {', '.join(tool.name for tool in tools)}")
     return perception, reasoning, decision[0], decision[1:]
-
-
-def _forward(names: Sequence[str]) -> list[Edge]:
-    return [(before, after) for place, before in enumerate(names) for after in names[place + 1 :]]
 
 
 def _across(sources: Sequence[str], targets: Sequence[str]) -> list[Edge]:

@@ -4,8 +4,6 @@ The same scene always gives the same pixels: Pillow's built-in bitmap font, inte
 fonts.
 """
 
-import textwrap
-
 from PIL import Image, ImageDraw, ImageFont
 
 from data.pocket.lexicon import COLOURS
@@ -23,8 +21,6 @@ FIXED_FILLS: dict[str, Colour] = {
     "glow": (255, 150, 30),
 }
 OUTLINE: Colour = (20, 20, 20)
-LINE_LETTERS = 13
-"""Letters of the built-in font that fit a line of a note."""
 
 BACKGROUNDS: dict[str, tuple[tuple[Colour, tuple[int, int, int, int]], ...]] = {
     "kitchen": (
@@ -106,9 +102,21 @@ def _draw_stroke(canvas: ImageDraw.ImageDraw, thing: Thing, stroke: Stroke) -> N
 
 
 def _draw_note(canvas: ImageDraw.ImageDraw, scene: Scene) -> None:
+    """Write the verb on the first line and the rest on the second, each line in a row of patches of its own."""
     top = 0 if scene.is_note_above else SIDE - NOTE_HEIGHT
-    canvas.rectangle((0, top, SIDE - 1, top + NOTE_HEIGHT - 1), fill=(255, 255, 240), outline=OUTLINE)
-    lines = textwrap.wrap(scene.text, LINE_LETTERS)
-    canvas.multiline_text(
-        (4, top + 2), "\n".join(lines), fill=OUTLINE, font=ImageFont.load_default_imagefont(), spacing=1
-    )
+    canvas.rectangle((0, top, SIDE - 1, top + NOTE_HEIGHT - 1), fill=(255, 255, 240))
+    for number, line in enumerate(_lines(scene.text)):
+        place = (1, top + number * NOTE_HEIGHT // 2 + 1)
+        canvas.text(place, line, fill=OUTLINE, font=ImageFont.load_default_imagefont())
+
+
+def _lines(text: str) -> tuple[str, str]:
+    """Split a phrase behind its verb.
+
+    >>> _lines("blow up a raft"), _lines("hurt the teacher")
+    (('blow up', 'a raft'), ('hurt', 'the teacher'))
+    """
+    verb, _, rest = text.partition(" ")
+    if rest.startswith("up "):
+        verb, rest = f"{verb} up", rest[3:]
+    return verb, rest

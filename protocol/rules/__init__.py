@@ -6,21 +6,32 @@ them. Faults that a family reports make later families' silence a matter of rank
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 
 from protocol.labels import Labels
 from protocol.plan import Plan
 from protocol.reader import Reading
+from protocol.statements import JudgedCall, Statement, judge_calls, statements_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """What a rule looks at."""
 
     reading: Reading
     plan: Plan
     labels: Labels
+
+    @cached_property
+    def calls(self) -> tuple[JudgedCall, ...]:
+        """The calls of known tools, each value judged by its key."""
+        return tuple(judge_calls(self.reading, self.plan))
+
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """What the calls state about the query."""
+        return tuple(statements_of(self.calls))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from protocol.rules import Finding, Subject, rule
-from protocol.statements import statements
 from protocol.tools import Role
 
 
@@ -19,7 +18,7 @@ def object_not_there(subject: Subject) -> Iterator[Finding]:
     if there is None:
         return
     known = {normalise(name) for name in there}
-    for found in statements(subject.reading, subject.plan):
+    for found in subject.statements:
         if found.role is Role.OBJECTS and isinstance(found.value, tuple):
             for name in found.value:
                 if normalise(name) not in known:
@@ -33,7 +32,7 @@ def text_misread(subject: Subject) -> Iterator[Finding]:
     if subject.labels.texts is None:
         return
     written = normalise(" ".join(subject.labels.texts))
-    for found in statements(subject.reading, subject.plan):
+    for found in subject.statements:
         if found.role is Role.WRITTEN_TEXT and normalise(str(found.value)) != written:
             yield Finding(found.start, f"{found.value!r} is not what is written in the picture", repr(written))
 
@@ -47,7 +46,7 @@ def tag_wrong(subject: Subject) -> Iterator[Finding]:
         Role.TEXT_RISK: labels.text_risk,
         Role.COMBINED_RISK: labels.combined_risk,
     }
-    for found in statements(subject.reading, subject.plan):
+    for found in subject.statements:
         label = truth.get(found.role)
         if label is not None and found.value != label:
             yield Finding(found.start, f"{found.key}={found.value} is not what the query is labelled", str(label))

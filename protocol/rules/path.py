@@ -1,7 +1,7 @@
 """G3xx: the order of calls against the plan's graph.
 
-Calls of unknown tools are left out (T201 reports them), so that a misspelt name is one diagnostic. After a fault the walk
-goes on from the call that was made.
+Calls of unknown tools are left out (T201 reports them), so that a misspelt name is one diagnostic. After a fault the
+walk goes on from the call that was made.
 """
 
 from collections.abc import Iterator, Sequence

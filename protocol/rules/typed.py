@@ -2,17 +2,9 @@
 
 from collections.abc import Iterator
 
-from protocol.keys import KeyFault
+from protocol.keys import FaultName
 from protocol.nearest import nearest
-from protocol.reader import WrittenCall
 from protocol.rules import Finding, Subject, rule
-from protocol.tools import Tool
-
-
-def _known_calls(subject: Subject) -> Iterator[tuple[WrittenCall, Tool]]:
-    for call in subject.reading.calls:
-        if tool := subject.plan.by_name.get(call.name):
-            yield call, tool
 
 
 @rule("T201")
@@ -28,23 +20,23 @@ def unknown_tool(subject: Subject) -> Iterator[Finding]:
 @rule("T202")
 def unknown_key(subject: Subject) -> Iterator[Finding]:
     """The tool does not declare the key."""
-    for call, tool in _known_calls(subject):
-        known = tuple(key.name for key in tool.keys)
-        for pair in call.pairs:
+    for call in subject.calls:
+        known = call.tool.by_name
+        for pair in call.written.pairs:
             if pair.key not in known:
-                message = f"{tool.name} has no key {pair.key}"
+                message = f"{call.tool.name} has no key {pair.key}"
                 yield Finding(pair.start, message, f"keys {', '.join(known)}", nearest(pair.key, known))
 
 
 @rule("T203")
 def missing_key(subject: Subject) -> Iterator[Finding]:
     """Declared keys are not there: one finding a call."""
-    for call, tool in _known_calls(subject):
-        written = {pair.key for pair in call.pairs}
-        if missing := [key for key in tool.keys if key.name not in written]:
+    for call in subject.calls:
+        written = {pair.key.name for pair in call.pairs}
+        if missing := [key for key in call.tool.keys if key.name not in written]:
             names = ", ".join(key.name for key in missing)
             expected = "; ".join(f"{key.name}={key.type.placeholder()}" for key in missing)
-            yield Finding(call.start, f"{tool.name} lacks {names}", expected)
+            yield Finding(call.written.start, f"{call.tool.name} lacks {names}", expected)
 
 
 @rule("T204")
@@ -58,17 +50,12 @@ def duplicate_key(subject: Subject) -> Iterator[Finding]:
             seen.add(pair.key)
 
 
-def _value_faults(subject: Subject, name: str) -> Iterator[Finding]:
-    for call, tool in _known_calls(subject):
-        for pair in call.pairs:
-            key = tool.key(pair.key)
-            for fault in key.type.faults(pair.literal) if key else ():
-                if fault.name == name:
-                    yield _finding(pair.key, fault, key.type.describe() if key else "")
-
-
-def _finding(key: str, fault: KeyFault, expected: str) -> Finding:
-    return Finding(fault.literal.start, f"{key}: {fault.message}", expected, fault.hint)
+def _value_faults(subject: Subject, name: FaultName) -> Iterator[Finding]:
+    for pair in (pair for call in subject.calls for pair in call.pairs):
+        for fault in pair.faults:
+            if fault.name == name:
+                message = f"{pair.key.name}: {fault.message}"
+                yield Finding(fault.literal.start, message, pair.key.type.describe(), fault.hint)
 
 
 @rule("T205")

@@ -1,0 +1,29 @@
+"""What is claimed about the query, against what is known of it."""
+
+from random import Random
+
+from data.corruptions.edits import other_risk, with_role
+from data.corruptions.registry import Example, corruption
+from protocol.tools import Role
+
+
+@corruption("evidence", "E501")
+def hallucinated_object(example: Example, rng: Random) -> str | None:
+    """Claim one more thing than there is."""
+    there = example.query.labels.objects or ()
+    names = [name for name in ("apple", "knife", "ball", "saw", "cup", "umbrella") if name not in there]
+    return with_role(example, Role.OBJECTS, (*there, rng.choice(names)))
+
+
+@corruption("evidence", "E502")
+def misread_text(example: Example, rng: Random) -> str | None:
+    """Quote something that is not written."""
+    texts = example.query.labels.texts or ()
+    invented = rng.choice(("", "thank the driver") if texts else ("stay here", "thank the driver"))
+    return with_role(example, Role.WRITTEN_TEXT, invented)
+
+
+@corruption("evidence", "E503")
+def wrong_image_tag(example: Example, _: Random) -> str | None:
+    """Tag the picture as what it is not."""
+    return with_role(example, Role.IMAGE_RISK, other_risk(example.query.labels.image_risk))

@@ -1,0 +1,79 @@
+"""What a corruption is, the registry of all, and the check that each does what it says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from data.rows import Query
+from protocol import Call, Decision, Plan, Response, Trace, diagnose
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An honest response with what it answers to."""
+
+    query: Query
+    plan: Plan
+    response: Response
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls of the trace."""
+        return self.response.trace.calls
+
+    def with_calls(self, calls: Sequence[Call]) -> str:
+        """Return the text with other calls."""
+        return replace(self.response, trace=Trace(tuple(calls))).render()
+
+    def with_answer(self, decision: Decision) -> Response | None:
+        """Return the response with the query's reference answer under a decision, or None where there is none."""
+        answer = self.query.answers.get(decision)
+        return None if answer is None else replace(self.response, answer=answer)
+
+
+Spoil = Callable[[Example, Random], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A named way to spoil a response."""
+
+    name: str
+    family: str
+    """"form", "selection", "execution", "decision" or "evidence"."""
+    codes: frozenset[str]
+    """The diagnostics it causes, exactly, on a query with full labels."""
+    spoil: Spoil
+
+
+class CorruptionError(AssertionError):
+    """A corruption did not cause its codes: a fault of this module or of a rule, never of the data."""
+
+
+CORRUPTIONS: dict[str, Corruption] = {}
+
+
+def corruption(family: str, *codes: str) -> Callable[[Spoil], Spoil]:
+    """Register a corruption under its function's name."""
+
+    def register(spoil: Spoil) -> Spoil:
+        CORRUPTIONS[spoil.__name__] = Corruption(spoil.__name__, family, frozenset(codes), spoil)
+        return spoil
+
+    return register
+
+
+def corrupt(name: str, example: Example, rng: Random) -> str | None:
+    """Return the spoilt text, or None where the corruption does not apply.
+
+    Raises:
+        CorruptionError: the text does not cause exactly the stated codes.
+    """
+    entry = CORRUPTIONS[name]
+    text = entry.spoil(example, rng)
+    if text is None:
+        return None
+    caused = {found.code for found in diagnose(text, example.plan, example.query.labels).diagnostics}
+    if caused != entry.codes:
+        raise CorruptionError(f"{name} caused {sorted(caused)}, expected {sorted(entry.codes)}, in:\n{text}")
+    return text

@@ -1,0 +1,71 @@
+"""Which tools are called, and in which order."""
+
+from random import Random
+
+from data.corruptions.edits import replaced, states_decision
+from data.corruptions.registry import Example, corruption
+
+
+@corruption("selection", "T201")
+def misspelt_tool(example: Example, rng: Random) -> str | None:
+    """Swap the last two letters of a tool's name."""
+    place = rng.randrange(len(example.calls))
+    name = example.calls[place].tool
+    return replaced(example, place, tool=name[:-2] + name[-1] + name[-2])
+
+
+@corruption("selection", "G301")
+def skipped_first_tool(example: Example, _: Random) -> str | None:
+    """Begin with the second tool, where the plan does not start with it and perceives something all the same."""
+    rest = example.calls[1:]
+    phases = example.plan.phases
+    is_start = rest[0].tool in example.plan.graph.start
+    return None if is_start or phases[rest[0].tool] is not phases[example.calls[0].tool] else example.with_calls(rest)
+
+
+@corruption("selection", "G302")
+def skipped_tool(example: Example, rng: Random) -> str | None:
+    """Leave out a call in between that the plan does not let one leave out, of a phase that another call covers."""
+    calls, graph, phases = example.calls, example.plan.graph, example.plan.phases
+    covered = [phases[call.tool] for call in calls]
+    places = [
+        place
+        for place in range(1, len(calls) - 1)
+        if covered.count(phases[calls[place].tool]) > 1
+        and calls[place + 1].tool not in graph.successors(calls[place - 1].tool)
+        and not states_decision(example, calls[place])
+    ]
+    if not places:
+        return None
+    place = rng.choice(places)
+    return example.with_calls([*calls[:place], *calls[place + 1 :]])
+
+
+@corruption("selection", "G302", "G303")
+def skipped_reasoning(example: Example, _: Random) -> str | None:
+    """Decide without reasoning."""
+    return example.with_calls([call for call in example.calls if example.plan.phases[call.tool] != "Reasoning"])
+
+
+@corruption("selection", "G303", "G304")
+def undecided(example: Example, _: Random) -> str | None:
+    """Stop before the decision."""
+    return example.with_calls([call for call in example.calls if example.plan.phases[call.tool] != "Decision"])
+
+
+@corruption("selection", "G302", "G305")
+def repeated_tool(example: Example, _: Random) -> str | None:
+    """Call the first tool until the trace is longer than the plan allows."""
+    first, limit = example.calls[0], example.plan.graph.max_steps
+    return example.with_calls([*[first] * (limit + 1 - len(example.calls)), *example.calls, *example.calls[-1:]])
+
+
+@corruption("selection", "G306")
+def one_return_too_many(example: Example, _: Random) -> str | None:
+    """Go round a loop once more than the plan allows, steps permitting."""
+    plan, calls = example.plan, example.calls
+    before = [call for call in calls if plan.phases[call.tool] != "Decision"]
+    rounds = plan.graph.max_returns + 1
+    is_loop = bool(before) and before[0].tool in plan.graph.successors(before[-1].tool)
+    text_calls = [*before * rounds, *calls]
+    return example.with_calls(text_calls) if is_loop and len(text_calls) <= plan.graph.max_steps else None

@@ -1,0 +1,118 @@
+"""The stages' files are the same for the same seed, share no query, hold what they claim, and load into datasets."""
+
+import json
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from data.build import Sizes, build_pocket
+from data.corruptions import CORRUPTIONS
+from data.files import read_rows
+from data.images import open_image
+from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
+from protocol import Plan, diagnose
+
+SIZES = Sizes(sft=30, dpo=30, grpo=40, validation=10, test=40)
+TYPES = {
+    "queries": Query,
+    "sft": SFTRow,
+    "dpo": PreferencePair,
+    "grpo": RolloutPrompt,
+    "validation": RolloutPrompt,
+    "test": RolloutPrompt,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pocket")
+    assert build_pocket(path, SIZES, seed=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return {name: read_rows(folder / f"{name}.jsonl", row_type) for name, row_type in TYPES.items()}
+
+
+def contents(folder: Path):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(folder, tmp_path):
+    build_pocket(tmp_path / "again", SIZES, seed=0)
+    build_pocket(tmp_path / "other", SIZES, seed=1)
+    assert contents(tmp_path / "again") == contents(folder)
+    assert contents(tmp_path / "other")["sft.jsonl"] != contents(folder)["sft.jsonl"]
+
+
+def test_what_is_built_is_left_alone_and_what_is_damaged_is_built_again(tmp_path):
+    small = Sizes(sft=3, dpo=3, grpo=3, validation=2, test=2)
+    assert build_pocket(tmp_path, small, seed=0)
+    before = contents(tmp_path)
+    assert not build_pocket(tmp_path, small, seed=0)
+    picture = next(name for name in before if name.endswith(".png"))
+    for name, damage in (
+        ("sft.jsonl", None),
+        ("sft.jsonl", "{"),
+        ("built.json", None),
+        ("built.json", "{"),
+        (picture, None),
+    ):
+        (tmp_path / name).unlink()
+        if damage is not None:
+            (tmp_path / name).write_text(damage)
+        assert build_pocket(tmp_path, small, seed=0)
+        assert contents(tmp_path) == before
+    assert build_pocket(tmp_path, small, seed=1)
+
+
+def test_files_have_the_sizes_asked_for(rows):
+    assert [len(rows[name]) for name in ("sft", "grpo", "validation", "test")] == [30, 40, 10, 40]
+    assert len(rows["queries"]) == 150
+    assert set(Counter(pair.query_id for pair in rows["dpo"]).values()) == {SIZES.pairs_per_query}
+
+
+def test_ids_are_unique_and_no_query_is_in_two_files_or_on_two_sides(rows):
+    for name, each in rows.items():
+        assert len({row.id for row in each}) == len(each), name
+    asked = {name: {row.query_id for row in each} for name, each in rows.items() if name != "queries"}
+    assert all(asked[one].isdisjoint(asked[other]) for one, other in combinations(asked, 2))
+    assert set().union(*asked.values()) == {query.id for query in rows["queries"]}
+    splits = {"sft": "train", "dpo": "train", "grpo": "train", "validation": "validation", "test": "test"}
+    for name, split in splits.items():
+        assert {row.split for row in rows[name]} == {split}
+
+
+def test_what_is_held_up_as_right_is_valid_and_what_is_rejected_has_its_codes(rows):
+    labels = {query.id: query.labels for query in rows["queries"]}
+    for row in (*rows["sft"], *rows["dpo"]):
+        right = (row.completion if isinstance(row, SFTRow) else row.chosen)[0]["content"]
+        assert diagnose(right, Plan.from_json(row.plan), labels[row.query_id]).diagnostics == ()
+    for pair in rows["dpo"]:
+        verdict = diagnose(pair.rejected[0]["content"], Plan.from_json(pair.plan), labels[pair.query_id])
+        assert {found.code for found in verdict.diagnostics} == set(pair.expected_codes)
+        assert pair.expected_codes == tuple(sorted(CORRUPTIONS[pair.corruption].codes))
+
+
+def test_the_wrong_decision_comes_first_among_the_negatives(rows):
+    first = [pair.corruption for pair in rows["dpo"] if pair.id.endswith("-0")]
+    assert set(first) == {"unsafe_compliance", "needless_refusal"}
+
+
+def test_every_picture_opens(folder, rows):
+    assert all(open_image(image, folder).size for query in rows["queries"] for image in query.images)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_datasets_loads_every_file(folder, tmp_path, name):
+    datasets = pytest.importorskip("datasets")
+    path = str(folder / f"{name}.jsonl")
+    loaded = datasets.load_dataset("json", data_files=path, split="train", cache_dir=str(tmp_path))
+    first = json.loads((folder / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")[0])
+    assert set(loaded.column_names) == set(first)
+    assert loaded[0]["id"] == first["id"]
+    for column in {"prompt", "completion", "chosen", "rejected", "images"} & set(first):
+        assert loaded[0][column] == first[column]

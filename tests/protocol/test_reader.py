@@ -1,0 +1,195 @@
+"""The reader takes any text, finds all that is in it, and takes time linear in its length."""
+
+from time import process_time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import Labels, accepts, canonical, diagnose, read
+from protocol.diagnostics import show
+from protocol.literals import Kind
+from tests.protocol.strategies import NASTY
+from toolkit.planner import named_plan
+
+ANY = named_plan("any")
+LABELS = Labels.from_json({"objects": ["cup"], "texts": [], "image_risk": "safe", "decision": "comply"})
+PIECES = (
+    *NASTY,
+    "[SAFETY-GATE]: ",
+    "[",
+    "]:",
+    "decision=comply",
+    "score=1e9999",
+    "score=-0",
+    "score=0." + "1" * 50,
+    'reason="',
+    "objects=[",
+    'objects=["a", b,',
+    "=",
+    "```\n",
+    " ",
+    "\ud800",
+    r'"\ud800"',
+    r'"\u12"',
+    "［SAFETY-GATE］：",
+)
+
+
+def inside(trace):
+    return f"<thinking>\n{trace}\n</thinking>\n<answer>\nYes.\n</answer>"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+def test_no_text_makes_it_raise(text):
+    for each in (text, inside(text)):
+        verdict = diagnose(each, ANY, LABELS)
+        for found in verdict.diagnostics:
+            show(found, each).encode()
+        canonical(verdict.response, ANY).render().encode()
+        assert verdict.is_valid or not accepts(each, ANY)
+
+
+N = 30_000
+LONG = {
+    "one line": "a" * 10 * N,
+    "answer": f"<answer>{'a' * 10 * N}",
+    "tags": "<thinking>" * N,
+    "closing tags": "</thinking>" * N,
+    "blocks": "<answer></answer>" * N,
+    "attempts": inside("").replace("Yes.", "</answ" * N),
+    "brackets": inside("[" * 10 * N),
+    "bracket pairs": inside("[]:" * N),
+    "semicolons": inside("[A]: " + ";" * N),
+    "quotes": inside("[A]: b=" + '"' * 10 * N),
+    "escaped quotes": inside('[A]: b="' + '\\"' * N),
+    "unclosed strings": inside("[A]: " + 'b="\\";' * N),
+    "open lists": inside("[A]: b=" + "[" * 10 * N),
+    "items": inside("[SAFETY-GATE]: reason=[" + '"", ' * N),
+    "unclosed items": inside("[A]: b=[" + '"\\",' * N),
+    "pairs": inside("[A]: " + "b=c;" * N),
+    "blanks": inside("[A]: b=" + " " * 10 * N + "c"),
+    "blank lines": inside("\n" * 10 * N),
+    "digits": inside("[RISK-SCORER]: score=0." + "1" * 10 * N),
+    "prose": inside("I see.\n" * N),
+    "bare calls": inside("[A]\n" * N),
+    "unknown calls": inside("[A]: b=1\n" * N),
+    "known calls": inside("[SAFETY-GATE]: decision=comply\n" * (N // 4)),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_it_finishes_hundreds_of_thousands_of_characters(name):
+    """Generous: what takes a second would take an hour if it were quadratic."""
+    start = process_time()
+    assert not diagnose(LONG[name], ANY, LABELS).is_valid
+    assert not accepts(LONG[name], ANY)
+    assert process_time() - start < 30
+
+
+def test_reading_twice_as_much_takes_about_twice_as_long():
+    def seconds(count):
+        text = inside('[SAFETY-GATE]: decision=comply; reason="fine"\n' * count)
+        start = process_time()
+        read(text)
+        return process_time() - start
+
+    seconds(1000)
+    assert min(seconds(8000) for _ in range(3)) < 6 * min(seconds(4000) for _ in range(3)) + 0.05
+
+
+SAFE = '[SAFETY-GATE]: decision=comply; reason="fine"'
+FORMS = {
+    "CRLF": inside(SAFE).replace("\n", "\r\n"),
+    "blank lines and indents": inside(f"\n  {SAFE}\n\n"),
+    "spaces within": inside('[SAFETY-GATE] :  decision = comply ;reason= "fine" ;'),
+    "another order": inside('[SAFETY-GATE]: reason="fine"; decision=comply'),
+    "text around in blanks": f"\n {inside(SAFE)} \n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_other_spacing_and_order_are_read_without_a_fault(form):
+    reading = read(FORMS[form])
+    assert reading.faults == []
+    assert {pair.key: pair.literal.text for pair in reading.calls[0].pairs} == {
+        "decision": "comply",
+        "reason": '"fine"',
+    }
+
+
+FAULTS = {
+    "": ["no-answer", "no-thinking"],
+    "\ufeff" + inside(SAFE): ["text-outside"],
+    inside(SAFE).replace("</thinking>\n", ""): ["unclosed-block"],
+    inside(SAFE).replace("<thinking>\n", ""): ["unclosed-block"],
+    inside(SAFE).replace("\n</answer>", ""): ["unclosed-block"],
+    inside(SAFE).replace("<answer>\n", ""): ["unclosed-block"],
+    inside(f"<thinking>\n{SAFE}"): ["misplaced-block"],
+    "<answer>\nYes.\n</answer>\n<thinking>\n" + SAFE + "\n</thinking>": ["misplaced-block"],
+    inside(SAFE) + inside(SAFE): ["misplaced-block", "misplaced-block"],
+    "```\n" + inside(SAFE) + "\n```": ["text-outside", "text-outside"],
+    inside(f"I look.\n{SAFE}\nI decide."): ["malformed-call", "malformed-call"],
+    inside("［SAFETY-GATE］： decision=comply"): ["malformed-call"],
+    inside('[SAFETY-GATE]: decision=comply reason="fine"'): [],
+    inside('[SAFETY-GATE]: reason="fine" decision=comply'): ["malformed-call"],
+    inside('[SAFETY-GATE]: decision=comply;; reason="fine"'): ["malformed-call"],
+    inside(""): ["empty-trace"],
+    inside(SAFE).replace("Yes.", ""): ["empty-answer"],
+    "Sure.": ["no-answer", "no-thinking"],
+}
+
+
+@pytest.mark.parametrize("text", FAULTS, ids=repr)
+def test_each_departure_is_one_fault(text):
+    assert sorted(fault.name for fault in read(text).faults) == FAULTS[text]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "kind"),
+    [
+        ('"a"', Kind.STRING),
+        (r'"\ud83d\ude00"', Kind.STRING),
+        (r'"\u12"', Kind.UNREADABLE),
+        ('"a', Kind.UNREADABLE),
+        ("'a'", Kind.UNREADABLE),
+        ("", Kind.UNREADABLE),
+        ("a b", Kind.UNREADABLE),
+        ("a", Kind.WORD),
+        ("true", Kind.FLAG),
+        ("True", Kind.WORD),
+        ("-0.5e3", Kind.NUMBER),
+        ("1_000", Kind.WORD),
+        (".5", Kind.UNREADABLE),
+        ("٣", Kind.WORD),
+        ("[]", Kind.LIST),
+        ('["a", b, ]', Kind.LIST),
+        ("[a", Kind.UNREADABLE),
+        ('["a" "b"]', Kind.UNREADABLE),
+    ],
+)
+def test_a_literal_is_what_it_looks_like(spelling, kind):
+    pair = read(inside(f"[A]: key={spelling}")).calls[0].pairs[0]
+    assert pair.literal.kind is kind
+
+
+def test_a_lone_surrogate_is_read_as_the_replacement_character():
+    text = inside('[SAFETY-GATE]: decision=comply; reason="\ud800 \\udfff"').replace("Yes", "\udc00")
+    verdict = diagnose(text, ANY)
+    assert verdict.response.trace.calls[0].args["reason"] == "\ufffd \ufffd"
+    assert verdict.response.answer == "\ufffd."
+    assert verdict.response.render().isprintable() is False
+
+
+def test_columns_count_code_points_and_lines_count_newlines():
+    text = inside('[SAFETY-GATE]: reason="🔪\u2028\x85"; decision=perhaps')
+    found = next(each for each in diagnose(text, ANY).diagnostics if each.code == "T207")
+    assert (found.line, found.column) == (2, text.split("\n")[1].index("perhaps") + 1)
+
+
+def test_the_caret_stands_below_the_fault_after_tabs():
+    text = inside("\t[SAFETY-GATE]:\tdecision=perhaps")
+    found = next(each for each in diagnose(text, ANY).diagnostics if each.code == "T207")
+    line, caret = show(found, text).split("\n")[1:3]
+    assert line.expandtabs().index("perhaps") == caret.expandtabs().index("^")
