@@ -10,7 +10,6 @@ from typing import Any
 from data.files import RowsError, numbered_lines
 from protocol import Labels, Plan, SpecError
 from protocol.errors import UserError
-from protocol.plan import plan_from_record
 from toolkit.planner import named_plan
 
 
@@ -71,7 +70,7 @@ def _from_standard_input() -> Iterator[Record | Unreadable]:
 def _from_json(source: str, text: str) -> Iterator[Record | Unreadable]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         yield Unreadable(source, getattr(error, "lineno", 1), f"not JSON: {error}")
         return
     for record in value if isinstance(value, list) else [value]:
@@ -116,9 +115,6 @@ def plan_option(value: str) -> Plan:
     if not path.is_file():
         return named_plan(value)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, Mapping):
-            raise SpecError(f"expected a JSON object, found {type(record).__name__}")  # noqa: TRY301  named below
-        return plan_from_record(record)
+        return Plan.from_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: {error}") from None

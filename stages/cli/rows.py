@@ -2,17 +2,18 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from data.build import Sizes, build_pocket
 from data.files import read_rows
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
-from protocol import Labels, Plan, diagnose
+from protocol import Labels, Plan, SpecError, diagnose
 
 app = typer.Typer(no_args_is_help=True, help="Build and check training rows.")
-_row_types = {"query": Query, "sft": SFTRow, "dpo": PreferencePair, "prompt": RolloutPrompt}
+_sizes = Sizes()
+_row_types: dict[str, type[Any]] = {"query": Query, "sft": SFTRow, "dpo": PreferencePair, "prompt": RolloutPrompt}
 
 
 def add_to(main: typer.Typer) -> None:
@@ -23,11 +24,12 @@ def add_to(main: typer.Typer) -> None:
 @app.command()
 def build(
     output: Annotated[Path, typer.Argument(help="folder for the rows and pictures")],
-    sft: Annotated[int, typer.Option(help="queries for SFT")] = Sizes.sft,
-    dpo: Annotated[int, typer.Option(help="queries for DPO, several pairs each")] = Sizes.dpo,
-    grpo: Annotated[int, typer.Option(help="queries for GRPO")] = Sizes.grpo,
-    validation: Annotated[int, typer.Option(help="queries to tune on")] = Sizes.validation,
-    test: Annotated[int, typer.Option(help="held-out queries")] = Sizes.test,
+    *,
+    sft: Annotated[int, typer.Option(help="queries for SFT")] = _sizes.sft,
+    dpo: Annotated[int, typer.Option(help="queries for DPO, several pairs each")] = _sizes.dpo,
+    grpo: Annotated[int, typer.Option(help="queries for GRPO")] = _sizes.grpo,
+    validation: Annotated[int, typer.Option(help="queries to tune on")] = _sizes.validation,
+    test: Annotated[int, typer.Option(help="held-out queries")] = _sizes.test,
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
 ) -> None:
     """Build the pocket world's rows for all three stages."""
@@ -47,9 +49,9 @@ def check(
     rows = read_rows(file, _row_types[row])
     num_bad = 0
     for each in rows:
-        if (response := _reference(each)) is None:
-            continue
-        verdict = diagnose(response, Plan.from_json(each.plan), Labels())
+        if not isinstance(each, SFTRow | PreferencePair):
+            continue  # holds no response up as right
+        verdict = diagnose(_reference(each), _plan(file, each), Labels())
         num_bad += not verdict.is_valid
         for found in verdict.diagnostics:
             typer.echo(f"{file}: row {each.id}: {found.code} {found.message}")
@@ -58,8 +60,13 @@ def check(
     raise typer.Exit(1 if num_bad else 0)
 
 
-def _reference(row: Query | SFTRow | PreferencePair | RolloutPrompt) -> str | None:
-    """Return the response that a row holds up as right, or None where it holds none."""
-    if isinstance(row, SFTRow):
-        return row.completion[0]["content"]
-    return row.chosen[0]["content"] if isinstance(row, PreferencePair) else None
+def _reference(row: SFTRow | PreferencePair) -> str:
+    """Return the response that a row holds up as right."""
+    return (row.completion if isinstance(row, SFTRow) else row.chosen)[0]["content"]
+
+
+def _plan(file: Path, row: SFTRow | PreferencePair) -> Plan:
+    try:
+        return Plan.from_json(row.plan)
+    except SpecError as error:
+        raise SpecError(f"{file}: row {row.id}: {error}") from None

@@ -1,0 +1,220 @@
+"""What a stage can be told: our few fields beside TRL's own, in one flat YAML file and on the command line.
+
+    tritrace dpo --config stages/recipes/pocket/dpo.yaml --model MODEL --parent RUN/sft --learning_rate 1e-4
+
+A flag overrides the file, the file overrides our defaults, our defaults override TRL's. How the outcome is shown is
+in `stages/recipe.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
+
+import torch
+from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
+
+from eval.models import resolve_dtype
+from stages.errors import StageError
+from stages.recipe_files import option_hints, read_recipe, unknown_key
+
+Stage = Literal["sft", "dpo", "grpo"]
+TRLConfig: TypeAlias = SFTConfig | DPOConfig | GRPOConfig
+
+RecipeT = TypeVar("RecipeT")
+
+config_by_stage: dict[str, type[Any]] = {"sft": SFTConfig, "dpo": DPOConfig, "grpo": GRPOConfig}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageArguments:
+    """What a stage reads and writes, and how the model is adapted. The seed is TRL's."""
+
+    model: str
+    """Folder or hub name of the base model."""
+    data: str
+    """The rows file to train on."""
+    output: str
+    """Folder of this stage: `adapter/`, `manifest.json`, `checkpoints/`."""
+    parent: str | None = None
+    """Folder of the previous stage, whose adapter is continued; none starts a fresh adapter on the base."""
+    max_rows: int | None = None
+    """Train on the first so many rows only."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the base weights; auto is bfloat16 on a GPU that has it, else float32. The adapter is float32."""
+    load_in_4bit: bool = False
+    """Quantise the base to NF4 with double quantisation (bitsandbytes)."""
+    lora_r: int = 16
+    """Rank of a fresh adapter; a continued one keeps its own."""
+    lora_alpha: int = 32
+    """Scale of a fresh adapter: its output is multiplied by alpha / r."""
+    lora_dropout: float = 0.0
+    """Dropout on a fresh adapter's input, as a share."""
+    lora_target: Literal["language", "all-linear"] = "language"
+    """Which layers a fresh adapter adapts: the language model's, or every linear layer but the head."""
+    origins: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Where each value that is not TRL's default comes from, by key; filled by `parse_stage`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRPOArguments(StageArguments):
+    """What GRPO can be told beside that."""
+
+    reward: str = "tritrace"
+    """Name of the reward preset."""
+    max_unscored: float = 0.2
+    """Share of rollouts that may go unscored (a judge that is down) before the stage stops."""
+
+
+arguments_by_stage: dict[str, type[StageArguments]] = {
+    "sft": StageArguments,
+    "dpo": StageArguments,
+    "grpo": GRPOArguments,
+}
+
+
+@overload
+def parse_stage(stage: Literal["grpo"], argv: Sequence[str]) -> tuple[GRPOArguments, TRLConfig]: ...
+@overload
+def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLConfig]: ...
+def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLConfig]:
+    """Read a stage's recipe and flags.
+
+    Args:
+        stage: which stage.
+        argv: the flags, such as `["--config", "sft.yaml", "--max_steps", "3"]`.
+
+    Raises:
+        StageError: unreadable file, unknown keys (with the nearest name) or unfit values, all of them listed.
+    """
+    flags = [part for flag in argv for part in _split_config_flag(flag)]
+    classes = (arguments_by_stage[stage], config_by_stage[stage])
+    path = _flag(flags, "config")
+    recipe = read_recipe(path, classes, _RESERVED) if path else {}
+    defaults = our_defaults(stage, dtype=str(_flag(flags, "dtype") or recipe.get("dtype") or "auto"))
+    arguments, config = _parse(flags, classes, defaults, source=path or "command line")
+    if problems := _unfit(arguments, config):
+        raise StageError([f"{path or 'command line'}: {problem}" for problem in problems])
+    config.output_dir = str(Path(arguments.output) / "checkpoints")
+    arguments.origins.update(dict.fromkeys(recipe, "recipe") | dict.fromkeys(_flag_names(flags), "flag"))
+    return arguments, config
+
+
+def parse_flat(recipe_class: type[RecipeT], argv: Sequence[str]) -> RecipeT:
+    """Read a recipe that is a single dataclass, by the rules of a stage's.
+
+    Raises:
+        StageError: as `parse_stage`.
+    """
+    path = _flag(argv, "config")
+    if path:
+        read_recipe(path, (recipe_class,), {})
+    (recipe,) = _parse(argv, (recipe_class,), {}, source=path or "command line")
+    return cast("RecipeT", recipe)
+
+
+def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
+    """Return the defaults in which we differ from TRL, or that matter too much to be inherited in silence."""
+    has_gpu = torch.cuda.is_available()
+    defaults: dict[str, Any] = {
+        "bf16": has_gpu and resolve_dtype(dtype) is torch.bfloat16,
+        "use_cpu": not has_gpu,
+        "activation_checkpointing": has_gpu,  # trades time for memory, which the CPU has
+        "dataloader_pin_memory": has_gpu,
+        "dataloader_num_workers": 0,  # a worker costs more than it saves at the pocket's size
+        "report_to": "none",  # `stages/tracking.py` reports
+        "disable_tqdm": True,  # `stages/progress.py` prints
+        "logging_steps": 10,
+        "logging_first_step": True,
+        "save_strategy": "steps",  # what an interrupted stage resumes from
+        "save_steps": 50,
+        "save_total_limit": 2,
+        "remove_unused_columns": False,
+        "eval_strategy": "no",
+    }
+    if stage == "grpo":
+        # beta > 0 makes TRL keep the parent's adapter as the reference; completions go to rollouts.jsonl.
+        return defaults | {"beta": 0.02, "log_completions": False}
+    # TRL cuts at 1024 tokens by default; here rows that are too long are refused (`stages/lengths.py`).
+    return defaults | {"max_length": None}
+
+
+# Fields of TRL that a recipe may not set, and what to use instead.
+_RESERVED = {
+    "output_dir": "output",
+    "resume_from_checkpoint": "the same command again, which resumes by itself",
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+
+
+class _Parser(TrlParser):
+    """TRL's parser, raising instead of exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _parse(flags: Sequence[str], classes: Sequence[type], defaults: dict[str, Any], *, source: str) -> tuple[Any, ...]:
+    _check_flags(flags, classes)
+    parser = _Parser(classes, allow_abbrev=False, add_help=False)
+    parser.set_defaults_with_config(**defaults)
+    try:
+        return tuple(parser.parse_args_and_config(flags))
+    except (ValueError, KeyError) as error:  # KeyError: an unknown choice, such as an optimiser's name
+        raise StageError(f"{source}: {error}") from error
+
+
+def _check_flags(flags: Sequence[str], classes: Sequence[type]) -> None:
+    known = option_hints(classes)
+    problems = []
+    for name in _flag_names(flags):
+        if name in _RESERVED:
+            problems.append(f"command line: --{name} cannot be set; use {_RESERVED[name]}")
+        elif name != "config" and name.removeprefix("no_") not in known:
+            problems.append(f"command line: {unknown_key(name, known)}")
+    if problems:
+        raise StageError(problems)
+
+
+def _split_config_flag(flag: str) -> list[str]:
+    return ["--config", flag.removeprefix("--config=")] if flag.startswith("--config=") else [flag]
+
+
+def _flag_names(flags: Iterable[str]) -> list[str]:
+    return [flag[2:].split("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")]
+
+
+def _flag(flags: Sequence[str], name: str) -> str | None:
+    for position, flag in enumerate(flags):
+        if flag.startswith(f"--{name}="):
+            return flag.partition("=")[2]
+        if flag == f"--{name}" and position + 1 < len(flags):
+            return flags[position + 1]
+    return None
+
+
+def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
+    """Return what is out of bounds, or cannot work together."""
+    problems = []
+    for name in ("lora_r", "lora_alpha", "max_rows"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            problems.append(f"{name}: expected 1 or more, found {value}")
+    if not 0 <= arguments.lora_dropout < 1:
+        problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
+    return problems + (_unfit_grpo(config) if isinstance(arguments, GRPOArguments) else [])
+
+
+def _unfit_grpo(config: Any) -> list[str]:
+    problems = []
+    if config.beta <= 0:
+        problems.append(f"beta: expected more than 0, found {config.beta}; at 0 TRL keeps no reference policy")
+    # Updates made on the rollouts of one generation; below 1 where gradients accumulate over several.
+    period = max(1.0, config.steps_per_generation * config.num_iterations / config.gradient_accumulation_steps)
+    if config.save_steps % period:
+        problems.append(
+            f"save_steps: {config.save_steps:g} falls within a generation, which lasts {period:g} steps, so that "
+            f"a resumed run would differ from an uninterrupted one; use a multiple of {period:g}"
+        )
+    return problems

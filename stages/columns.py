@@ -1,0 +1,97 @@
+"""Training rows as the columns TRL reads: `prompt`, `completion`, `chosen`, `rejected`, `images`, and those of rewards.
+
+Images are decoded once here, so that a broken one is reported before the first step and not in the middle of a night.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Image, List, Value
+
+from data.files import read_rows
+from data.images import ImageError, open_image, read_image
+from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from stages.errors import StageError
+
+Row = SFTRow | PreferencePair | RolloutPrompt
+
+_MESSAGES = List({"role": Value("string"), "content": Value("string")})
+
+
+def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None) -> list[Any]:
+    """Read the rows to train on and check that all their images can be decoded.
+
+    Raises:
+        RowsError: the file cannot be read.
+        StageError: there are no rows, or some of their images are not images; all are listed.
+    """
+    rows = read_rows(path, row_type)[:max_rows]
+    if not rows:
+        raise StageError(f"{path}: holds no rows to train on")
+    problems = []
+    for row in rows:
+        for source in row.images:
+            try:
+                open_image(source, path.parent)
+            except ImageError as error:
+                problems.append(f"{path}: row {row.id}: {error}")
+    if problems:
+        raise StageError(problems)
+    return rows
+
+
+def fingerprint_rows(path: Path, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the SHA-256 of the rows file and of the images its rows show, and how many rows are used."""
+    pictures = hashlib.sha256()
+    for source in sorted({source for row in rows for source in row.images}):
+        pictures.update(source.encode() + b"\0" + hashlib.sha256(read_image(source, path.parent)).digest())
+    content = hashlib.sha256(path.read_bytes())
+    return {"rows": content.hexdigest(), "images": pictures.hexdigest(), "num_rows": str(len(rows))}
+
+
+def to_dataset(rows: Sequence[Row], images_root: Path) -> Dataset:
+    """Return rows as a data set for TRL.
+
+    The `images` column is a list a row, `[]` for none. Where no row has an image there is no such column, because TRL
+    decides by it whether a data set needs a vision model.
+    """
+    has_images = any(row.images for row in rows)
+    records = [_record(row) | ({"images": _encoded(row, images_root)} if has_images else {}) for row in rows]
+    features = _features(rows[0]) | ({"images": List(Image(mode="RGB"))} if has_images else {})
+    return Dataset.from_list(records, features=Features(features))
+
+
+def _record(row: Row) -> dict[str, Any]:
+    if isinstance(row, SFTRow):
+        return {"id": row.id, "prompt": list(row.prompt), "completion": list(row.completion)}
+    if isinstance(row, PreferencePair):
+        pair = {"chosen": list(row.chosen), "rejected": list(row.rejected)}
+        return {"id": row.id, "prompt": list(row.prompt)} | pair
+    names = ("id", "query_id", "kind", "plan", "query")
+    return {name: getattr(row, name) for name in names} | {
+        "prompt": list(row.prompt),
+        "labels": row.labels.to_json(),
+    }
+
+
+def _features(row: Row) -> dict[str, Any]:
+    if isinstance(row, RolloutPrompt):
+        texts = List(Value("string"))
+        lists = ("objects", "texts", "facts")
+        labels = {name: texts if name in lists else Value("string") for name in row.labels.to_json()}
+        names = ("id", "query_id", "kind", "plan", "query")
+        return dict.fromkeys(names, Value("string")) | {"prompt": _MESSAGES, "labels": labels}
+    turns = ("completion",) if isinstance(row, SFTRow) else ("chosen", "rejected")
+    return {"id": Value("string")} | dict.fromkeys(("prompt", *turns), _MESSAGES)
+
+
+def _encoded(row: Row, images_root: Path) -> list[dict[str, Any]]:
+    # A file is read again when its row is used; only `data:` URIs have to be held.
+    return [
+        {"bytes": read_image(source, images_root), "path": None}
+        if source.startswith("data:")
+        else {"bytes": None, "path": str((images_root / source).resolve())}
+        for source in row.images
+    ]

@@ -1,0 +1,183 @@
+"""The whole way: SFT, DPO and GRPO, an evaluation after each, and a report.
+
+    tritrace curriculum stages/recipes/pocket/curriculum.yaml --seeds 0 1 2 --grpo.learning_rate 1e-5
+
+Every step is skipped when it is done and nothing it depends on has changed, so the same command continues a run that
+was interrupted anywhere. What a step does is in the step's own module; here is only their order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from data.build import Sizes, build_pocket
+from data.files import read_rows
+from data.rows import SFTRow
+from eval.samples import Sample
+from stages import dpo, grpo, sft
+from stages.arguments import GRPOArguments, Stage, StageArguments, TRLConfig, parse_flat, parse_stage
+from stages.checkpoints import Checkpoint, evaluate_checkpoint, report_run
+from stages.errors import StageError
+from stages.progress import say
+from stages.rewards import build_reward
+from stages.tracking import tracked
+
+POCKET = "pocket"
+STAGES: tuple[Stage, ...] = get_args(Stage)
+run_by_stage: dict[Stage, Callable[[Any, Any], Path]] = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumRecipe:
+    """What a curriculum can be told; what a stage can be told is in the stage's own recipe."""
+
+    output: str
+    """Folder of the run."""
+    sft: str
+    """Recipe of the stage, relative to the curriculum's own."""
+    dpo: str
+    grpo: str
+    model: str = POCKET
+    """Folder or hub name of the base model; "pocket" trains the embedded one where it is not cached."""
+    data: str | None = None
+    """Folder with sft, dpo, grpo and test.jsonl; none builds the pocket world's."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """One run of the three stages each; the data is the same."""
+    data_seed: int = 0
+    num_sft: int = 400
+    """Queries for SFT, a row each."""
+    num_dpo: int = 400
+    """Queries for DPO."""
+    num_pairs: int = 3
+    """Preference pairs a query of DPO."""
+    num_grpo: int = 800
+    """Queries for GRPO, a prompt each."""
+    num_validation: int = 100
+    num_test: int = 500
+    """Held-out queries that every checkpoint is evaluated on."""
+    eval_batch_size: int = 64
+    """Prompts sampled together in an evaluation."""
+    eval_max_new_tokens: int = 160
+    """Limit of a response in an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """A recipe with everything found or made that its stages need."""
+
+    recipe: CurriculumRecipe
+    recipes: Path
+    """The folder that the stages' recipes are relative to."""
+    model: str
+    data: Path
+    stage_flags: Mapping[str, Sequence[str]]
+    """Given on the command line, by stage."""
+
+    def checkpoints(self, seed: int) -> Iterator[Checkpoint]:
+        """Yield the base model, and then each stage's checkpoint as soon as it is trained."""
+        folder = Path(self.recipe.output) / f"seed-{seed}"
+        yield Checkpoint(None, folder / "base", self.model)
+        for stage in STAGES:
+            yield Checkpoint(stage, run_by_stage[stage](*self.parse(stage, seed)), self.model)
+
+    def parse(self, stage: Stage, seed: int) -> tuple[StageArguments, TRLConfig]:
+        """Return what a stage is told: its recipe, its place in the curriculum, and the command line's last word."""
+        folder = Path(self.recipe.output) / f"seed-{seed}"
+        flags = {"config": self.recipes / getattr(self.recipe, stage), "model": self.model, "seed": seed}
+        flags |= {"data": self.data / f"{stage}.jsonl", "output": folder / stage}
+        if stage != STAGES[0]:
+            flags["parent"] = folder / STAGES[STAGES.index(stage) - 1]
+        return parse_stage(stage, [*(f"--{name}={value}" for name, value in flags.items()), *self.stage_flags[stage]])
+
+    def check(self) -> None:
+        """Refuse a stage's recipe before the first stage has cost anything."""
+        problems: list[str] = []
+        for stage in STAGES:
+            try:
+                arguments, _ = self.parse(stage, self.recipe.seeds[0])
+                if isinstance(arguments, GRPOArguments):
+                    build_reward(arguments.reward)
+            except StageError as error:
+                problems += error.problems
+        if problems:
+            raise StageError(problems)
+
+    def evaluate(self, checkpoint: Checkpoint) -> Sequence[Sample]:
+        """Return the scored responses of a checkpoint to the held-out prompts."""
+        return evaluate_checkpoint(
+            checkpoint,
+            self.data / "test.jsonl",
+            batch_size=self.recipe.eval_batch_size,
+            max_new_tokens=self.recipe.eval_max_new_tokens,
+        )
+
+
+def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
+    """Run, continue or skip every step of a curriculum, and return its folder.
+
+    Args:
+        recipe_path: the YAML file.
+        flags: fields of the recipe, such as `--seeds 0 1 2`, and of a stage's, such as `--grpo.max_steps 3`.
+
+    Raises:
+        UserError: a recipe, a file or a model will not do.
+        SystemExit: with code 130 when interrupted; the same command continues.
+    """
+    own_flags, stage_flags = _split(flags)
+    recipe = parse_flat(CurriculumRecipe, ["--config", str(recipe_path), *own_flags])
+    root = Path(recipe.output)
+    data = Path(recipe.data) if recipe.data else root / "data"
+    curriculum = Curriculum(recipe, Path(recipe_path).parent, recipe.model, data, stage_flags)
+    curriculum.check()
+    if recipe.data is None:
+        _build_pocket_data(recipe, data)
+    if recipe.model == POCKET:
+        curriculum = replace(curriculum, model=str(_pocket_model(recipe, data)))
+    samples: dict[str, list[Sequence[Sample]]] = {}
+    with tracked(f"curriculum {root}", asdict(recipe), is_curriculum=True):
+        for seed in recipe.seeds:
+            for checkpoint in curriculum.checkpoints(seed):
+                # Greedy responses of the base are the same for every seed.
+                if checkpoint.stage or not samples:
+                    samples.setdefault(checkpoint.stage or "base", []).append(curriculum.evaluate(checkpoint))
+    report_run(root, samples, images_root=data, recipe=asdict(recipe))
+    return root
+
+
+def _split(flags: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Tell the flags of a curriculum from those of its stages, which start with the stage's name and a dot."""
+    own: list[str] = []
+    by_stage: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    current = own
+    for flag in flags:
+        stage, dot, name = flag.removeprefix("--").partition(".")
+        is_stage = flag.startswith("--") and bool(dot) and stage in by_stage
+        if flag.startswith("--"):
+            current = by_stage[stage] if is_stage else own
+        current.append(f"--{name}" if is_stage else flag)
+    return own, by_stage
+
+
+def _build_pocket_data(recipe: CurriculumRecipe, folder: Path) -> None:
+    sizes = Sizes(
+        sft=recipe.num_sft,
+        dpo=recipe.num_dpo,
+        grpo=recipe.num_grpo,
+        validation=recipe.num_validation,
+        test=recipe.num_test,
+        pairs_per_query=recipe.num_pairs,
+    )
+    is_new = build_pocket(folder, sizes, seed=recipe.data_seed)
+    say(f"data: {folder} {'built' if is_new else 'is up to date'}")
+
+
+def _pocket_model(recipe: CurriculumRecipe, data: Path) -> Path:
+    from stages.pocket.corpus import TraceText
+    from stages.pocket.pretrain import cached_pocket_model
+
+    rows = read_rows(data / "sft.jsonl", SFTRow)
+    texts = [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
+    path = cached_pocket_model(Path(recipe.output) / "model", trace_texts=texts, seed=recipe.data_seed)
+    say(f"model: {path}")
+    return path

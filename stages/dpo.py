@@ -1,0 +1,35 @@
+"""DPO: prefer valid, honest responses to corrupted ones.
+
+    tritrace dpo --config stages/recipes/pocket/dpo.yaml --model MODEL --parent RUN/sft
+
+Continues the parent's adapter on `PreferencePair`s. The reference policy is the parent itself: TRL copies the adapter
+it is given and freezes the copy, which `training.py` asserts. One page over TRL's `DPOTrainer`.
+"""
+
+from pathlib import Path
+
+from trl import DPOConfig, DPOTrainer
+
+from data.rows import PreferencePair
+from stages.arguments import StageArguments
+from stages.lifecycle import run_stage
+from stages.training import Setup
+
+
+def run(arguments: StageArguments, config: DPOConfig) -> Path:
+    """Train the stage, or continue or skip it, and return its folder.
+
+    Raises:
+        StageError: the recipe, its files or the parent stage will not do.
+    """
+    return run_stage("dpo", arguments, config, PreferencePair, build_trainer)
+
+
+def build_trainer(setup: Setup) -> DPOTrainer:
+    """Return TRL's trainer over the adapter; no `peft_config`, which would start another one."""
+    return DPOTrainer(
+        model=setup.model,
+        args=setup.job.config,
+        train_dataset=setup.dataset,
+        processing_class=setup.processor,
+    )

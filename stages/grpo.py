@@ -1,0 +1,54 @@
+"""GRPO: sample responses, reward them, and make the better ones of each group likelier.
+
+    tritrace grpo --config stages/recipes/pocket/grpo.yaml --model MODEL --parent RUN/dpo
+
+Continues the parent's adapter on `RolloutPrompt`s; the reference policy is the parent, as in DPO. The reward is a
+preset of `stages/rewards.py` over the scores that evaluation reports. One page over TRL's `GRPOTrainer`.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from trl import GRPOConfig
+
+from data.rows import RolloutPrompt
+from stages.arguments import GRPOArguments
+from stages.lifecycle import run_stage
+from stages.rewards import build_reward
+from stages.rollout_trainer import RolloutTrainer
+from stages.rollouts import Reward, RolloutLog
+from stages.training import Setup
+
+
+def run(arguments: GRPOArguments, config: GRPOConfig, reward: Reward | None = None) -> Path:
+    """Train the stage, or continue or skip it, and return its folder.
+
+    Args:
+        arguments: ours.
+        config: TRL's.
+        reward: with TRL's signature; by default the preset that the arguments name.
+
+    Raises:
+        StageError: the recipe, its files or the parent stage will not do.
+    """
+    reward = build_reward(arguments.reward) if reward is None else reward
+    return run_stage("grpo", arguments, config, RolloutPrompt, partial(build_trainer, reward=reward))
+
+
+def build_trainer(setup: Setup, reward: Reward) -> RolloutTrainer:
+    """Return TRL's trainer over the adapter, with a record of its rollouts."""
+    arguments: Any = setup.job.arguments
+    rollout_log = RolloutLog(
+        setup.job.output / "rollouts.jsonl",
+        reward,
+        max_unscored=arguments.max_unscored,
+        first_step=setup.job.first_step,
+    )
+    return RolloutTrainer(
+        rollout_log=rollout_log,
+        model=setup.model,
+        args=setup.job.config,
+        train_dataset=setup.dataset,
+        processing_class=setup.processor,
+    )

@@ -1,0 +1,84 @@
+"""Refusing rows that a model cannot read whole: their real length in tokens, image tokens expanded.
+
+Truncation is no way out. Cut image tokens crash, and a prompt that fills the window trains silently on nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trl.data_utils import prepare_multimodal_messages
+
+from data.images import open_image
+from data.rows import Message, PreferencePair, SFTRow
+from eval.models import tokenizer_of
+from stages.columns import Row
+from stages.errors import StageError
+
+NUM_SHOWN = 20
+"""So many rows are named in the error; the rest are counted."""
+
+
+def check_lengths(rows: Sequence[Row], processor: Any, limit: int, images_root: Path) -> None:
+    """Refuse rows longer than a limit.
+
+    Args:
+        rows: what to train on.
+        processor: the model's processor or tokenizer.
+        limit: most tokens of a prompt with its longest completion.
+        images_root: the folder that image paths are relative to.
+
+    Raises:
+        StageError: naming the rows, their lengths and the limit.
+    """
+    lengths = row_lengths(rows, processor, images_root)
+    long = {name: length for name, length in lengths.items() if length > limit}
+    if not long:
+        return
+    problems = [f"row {name}: {length} tokens, the limit is {limit}" for name, length in list(long.items())[:NUM_SHOWN]]
+    if len(long) > NUM_SHOWN:
+        problems.append(f"and {len(long) - NUM_SHOWN} more rows; the longest has {max(long.values())} tokens")
+    raise StageError(
+        [*problems, "shorten or drop these rows, show smaller images, or choose a model with a longer window"]
+    )
+
+
+def row_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
+    """Return the tokens of each row by id: prompt, image tokens and the longest completion."""
+    tokenizer = tokenizer_of(processor)
+
+    @cache
+    def num_image_tokens(source: str) -> int:
+        image = open_image(source, images_root)
+        sizes = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])  # noqa: SLF001
+        return int(sizes["num_image_tokens"][0])
+
+    lengths = {}
+    for row in rows:
+        rendered = max(
+            len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in _rendered(row, processor)
+        )
+        # The template writes one placeholder an image, which the processor then repeats.
+        lengths[row.id] = rendered + sum(num_image_tokens(source) - 1 for source in row.images)
+    return lengths
+
+
+def model_limit(model: Any) -> int:
+    """Return how many positions a model was made for."""
+    return int(model.config.get_text_config().max_position_embeddings)
+
+
+def _rendered(row: Row, processor: Any) -> list[str]:
+    endings: list[tuple[Message, ...]] = [()]
+    if isinstance(row, SFTRow):
+        endings = [row.completion]
+    elif isinstance(row, PreferencePair):
+        endings = [row.chosen, row.rejected]
+    texts = []
+    for ending in endings:
+        messages: Any = [*row.prompt, *ending]
+        if processor is not tokenizer_of(processor):
+            messages = prepare_multimodal_messages(messages, images=list(row.images))
+        texts.append(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=not ending))
+    return texts

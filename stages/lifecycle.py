@@ -1,0 +1,134 @@
+"""The life of a stage, the same for all three: skip what is done, take up what was interrupted, train what is left.
+
+How a stage trains is in `training.py`; what it trains, in its own module (`sft.py`, `dpo.py`, `grpo.py`).
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers.utils.hub import cached_file, extract_commit_hash
+
+from eval.models import ModelError, quiet_libraries
+from stages.arguments import StageArguments, TRLConfig
+from stages.columns import fingerprint_rows, read_training_rows
+from stages.errors import StageError
+from stages.manifest import Manifest, check_parent, hash_folder, read_manifest
+from stages.progress import say
+from stages.recipe import describe, resolved
+from stages.tracking import tracked
+from stages.training import BuildTrainer, Job, step_of, train
+
+
+def run_stage(
+    stage: str, arguments: StageArguments, config: TRLConfig, row_type: type[Any], build_trainer: BuildTrainer
+) -> Path:
+    """Bring a stage to its end from wherever it is.
+
+    Args:
+        stage: sft, dpo or grpo.
+        arguments: ours.
+        config: TRL's.
+        row_type: what the data file holds.
+        build_trainer: makes the stage's trainer.
+
+    Returns:
+        The stage's folder, with `adapter/` and `manifest.json`.
+
+    Raises:
+        StageError: the recipe, its files or the parent stage will not do.
+        RowsError: the data file cannot be read.
+        ModelError: the base model cannot be loaded.
+        SystemExit: with code 130 when interrupted; the same command takes the stage up again.
+    """
+    output = Path(arguments.output)
+    rows = read_training_rows(Path(arguments.data), row_type, arguments.max_rows)
+    manifest = _begin(stage, arguments, config, rows)
+    if _is_finished(output, manifest):
+        say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
+        return output
+    say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}", *describe(arguments, config)]))
+    job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest))
+    try:
+        with quiet_libraries(), tracked(f"{stage} {output}", manifest.recipe) as run:
+            train(job, build_trainer, run)
+    except KeyboardInterrupt:
+        last = _last_checkpoint(output)
+        where = f"step {step_of(last)}" if last else "its beginning"
+        say(f"{stage}: interrupted; run the same command again to continue from {where}")
+        raise SystemExit(130) from None
+    return output
+
+
+def model_revision(model: str) -> str:
+    """Return what identifies the content of a base model: a folder's hash, or a commit on the hub.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if Path(model).is_dir():
+        return hash_folder(Path(model))
+    try:
+        path = cached_file(model, "config.json")
+    except OSError as error:
+        raise ModelError(f"model {model!r}: {str(error).strip().splitlines()[0]}") from error
+    return str(extract_commit_hash(path, None))
+
+
+def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Any]) -> Manifest:
+    revision = model_revision(arguments.model)
+    parent = None
+    if arguments.parent is not None:
+        parent = check_parent(Path(arguments.parent), model_revision=revision, child=stage)
+    return Manifest(
+        stage=stage,
+        model=arguments.model,
+        model_revision=revision,
+        parent=parent.digest if parent else None,
+        recipe=resolved(arguments, config),
+        data=fingerprint_rows(Path(arguments.data), rows),
+        seed=config.seed,
+    )
+
+
+def _is_finished(output: Path, manifest: Manifest) -> bool:
+    if not (output / "manifest.json").is_file() or not (output / "adapter").is_dir():
+        return False
+    changes = _changes(manifest, output / "manifest.json")
+    if changes:
+        say(f"{manifest.stage}: {output} was made otherwise and is made again: {'; '.join(changes)}")
+    return not changes
+
+
+def _find_checkpoint(output: Path, manifest: Manifest) -> Path | None:
+    """Return the checkpoint to resume from; those of another recipe are cleared away, saying why."""
+    folder = output / "checkpoints"
+    checkpoint = _last_checkpoint(output)
+    changes = _changes(manifest, folder / "manifest.json") if checkpoint else []
+    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    if PartialState().is_main_process:
+        if changes:
+            say(f"{manifest.stage}: starts afresh, not from {checkpoint}: {'; '.join(changes)}")
+        if changes or checkpoint is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        (output / "manifest.json").unlink(missing_ok=True)
+        manifest.write(folder / "manifest.json")
+    PartialState().wait_for_everyone()
+    if changes or checkpoint is None:
+        return None
+    say(f"{manifest.stage}: resumes from step {step_of(checkpoint)}")
+    return checkpoint
+
+
+def _changes(manifest: Manifest, path: Path) -> list[str]:
+    try:
+        return manifest.differences(read_manifest(path))
+    except StageError as error:
+        return [str(error)]
+
+
+def _last_checkpoint(output: Path) -> Path | None:
+    """Return the last checkpoint that was written to its end; the trainer's state is what it writes last."""
+    complete = [path.parent for path in (output / "checkpoints").glob("checkpoint-*/trainer_state.json")]
+    return max(complete, key=step_of, default=None)

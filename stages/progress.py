@@ -1,0 +1,72 @@
+"""What a stage says while it runs: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+_SHOWN = {
+    "loss": "loss",
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
+    "reward": "reward",
+    "kl": "kl",
+    "completions/mean_length": "tokens",
+}
+
+
+def say(line: str) -> None:
+    """Print a line now, above a progress bar if there is one."""
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
+
+
+class ProgressCallback(TrainerCallback):
+    """Shows how far training is and the few numbers to watch; everything else is tracked (`stages/tracking.py`)."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.bar: Any = None
+        self.first_step = 0
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        del args, control
+        self.first_step, self.started = state.global_step, time.monotonic()
+        if sys.stderr.isatty():
+            self.bar = tqdm(desc=self.stage, total=state.max_steps, initial=state.global_step, unit="step")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        del args, control
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+        """Show the numbers of a logging step."""
+        del args, control
+        numbers = {name: logs[key] for key, name in _SHOWN.items() if logs and isinstance(logs.get(key), float)}
+        if not numbers:
+            return
+        if self.bar is not None:
+            self.bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
+            return
+        shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+        say(f"{self.stage}: step {state.global_step}/{state.max_steps}  {shown}  {self._left(state)}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        del args, state, control
+        if self.bar is not None:
+            self.bar.close()
+
+    def _left(self, state: Any) -> str:
+        steps = state.global_step - self.first_step
+        if steps <= 0:
+            return ""
+        seconds = (time.monotonic() - self.started) / steps
+        return f"{seconds:.2f} s/step, {seconds * (state.max_steps - state.global_step):.0f} s left"

@@ -1,0 +1,83 @@
+"""The recipe as resolved: what is shown before the first step, logged to MLflow and kept in the manifest."""
+
+from dataclasses import MISSING, fields
+from enum import Enum
+from typing import Any
+
+from stages.arguments import StageArguments, TRLConfig
+
+# Follow from other values or from the machine, and would only blur what was chosen.
+_DERIVED = frozenset(
+    {
+        "accelerator_config",
+        "debug",
+        "generation_batch_size",
+        "gradient_checkpointing",
+        "hub_token",
+        "output_dir",
+        "pad_to_multiple_of",
+        "run_name",
+    }
+)
+
+# Change where things are, how they are shown or how much memory they take, but not what they are.
+_COSMETIC = frozenset(
+    {
+        "activation_checkpointing",
+        "data",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "disable_tqdm",
+        "logging_first_step",
+        "logging_steps",
+        "logging_strategy",
+        "model",
+        "output",
+        "parent",
+        "report_to",
+        "save_steps",
+        "save_total_limit",
+    }
+)
+
+
+def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
+    """Return every value of ours, and each of TRL's that differs from its default.
+
+    Together with TRL's version this is the whole recipe.
+    """
+    ours = {option.name: getattr(arguments, option.name) for option in fields(arguments) if option.init}
+    theirs = {}
+    for option in fields(config):
+        value = _plain(getattr(config, option.name, None))
+        if option.init and option.name not in _DERIVED and value != _plain(_default(option)):
+            theirs[option.name] = value
+    return ours | dict(sorted(theirs.items()))
+
+
+def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved recipe that decides the outcome of training, paths aside."""
+    return {name: value for name, value in recipe.items() if name not in _COSMETIC}
+
+
+def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:
+    """Return the resolved recipe as lines that say of each value whether it is inherited or overridden."""
+    lines = []
+    for name, value in resolved(arguments, config).items():
+        origin = arguments.origins.get(name)
+        note = f"overridden by the {origin}" if origin else "inherited"
+        lines.append(f"  {name:<26} {value!s:<44} {note}")
+    return [*lines, f"  {'(all else)':<26} {'as in ' + type(config).__name__:<44} inherited"]
+
+
+def _default(option: Any) -> Any:
+    return option.default_factory() if option.default_factory is not MISSING else option.default
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value: enums as their text, sequences as lists."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if not isinstance(value, (int, float, dict, type(None))) else value

@@ -1,0 +1,120 @@
+"""Reading a flat YAML recipe and listing all that cannot be right in it, with the line of each.
+
+Checks keys and types against the fields of dataclasses; what the values do together is the business of who uses
+them.
+"""
+
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from protocol.nearest import nearest
+from stages.errors import StageError
+
+
+def read_recipe(path: str | Path, classes: Sequence[type], reserved: Mapping[str, str]) -> dict[str, Any]:
+    """Read a recipe whose keys are the fields of some dataclasses.
+
+    Args:
+        path: the YAML file.
+        classes: the dataclasses.
+        reserved: fields that a recipe may not set, and what to use instead.
+
+    Raises:
+        StageError: unreadable, not flat YAML, unknown or reserved keys, values of the wrong type; all listed.
+    """
+    values, line_of = read_yaml(path)
+    hints = option_hints(classes)
+    problems = []
+    for key, value in values.items():
+        if key in reserved:
+            problems.append(f"{path}:{line_of[key]}: {key} cannot be set; use {reserved[key]}")
+        elif key not in hints:
+            problems.append(f"{path}:{line_of[key]}: {unknown_key(key, hints)}")
+        elif not fits(value, hints[key]):
+            problems.append(f"{path}:{line_of[key]}: {key}: expected {_expected(hints[key])}, found {value!r}")
+    if problems:
+        raise StageError(problems)
+    return values
+
+
+def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Read a YAML mapping: its values, and the line of each key.
+
+    Raises:
+        StageError: missing, not YAML, not a mapping with text keys, or a key given twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        node = yaml.compose(text)
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise StageError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(node, yaml.MappingNode) or not all(isinstance(key, str) for key in values):
+        raise StageError(f"{path}: expected lines of `key: value`")
+    return values, _lines(path, node)
+
+
+def option_hints(classes: Sequence[type]) -> dict[str, Any]:
+    """Return the type of every field that the constructors of some dataclasses take."""
+    return {
+        name: hint
+        for cls in classes
+        for name, hint in get_type_hints(cls).items()
+        if (option := cls.__dataclass_fields__.get(name)) is not None and option.init  # type: ignore[attr-defined]
+    }
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Say that a key is unknown, and which one was probably meant."""
+    hint = nearest(key, known)
+    return f"unknown key {key!r}" + (f"; {hint}" if hint else "")
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a YAML value can be given for a type."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, alternative) for alternative in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    kind = origin or hint
+    if kind in (int, float):
+        return not isinstance(value, bool) and (isinstance(value, (int, kind)) or _is_number(value, kind))
+    if isinstance(kind, type) and issubclass(kind, str):
+        return isinstance(value, str)  # also for the enums of transformers, which are strings
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _lines(path: str | Path, node: yaml.MappingNode) -> dict[str, int]:
+    line_of: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if key.value in line_of:
+            raise StageError(f"{path}:{line}: {key.value} is given twice, first in line {line_of[key.value]}")
+        line_of[key.value] = line
+    return line_of
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    """Whether a string is a number all the same: YAML 1.1 reads 1e-4 as text."""
+    try:
+        kind(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return isinstance(value, str)
+
+
+def _expected(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_expected(alternative) for alternative in get_args(hint)))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return "null" if hint is type(None) else str(getattr(hint, "__name__", hint))

@@ -1,0 +1,36 @@
+"""SFT: imitate reference responses.
+
+    tritrace sft --config stages/recipes/pocket/sft.yaml --model MODEL
+
+Trains a fresh LoRA adapter on `SFTRow`s; the loss is on the completion alone. One page over TRL's `SFTTrainer`.
+"""
+
+from pathlib import Path
+
+from trl import SFTConfig, SFTTrainer
+
+from data.rows import SFTRow
+from stages.arguments import StageArguments
+from stages.lifecycle import run_stage
+from stages.training import Setup
+
+
+def run(arguments: StageArguments, config: SFTConfig) -> Path:
+    """Train the stage, or continue or skip it, and return its folder.
+
+    Raises:
+        StageError: the recipe, its files or the parent stage will not do.
+    """
+    # TRL would infer this from the columns; a loss on the prompt teaches the model to write plans.
+    config.completion_only_loss = True
+    return run_stage("sft", arguments, config, SFTRow, build_trainer)
+
+
+def build_trainer(setup: Setup) -> SFTTrainer:
+    """Return TRL's trainer over the adapter."""
+    return SFTTrainer(
+        model=setup.model,
+        args=setup.job.config,
+        train_dataset=setup.dataset,
+        processing_class=setup.processor,
+    )

@@ -1,0 +1,161 @@
+"""Training one adapter to its end: load, check, train, export, sign.
+
+The facts a curriculum rests on are checked here in every run, not hoped for: something is trained, the reference
+policy is the adapter that the stage started from, and training changed it.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback
+
+from data.rows import RolloutPrompt
+from stages.arguments import StageArguments, TRLConfig
+from stages.columns import to_dataset
+from stages.errors import StageError
+from stages.lengths import check_lengths, model_limit
+from stages.loading import adapter_weights, has_vision, is_same_adapter, load_for_training
+from stages.manifest import Manifest, hash_folder
+from stages.progress import ProgressCallback, say
+from stages.tracking import Run, TrackingCallback
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stage that has to be trained."""
+
+    stage: str
+    arguments: StageArguments
+    config: TRLConfig
+    rows: list[Any]
+    manifest: Manifest
+    """As far as it is known before training."""
+    checkpoint: Path | None
+    """Where to take training up; None for the beginning."""
+
+    @property
+    def first_step(self) -> int:
+        """The step at which training is taken up."""
+        return step_of(self.checkpoint) if self.checkpoint else 0
+
+    @property
+    def output(self) -> Path:
+        """The stage's folder."""
+        return Path(self.arguments.output)
+
+    @property
+    def images_root(self) -> Path:
+        """The folder that image paths are relative to."""
+        return Path(self.arguments.data).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a stage builds its trainer from."""
+
+    job: Job
+    model: Any
+    """A `PeftModel` with the adapter to train."""
+    processor: Any
+    dataset: Dataset
+
+
+BuildTrainer = Callable[[Setup], Any]
+
+
+def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
+    """Train, export and sign a stage.
+
+    Raises:
+        StageError: the rows do not suit the model, or training changed nothing.
+        RuntimeError: the reference policy is not the adapter that the stage started from.
+    """
+    model, processor = load_for_training(job.arguments, job.config.seed)
+    _check_rows(job, model, processor)
+    start = adapter_weights(model)
+    trainer = build_trainer(Setup(job, model, processor, to_dataset(job.rows, job.images_root)))
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(ProgressCallback(job.stage))
+    trainer.add_callback(TrackingCallback(run))
+    if job.stage != "sft":
+        _check_reference(trainer.model, start)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
+    if is_same_adapter(start, adapter_weights(trainer.model)):
+        raise StageError(_unchanged(job))
+    if trainer.is_world_process_zero():
+        _finish(job, trainer, time.monotonic() - started, run)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step a checkpoint was written at."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def _check_rows(job: Job, model: Any, processor: Any) -> None:
+    if any(row.images for row in job.rows) and not has_vision(processor):
+        raise StageError(f"{job.arguments.data}: has images, but {job.arguments.model} is a text model")
+    response = job.config.max_completion_length if isinstance(job.rows[0], RolloutPrompt) else 0
+    check_lengths(job.rows, processor, model_limit(model) - response, job.images_root)
+
+
+def _check_reference(model: Any, start: dict[str, torch.Tensor]) -> None:
+    """Assert that the policy is held to the adapter it started from, which is the previous stage's."""
+    if not is_same_adapter(start, adapter_weights(model, "ref")):
+        raise RuntimeError("the reference policy is not the adapter that the stage started from")
+    if any(parameter.requires_grad for name, parameter in model.named_parameters() if ".ref." in name):
+        raise RuntimeError("the reference policy is not frozen")
+
+
+def _unchanged(job: Job) -> str:
+    reason = f"{job.stage}: training changed nothing; learning_rate is {job.config.learning_rate}"
+    if job.stage != "grpo":
+        return reason
+    return f"{reason}, or the rollouts of each prompt earned equal rewards; see {job.output / 'rollouts.jsonl'}"
+
+
+def _finish(job: Job, trainer: Any, seconds: float, run: Run) -> None:
+    _export(trainer, job.output / "adapter")
+    metrics: dict[str, float] = {}
+    for entry in trainer.state.log_history:
+        metrics |= {name: value for name, value in entry.items() if isinstance(value, (int, float))}
+    manifest = replace(
+        job.manifest,
+        adapter=hash_folder(job.output / "adapter", "*.safetensors"),
+        metrics=metrics,
+        seconds=round(seconds, 1),
+        resumed_from_step=job.first_step or None,
+        peak_memory_bytes=_peak_memory_bytes(),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    )
+    manifest.write(job.output / "manifest.json")
+    run.log_file(job.output / "manifest.json")
+    say(f"{job.stage}: done in {seconds:.0f} s, {job.output / 'adapter'}")
+
+
+def _export(trainer: Any, folder: Path) -> None:
+    """Write the trained adapter alone: TRL's own saving adds the reference's copy."""
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    # Embeddings are never adapted, and looking whether they were would ask the hub.
+    model.save_pretrained(str(draft), selected_adapters=["default"], save_embedding_layers=False)
+    (draft / "README.md").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.replace(folder)
+
+
+def _peak_memory_bytes() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

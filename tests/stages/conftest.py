@@ -1,0 +1,107 @@
+"""A tiny model with random weights and a handful of rows: enough to prove what a stage does, not what it teaches."""
+
+import pytest
+import torch
+from PIL import Image
+
+from data.files import write_rows
+from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
+from protocol import Labels, system_prompt
+from stages import tracking
+from stages.arguments import parse_stage
+from stages.pocket.model import PocketSizes, build_model, build_processor
+from stages.pocket.tokenizer import train_tokenizer
+from toolkit.planner import plan_query
+
+SIZES = PocketSizes(
+    hidden=48,
+    layers=2,
+    heads=2,
+    intermediate=64,
+    vision_hidden=32,
+    vision_depth=1,
+    vision_heads=2,
+    vision_intermediate=32,
+)
+QUESTION = "What is in the picture?"
+PLAN = plan_query(QUESTION, 1)
+PROMPT = (
+    {"role": "system", "content": system_prompt(PLAN, "compact")},
+    {"role": "user", "content": QUESTION},
+)
+TRACE = "<thinking>\n</thinking>\n<answer>\nA cup.\n</answer>"
+PROVENANCE = Provenance("test", "Apache-2.0", "test 1")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_shared_store(tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "LOCAL_ROOT", tmp_path_factory.getbasetemp() / "tracking")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny-model")
+    tokenizer = train_tokenizer([PROMPT[0]["content"], QUESTION, TRACE])
+    build_model(tokenizer, seed=0, sizes=SIZES).save_pretrained(folder)
+    build_processor(tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def rows_folder(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    shared = {"kind": "plain", "split": "train", "prompt": PROMPT, "plan": PLAN.to_json(), "provenance": PROVENANCE}
+    rows = {"sft": [], "dpo": [], "grpo": []}
+    for number in range(12):
+        name = f"images/{number}.png"
+        Image.new("RGB", (56, 56), (20 * number, 100, 250 - 20 * number)).save(folder / name)
+        common = shared | {"query_id": f"q{number}", "images": (name,) if number else ()}
+        rows["sft"].append(SFTRow(id=f"s{number}", completion=_answer(TRACE), **common))
+        pair = {"chosen": _answer(TRACE), "rejected": _answer("A cup."), "corruption": "x", "expected_codes": ()}
+        rows["dpo"].append(PreferencePair(id=f"p{number}", **pair, **common))
+        rows["grpo"].append(RolloutPrompt(id=f"r{number}", labels=Labels(), query=QUESTION, **common))
+    for stage, stage_rows in rows.items():
+        write_rows(folder / f"{stage}.jsonl", stage_rows)
+    return folder
+
+
+def _answer(text):
+    return ({"role": "assistant", "content": text},)
+
+
+@pytest.fixture
+def parse(tiny_model_path, rows_folder, tmp_path):
+    """Return the arguments of a short stage; keywords override them, None leaves a flag out."""
+
+    def parse_short(stage, **overrides):
+        options = {
+            "model": tiny_model_path,
+            "data": rows_folder / f"{stage}.jsonl",
+            "output": tmp_path / stage,
+            "max_steps": 4,
+            "save_steps": 2,
+            "logging_steps": 1,
+            "learning_rate": 1e-2,
+            "per_device_train_batch_size": 4,
+            "lora_r": 4,
+        }
+        if stage == "grpo":
+            options |= {"num_generations": 4, "per_device_train_batch_size": 8, "max_completion_length": 8}
+        options |= overrides
+        flags = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        return parse_stage(stage, flags)
+
+    return parse_short
+
+
+def longer_reward(*, completions, log_extra, **_):
+    """Reward long completions, counted in characters."""
+    lengths = [len(completion[0]["content"]) for completion in completions]
+    log_extra("length", lengths)
+    return [length / 100 for length in lengths]

@@ -1,0 +1,149 @@
+"""An interrupted stage ends where an uninterrupted one does; a finished one is skipped; a changed one starts afresh."""
+
+import json
+
+import pytest
+
+from stages import dpo, grpo, sft
+from stages.manifest import read_manifest
+from stages.progress import ProgressCallback
+from tests.stages.conftest import longer_reward
+
+NUM_STEPS = 8
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Return a function that makes training end at a step as Ctrl-C would, once."""
+
+    def arm(step):
+        def on_step_end(_self, _args, state, _control, **_):
+            if state.global_step == step:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(ProgressCallback, "on_step_end", on_step_end)
+
+    return arm
+
+
+def run_sft(parse, parent, **options):
+    del parent
+    return sft.run(*parse("sft", **options))
+
+
+def run_dpo(parse, parent, **options):
+    return dpo.run(*parse("dpo", parent=parent, **options))
+
+
+def run_grpo(parse, parent, **options):
+    return grpo.run(*parse("grpo", parent=parent, **options), reward=longer_reward)
+
+
+@pytest.mark.parametrize(
+    "case", [(run_sft, 5), (run_dpo, 5), (run_grpo, 7)], ids=["sft", "dpo", "grpo"]
+)  # all in the second epoch
+def test_an_interrupted_stage_ends_in_the_same_adapter_as_an_uninterrupted_one(
+    case, parse, tmp_path, interrupt_at, capsys
+):
+    run, last_step = case
+    parent = sft.run(*parse("sft", output=tmp_path / "parent"))
+    whole = run(parse, parent, output=tmp_path / "whole", max_steps=NUM_STEPS)
+    interrupt_at(last_step)
+    with pytest.raises(SystemExit) as stopped:
+        run(parse, parent, output=tmp_path / "broken", max_steps=NUM_STEPS)
+    assert stopped.value.code == 130
+    assert f"run the same command again to continue from step {last_step - 1}" in capsys.readouterr().out
+    broken = run(parse, parent, output=tmp_path / "broken", max_steps=NUM_STEPS)
+    assert f"resumes from step {last_step - 1}" in capsys.readouterr().out
+    assert read_manifest(broken / "manifest.json").adapter == read_manifest(whole / "manifest.json").adapter
+    assert read_manifest(broken / "manifest.json").resumed_from_step == last_step - 1
+    assert read_manifest(broken / "manifest.json").digest == read_manifest(whole / "manifest.json").digest
+    if run is run_grpo:
+        assert (broken / "rollouts.jsonl").read_text() == (whole / "rollouts.jsonl").read_text()
+
+
+def test_a_resumed_stage_keeps_the_parent_as_reference(parse, interrupt_at, monkeypatch):
+    parent = sft.run(*parse("sft"))
+    interrupt_at(3)
+    with pytest.raises(SystemExit):
+        run_dpo(parse, parent, max_steps=NUM_STEPS)
+    seen = []
+    build = dpo.build_trainer
+
+    def spy(setup):
+        seen.append(build(setup))
+        return seen[0]
+
+    monkeypatch.setattr(dpo, "build_trainer", spy)
+    run_dpo(parse, parent, max_steps=NUM_STEPS)
+    from safetensors.torch import load_file
+
+    saved = load_file(parent / "adapter" / "adapter_model.safetensors")
+    references = {
+        name.replace(".ref.weight", ".weight"): parameter
+        for name, parameter in seen[0].model.named_parameters()
+        if ".ref." in name
+    }
+    assert len(references) == len(saved) == 28
+    assert all((references[name] == tensor).all() for name, tensor in saved.items())
+
+
+def test_a_finished_stage_is_skipped_until_something_it_depends_on_changes(parse, rows_folder, capsys):
+    folder = sft.run(*parse("sft"))
+    before = (folder / "manifest.json").read_bytes()
+    capsys.readouterr()
+    sft.run(*parse("sft", logging_steps=2, save_steps=3))
+    assert "skipped" in capsys.readouterr().out
+    assert (folder / "manifest.json").read_bytes() == before
+    sft.run(*parse("sft", learning_rate=2e-2))
+    assert "recipe.learning_rate was 0.01, is 0.02" in capsys.readouterr().out
+    lines = (rows_folder / "sft.jsonl").read_text().splitlines()
+    (rows_folder / "sft.jsonl").write_text("\n".join(lines[:8]) + "\n")
+    sft.run(*parse("sft", learning_rate=2e-2))
+    assert "data.num_rows was 12, is 8" in capsys.readouterr().out
+
+
+def test_a_half_done_stage_of_another_recipe_starts_afresh_and_says_why(parse, interrupt_at, capsys):
+    interrupt_at(3)
+    with pytest.raises(SystemExit):
+        sft.run(*parse("sft"))
+    folder = sft.run(*parse("sft", learning_rate=2e-2))
+    said = capsys.readouterr().out
+    assert "starts afresh, not from" in said
+    assert "recipe.learning_rate was 0.01, is 0.02" in said
+    assert read_manifest(folder / "manifest.json").resumed_from_step is None
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_not_resumed_from(parse, tmp_path, interrupt_at, capsys):
+    interrupt_at(3)
+    with pytest.raises(SystemExit):
+        sft.run(*parse("sft"))
+    (tmp_path / "sft" / "checkpoints" / "checkpoint-2" / "trainer_state.json").unlink()
+    sft.run(*parse("sft"))
+    assert "resumes" not in capsys.readouterr().out
+
+
+def test_a_retrained_but_equal_parent_does_not_retrain_its_child(parse, capsys):
+    parent = sft.run(*parse("sft"))
+    run_dpo(parse, parent)
+    (parent / "manifest.json").unlink()
+    sft.run(*parse("sft"))
+    capsys.readouterr()
+    run_dpo(parse, parent)
+    assert "skipped" in capsys.readouterr().out
+
+
+def test_every_rollout_is_recorded_with_reward_components_and_advantage(parse):
+    parent = sft.run(*parse("sft"))
+    folder = run_grpo(parse, parent)
+    rollouts = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
+    assert len(rollouts) == 4 * 8
+    assert [rollout["step"] for rollout in rollouts] == [step for step in range(4) for _ in range(8)]
+    for rollout in rollouts:
+        assert rollout["reward"] == rollout["components"]["length"] / 100 == len(rollout["response"]) / 100
+        assert rollout["plan"].startswith("{")
+    for start in range(0, 32, 4):  # the advantages of a group are centred
+        group = rollouts[start : start + 4]
+        assert len({rollout["id"] for rollout in group}) == 1
+        assert sum(rollout["advantage"] for rollout in group) == pytest.approx(0, abs=1e-3)
