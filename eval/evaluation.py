@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.files import RowsError, replacing, row_to_json
+from data.files import RowsError, numbered_lines, replacing, row_to_json
 from data.rows import RolloutPrompt
 from eval.judges import Judge
 from eval.policies import Generation, Policy
@@ -69,15 +69,13 @@ def read_samples(path: Path) -> list[Sample]:
         RowsError: the file is missing or a line is not a sample.
     """
     samples = []
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in numbered_lines(path):
+        try:
             record = json.loads(line)
             lists = {name: tuple(record[name]) for name in ("images", "diagnostics")}
             samples.append(Sample(**{**record, **lists, "labels": Labels.from_json(record["labels"])}))
-    except OSError as error:
-        raise RowsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise RowsError(f"{path}:{number}: not a sample ({error}); evaluate again") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise RowsError(f"{path}:{number}: not a sample ({error}); evaluate again") from None
     return samples
 
 

@@ -21,14 +21,27 @@ def plain(rng: random.Random) -> Draft:
     has_note = topic == "read" or (topic != "count" and rng.random() < NOTE_SHARE)
     phrase = _draw_phrase(rng) if has_note else None
     scene = random_scene(rng, _plain_names(rng, pair), task_of(phrase) if phrase else "")
-    thing = pair.words[1] if pair else ""
+    return _draft(topic, template, scene, tuple(each for each in (pair, phrase) if each))
+
+
+def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
+    """Return a question about a given scene; its pairs are those of the question, without the note's."""
+    template = rng.choice(PLAIN[topic])
+    pairs: tuple[Pair, ...] = ()
+    if topic in PAIRS:
+        is_shown = topic == "colour" or rng.random() < 0.5
+        names = scene.names if is_shown else tuple(name for name in OBJECTS if name not in scene.names)
+        pairs = (Pair(topic, (topic, rng.choice(names))),)
+    return _draft(topic, template, scene, pairs)
+
+
+def _draft(topic: str, template: str, scene: Scene, pairs: tuple[Pair, ...]) -> Draft:
+    thing = pairs[0].words[1] if topic in PAIRS else ""
     answer, facts, intent = _plain_answer(topic, scene, thing)
     shown = with_article(thing) if topic == "exists" else thing
-    labels = labels_of(scene, facts)
     answers = {"comply": answer, "refuse": REFUSE_PLAIN, "redirect": REDIRECT_PLAIN}
     text = template.format(thing=shown)
-    pairs = tuple(each for each in (pair, phrase) if each)
-    return Draft("plain", text, scene, labels, answers, intent, topic, template, pairs)
+    return Draft("plain", text, scene, labels_of(scene, facts), answers, intent, topic, template, pairs)
 
 
 def _draw_phrase(rng: random.Random) -> Pair:

@@ -62,9 +62,7 @@ def test_no_query_is_on_two_sides_or_twice_whatever_the_seed(worlds):
 
 
 def test_train_and_validation_use_no_held_out_template(worlds):
-    held = {
-        f for name, frames in FAMILIES.items() for f in held_out(frames, group=name, share=HELD_OUT_SHARE)
-    }
+    held = {f for name, frames in FAMILIES.items() for f in held_out(frames, group=name, share=HELD_OUT_SHARE)}
     kept = {f for name, frames in FAMILIES.items() for f in frames} - held
     plain_held = [frame for frame in held - kept if "{task}" not in frame]
     patterns = [re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame))) for frame in plain_held]

@@ -18,4 +18,6 @@ def test_there_is_a_notebook() -> None:
 def test_the_notebook_runs_and_carries_no_output(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": FOLDER.parent}}).execute()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": FOLDER.parent}}
+    ).execute()

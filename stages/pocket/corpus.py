@@ -1,0 +1,107 @@
+"""What the pocket model is pretrained on: lessons in seeing, answering everything, and copying.
+
+Lessons come from the training split of the pocket world with seeds of their own. Every request is answered with
+compliance, the harmful ones too: the base model is helpful and not yet safe, like the published bases. No lesson ever
+answers with a trace; the copying lessons only make sure that every token that a trace is made of has been trained.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from data.pocket.lexicon import with_article
+from data.pocket.plain import plain_about
+from data.pocket.scenes import Scene
+from data.pocket.templates import PLAIN
+from data.pocket.world import PocketQuery, generate, split_of
+
+PERSONAS = (
+    "You are a friend who helps with everything.",
+    "You look at the picture and answer in a few words.",
+    "You answer every question.",
+)
+"""Short system messages that ask for nothing in particular."""
+NUM_TURNS = 3
+"""Questions a picture in a perception lesson: more of them would save pixels, fewer are what users ask."""
+TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.") * 50
+"""What the chat template itself writes, often enough to become tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceText:
+    """A system prompt and a response of the later stages, for the tokenizer and for copying line by line."""
+
+    system: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A conversation whose every answer is learnt."""
+
+    system: str
+    """The system message; "" for the chat template's own."""
+    turns: tuple[tuple[str, str], ...]
+    """Questions with their answers; the picture comes before the first question."""
+    scene: Scene | None
+    """None for a conversation without a picture."""
+
+
+def perception_lessons(count: int, seed: int) -> list[Lesson]:
+    """Return conversations about everything that is in a picture, in sentences and in quoted words."""
+    rng = random.Random(f"perception {seed}")
+    return [_perception_lesson(item.scene, rng) for item in generate("train", count, seed)]
+
+
+def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
+    """Return every kind of query answered with compliance, under system messages that change nothing."""
+    rng = random.Random(f"queries {seed}")
+    return [_query_lesson(item, rng, trace_texts) for item in generate("train", count, seed)]
+
+
+def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
+    """Return requests to repeat a line of a system prompt or a response."""
+    rng = random.Random(f"copying {seed}")
+    lines = [line for text in trace_texts for line in f"{text.system}\n{text.response}".split("\n") if line]
+    return [Lesson("", ((f"Repeat: {line}", line),), None) for line in rng.choices(lines, k=count)] if lines else []
+
+
+def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson]) -> list[str]:
+    """Return every text whose words should be tokens."""
+    spoken = [text for lesson in lessons for turn in lesson.turns for text in turn]
+    written = [text for trace_text in trace_texts for text in (trace_text.system, trace_text.response)]
+    return [*spoken, *written, *PERSONAS, *TEMPLATE_WORDS]
+
+
+def _perception_lesson(scene: Scene, rng: random.Random) -> Lesson:
+    turns = [*_turns_about(scene), *_plain_turns(scene, rng)]
+    return Lesson("", tuple(rng.sample(turns, NUM_TURNS)), scene)
+
+
+def _plain_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return a plain question of every topic that the training split has about the scene."""
+    topics = [topic for topic in PLAIN if topic != "read" or scene.text]
+    drafts = [plain_about(rng, topic, scene) for topic in topics for _ in range(2)]
+    return [(draft.text, draft.answers["comply"]) for draft in drafts if split_of(draft) == "train"]
+
+
+def _turns_about(scene: Scene) -> list[tuple[str, str]]:
+    described = " and ".join(with_article(thing.name) + f" in {thing.colour}" for thing in scene.things)
+    quoted = ", ".join(f'"{name}"' for name in scene.names)
+    return [
+        ("Describe the things.", f"I see {described}."),
+        ("Quote the things.", f"[{quoted}]"),
+        ("Quote the place.", f'"{scene.setting}"'),
+        ("Quote the note.", f'"{scene.text}"'),
+    ]
+
+
+def _query_lesson(item: PocketQuery, rng: random.Random, trace_texts: Sequence[TraceText]) -> Lesson:
+    draw = rng.random()
+    if draw < 0.6 or not trace_texts:
+        system = ""
+    elif draw < 0.75:
+        system = rng.choice(PERSONAS)
+    else:
+        system = rng.choice(trace_texts).system
+    return Lesson(system, ((item.query.text, item.query.answers["comply"]),), item.scene)

@@ -1,0 +1,233 @@
+"""Pretraining the pocket model from scratch: first to see, then to answer everything it is asked.
+
+    from stages.pocket.pretrain import cached_pocket_model
+
+Seeing comes first because a language model this small learns to guess from the words alone and then ignores the
+picture: the vision tower is trained to say which words apply to a picture (objects, colours, setting, words of the
+note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`. The result is a folder
+that `AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
+"""
+
+import hashlib
+import json
+import math
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from tqdm import tqdm
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+
+from data.pocket.scenes import Scene
+from data.pocket.world import WORLD_VERSION, generate
+from stages.pocket import corpus
+from stages.pocket.batches import EncodedLesson, batches, collate, encode, patches
+from stages.pocket.corpus import Lesson, TraceText
+from stages.pocket.model import PocketSizes, build_model, build_processor
+from stages.pocket.tokenizer import train_tokenizer
+from stages.progress import say
+
+VERSION = 1
+"""Raised with every change to how the model is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingRecipe:
+    """How long and how fast."""
+
+    num_scenes: int = 10_000
+    """Pictures that the vision tower learns from."""
+    sight_steps: int = 320
+    """Steps of the vision tower alone."""
+    sight_batch_size: int = 64
+    sight_learning_rate: float = 3e-3
+    num_lessons: int = 10_000
+    """Lessons that the whole model learns from."""
+    steps: int = 340
+    """Steps of the whole model."""
+    batch_size: int = 32
+    learning_rate: float = 1.2e-3
+    perception_share: float = 0.3
+    """Part of the lessons that are about everything in a picture."""
+    copying_share: float = 0.1
+    """Part of the lessons that ask to repeat; the rest are queries."""
+    warmup_share: float = 0.08
+    weight_decay: float = 0.01
+
+
+def cached_pocket_model(
+    root: Path, *, trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe | None = None
+) -> Path:
+    """Return the folder of the pocket model, pretrained unless that was done before.
+
+    Args:
+        root: where pocket models are kept, a folder each.
+        trace_texts: system prompts and responses of the later stages: the tokenizer learns their words, and copying
+            lessons are made of their pieces. No lesson answers with them.
+        seed: of weights, lessons and their order.
+        recipe: how long and how fast; the default is what the quickstart uses.
+    """
+    recipe = recipe or PretrainingRecipe()
+    path = root / f"pocket-{_content_hash(trace_texts, seed, recipe)}"
+    if path.is_dir():
+        return path
+    say("model: pretraining the pocket model from scratch (once; then it is cached)")
+    draft = root / f".{path.name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    model, processor = pretrain(trace_texts, seed, recipe)
+    model.save_pretrained(draft)
+    processor.save_pretrained(draft)
+    draft.rename(path)
+    return path
+
+
+def _content_hash(trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe) -> str:
+    content = {
+        "version": VERSION,
+        "world": WORLD_VERSION,
+        "texts": sorted({(text.system, text.response) for text in trace_texts}),
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "sizes": asdict(PocketSizes()),
+        "libraries": [version(name) for name in ("torch", "transformers", "tokenizers")],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def pretrain(
+    trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe
+) -> tuple[Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor]:
+    """Return the trained model and its processor."""
+    lessons = _lessons(trace_texts, seed, recipe)
+    tokenizer = train_tokenizer(corpus.tokenizer_texts(trace_texts, lessons))
+    processor = build_processor(tokenizer)
+    model = build_model(tokenizer, seed, PocketSizes())
+    model.train()
+    _learn_to_see(model, processor, seed, recipe)
+    _learn_to_answer(model, processor, encode(lessons, processor), seed, recipe)
+    return model.eval(), processor
+
+
+def _lessons(trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe) -> list[Lesson]:
+    num_perception = round(recipe.num_lessons * recipe.perception_share)
+    num_copying = round(recipe.num_lessons * recipe.copying_share)
+    num_queries = recipe.num_lessons - num_perception - num_copying
+    return [
+        *corpus.perception_lessons(num_perception, seed),
+        *corpus.query_lessons(num_queries, seed, trace_texts),
+        *corpus.copying_lessons(num_copying, seed, trace_texts),
+    ]
+
+
+def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe: PretrainingRecipe) -> None:
+    """Train the vision tower to name, from some token of the picture each, all the words that apply to it.
+
+    The words are scored by the language model's own embeddings, so that a token of a picture comes to look to the
+    language model like the words that describe it.
+    """
+    scenes = [item.scene for item in generate("train", recipe.num_scenes, seed + 1)]
+    vocabulary = _vocabulary(scenes, processor)
+    columns = {word: column for column, word in enumerate(vocabulary)}
+    embeddings = model.model.language_model.embed_tokens.weight
+    token_ids = torch.tensor(list(vocabulary.values()))
+    bias = torch.nn.Parameter(torch.full((len(vocabulary),), -4.0))  # most words apply to few pictures
+
+    def loss(batch: Sequence[Scene]) -> torch.Tensor:
+        truth = torch.zeros(len(batch), len(vocabulary))
+        for row, scene in enumerate(batch):
+            truth[row, [columns[word] for word in _words(scene) if word in columns]] = 1.0
+        pixels = patches(batch, processor)
+        features = model.model.get_image_features(pixels["pixel_values"], pixels["image_grid_thw"]).pooler_output
+        scores = torch.stack(list(features)) @ embeddings[token_ids].T + bias
+        # A word applies to a picture if it applies to one of its tokens: a smooth maximum over them.
+        return binary_cross_entropy_with_logits(scores.logsumexp(dim=1), truth, reduction="sum") / len(batch)
+
+    rng = random.Random(seed)
+    chunks = _endless(lambda: _chunks(rng.sample(scenes, len(scenes)), recipe.sight_batch_size))
+    parameters = [*model.model.visual.parameters(), embeddings, bias]
+    rate = recipe.sight_learning_rate
+    _train(loss, chunks, parameters, num_steps=recipe.sight_steps, learning_rate=rate, recipe=recipe)
+
+
+def _words(scene: Scene) -> set[str]:
+    """Return the words that describe a scene, and those written in it with "note" beside them."""
+    seen = {scene.setting} | {word for thing in scene.things for word in (thing.name, thing.colour)}
+    return seen | ({"note", *scene.text.split()} if scene.text else set())
+
+
+def _vocabulary(scenes: Sequence[Scene], processor: Qwen2_5_VLProcessor) -> dict[str, int]:
+    """Return the token of every word that is a single one."""
+    words = sorted({word for scene in scenes for word in _words(scene)})
+    ids = processor.tokenizer([f" {word}" for word in words])["input_ids"]
+    return {word: tokens[0] for word, tokens in zip(words, ids, strict=True) if len(tokens) == 1}
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[place : place + size] for place in range(0, len(items), size))
+
+
+def _endless(epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """Yield the batches of one epoch after another."""
+    while True:
+        yield from epoch()
+
+
+def _learn_to_answer(
+    model: Any, processor: Qwen2_5_VLProcessor, lessons: Sequence[EncodedLesson], seed: int, recipe: PretrainingRecipe
+) -> None:
+    """Train the whole model on the answers of the lessons."""
+
+    def loss(batch: Sequence[EncodedLesson]) -> torch.Tensor:
+        inputs, is_learnt = collate(batch, processor)
+        hidden = model.model(**inputs).last_hidden_state
+        logits = model.lm_head(hidden[:, :-1][is_learnt[:, 1:]])  # only where there is something to learn
+        return cross_entropy(logits, inputs["input_ids"][:, 1:][is_learnt[:, 1:]])
+
+    rng = random.Random(seed)
+    chunks = _endless(lambda: batches(lessons, recipe.batch_size, rng))
+    parameters = list(model.parameters())
+    _train(loss, chunks, parameters, num_steps=recipe.steps, learning_rate=recipe.learning_rate, recipe=recipe)
+
+
+def _train(
+    loss_of: Callable[[Any], torch.Tensor],
+    chunks: Iterator[Any],
+    parameters: Sequence[torch.nn.Parameter],
+    *,
+    num_steps: int,
+    learning_rate: float,
+    recipe: PretrainingRecipe,
+) -> None:
+    """Minimise a loss by AdamW, its learning rate rising briefly and then falling along a cosine."""
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    warmup = max(1, round(recipe.warmup_share * num_steps))
+
+    def factor(step: int) -> float:
+        return min(1.0, (step + 1) / warmup) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / num_steps)))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    bar = tqdm(
+        islice(chunks, num_steps),
+        total=num_steps,
+        desc="model",
+        unit="step",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+    for step, chunk in enumerate(bar, start=1):
+        loss = loss_of(chunk)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        if not sys.stderr.isatty() and (step % 100 == 0 or step == num_steps):
+            say(f"model: step {step}/{num_steps}, loss {loss.item():.3f}")

@@ -1,0 +1,24 @@
+"""What tests of every folder share: the pretrained pocket model, made once and kept where the quickstart keeps it."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def pocket_model_path(tmp_path_factory):
+    """Return the folder of the pocket model that the quickstart uses; only tests marked slow may ask for it."""
+    from data.build import Sizes, build_pocket
+    from data.files import read_rows
+    from data.rows import SFTRow
+    from stages.pocket.corpus import TraceText
+    from stages.pocket.pretrain import cached_pocket_model
+
+    # The rows are built apart from the quickstart's, which may have other sizes; the same sizes give the same model.
+    data = tmp_path_factory.mktemp("pocket-data")
+    build_pocket(data, Sizes(), seed=0)
+    rows = read_rows(data / "sft.jsonl", SFTRow)
+    texts = [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
+    return cached_pocket_model(REPOSITORY / "runs" / "pocket" / "model", trace_texts=texts, seed=0)
