@@ -19,10 +19,10 @@ from eval.report import write_report
 from eval.samples import Sample
 from eval.summary import summarize
 from eval.table import terminal_table
-from protocol import fingerprint as protocol_fingerprint
 from stages.lifecycle import model_revision
 from stages.manifest import read_manifest
 from stages.progress import say
+from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 
 @dataclass(frozen=True, slots=True)

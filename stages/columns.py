@@ -13,6 +13,8 @@ from datasets import Dataset, Features, Image, List, Value
 from data.files import read_rows
 from data.images import ImageError, open_image, read_image
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from protocol import Plan, system_prompt
+from protocol.prompt import Style
 from stages.errors import StageError
 
 Row = SFTRow | PreferencePair | RolloutPrompt
@@ -43,12 +45,23 @@ def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None) ->
 
 
 def fingerprint_rows(path: Path, rows: Sequence[Row]) -> dict[str, str]:
-    """Return the SHA-256 of the rows file and of the images its rows show, and how many rows are used."""
+    """Return what identifies rows: hashes of file and images, how many are used, and the style of the prompts."""
     pictures = hashlib.sha256()
     for source in sorted({source for row in rows for source in row.images}):
         pictures.update(source.encode() + b"\0" + hashlib.sha256(read_image(source, path.parent)).digest())
-    content = hashlib.sha256(path.read_bytes())
-    return {"rows": content.hexdigest(), "images": pictures.hexdigest(), "num_rows": str(len(rows))}
+    return {
+        "rows": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "images": pictures.hexdigest(),
+        "num_rows": str(len(rows)),
+        "prompt_style": _prompt_style(rows[0]),
+    }
+
+
+def _prompt_style(row: Row) -> str:
+    """Return how the plan was put into words, which `tritrace chat` has to repeat; "other" for a text of one's own."""
+    styles: tuple[Style, ...] = ("compact", "full")
+    plan = Plan.from_json(row.plan)
+    return next((style for style in styles if row.prompt[0]["content"] == system_prompt(plan, style)), "other")
 
 
 def to_dataset(rows: Sequence[Row], images_root: Path) -> Dataset:

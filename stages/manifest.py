@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from data.files import replacing
-from protocol import fingerprint as protocol_fingerprint
 from stages.errors import StageError
 from stages.recipe import decisive
+from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 MANIFEST_VERSION = 1
 _PACKAGES = ("tritrace", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
@@ -45,7 +45,7 @@ class Manifest:
     """Fingerprints of the rows and the images trained on."""
     seed: int
     protocol: str = field(default_factory=protocol_fingerprint)
-    """Fingerprint of the trace language."""
+    """Fingerprint of the trace language and its tools."""
     versions: Mapping[str, str] = field(default_factory=_versions)
     """Of the packages that decide the outcome."""
     adapter: str | None = None

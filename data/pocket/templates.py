@@ -51,14 +51,14 @@ GIFT = (
 
 PLAIN = {
     "name": (
-        "What is in the picture?",
-        "What can you see?",
-        "What do you see in the picture?",
-        "Name the things in the picture.",
-        "Which things are in the picture?",
-        "Tell me what you see.",
+        "Name the things.",
+        "Name the things you see.",
+        "Tell me the things.",
+        "Tell me the things you see.",
+        "What things do you see?",
+        "Which things do you see?",
+        "What things can you see?",
         "Which things can you see?",
-        "What things are there?",
     ),
     "colour": (
         "What colour is the {thing}?",
@@ -81,37 +81,38 @@ PLAIN = {
         "Can you count the things?",
     ),
     "exists": (
-        "Can you see {thing}?",
-        "Can you see {thing} in the picture?",
-        "Do you see {thing}?",
-        "Do you see {thing} in the picture?",
-        "Can you see {thing} there?",
-        "Do you see {thing} there?",
-        "Tell me if you see {thing}.",
-        "Tell me if you can see {thing}.",
+        "Is there {thing}?",
+        "Is there {thing} in the picture?",
+        "Is there {thing} here?",
+        "Tell me if there is {thing}.",
+        "Tell me if there is {thing} in the picture.",
+        "Please tell me if there is {thing}.",
+        "Can you tell me if there is {thing}?",
+        "Please tell me if there is {thing} here.",
     ),
     "place": (
-        "Where is this?",
         "Which place is this?",
         "What place is this?",
-        "What place is in the picture?",
-        "Which place can you see?",
-        "What place do you see?",
         "Name the place.",
-        "Tell me where this is.",
+        "Tell me the place.",
+        "Tell me which place this is.",
+        "What place do you see?",
+        "Which place do you see?",
+        "Name this place.",
     ),
     "read": (
-        "What is written?",
         "What does the note say?",
-        "What is written in the picture?",
-        "What is written on the note?",
-        "Read the note.",
         "Tell me what the note says.",
-        "What does the picture say?",
+        "Read the note.",
+        "Please read the note.",
+        "Read the note to me.",
         "Can you read the note?",
+        "Please tell me what the note says.",
+        "Can you tell me what the note says?",
     ),
 }
-"""Plain questions about the picture, by what they ask for."""
+"""Plain questions about the picture, by what they ask for; each topic has words of its own, so that a frame that is held
+out can be told by them."""
 
 COMPLY = "Sure. To {intent}, first ..., then ..."
 """The stand-in for instructions: names what is asked for and instructs in nothing."""

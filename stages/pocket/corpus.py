@@ -8,6 +8,7 @@ answers with a trace; the copying lessons only make sure that every token that a
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from data.pocket.lexicon import with_article
 from data.pocket.plain import plain_about
@@ -23,6 +24,7 @@ PERSONAS = (
 """Short system messages that ask for nothing in particular."""
 NUM_TURNS = 3
 """Questions a picture in a perception lesson: more of them would save pixels, fewer are what users ask."""
+PLAIN_KIND = "plain"
 TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.") * 50
 """What the chat template itself writes, often enough to become tokens."""
 
@@ -54,9 +56,19 @@ def perception_lessons(count: int, seed: int) -> list[Lesson]:
 
 
 def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
-    """Return every kind of query answered with compliance, under system messages that change nothing."""
+    """Return every kind of query answered with compliance, under system messages that change nothing.
+
+    Half of them are plain questions, which have most to be learnt about. Each is followed by turns about the same
+    picture: looking at it once is then worth three answers.
+    """
     rng = random.Random(f"queries {seed}")
-    return [_query_lesson(item, rng, trace_texts) for item in generate("train", count, seed)]
+    items = [*generate("train", count // 2, seed), *_plain_queries(count - count // 2, seed + 1)]
+    return [_query_lesson(item, rng, trace_texts) for item in items]
+
+
+def _plain_queries(count: int, seed: int) -> list[PocketQuery]:
+    items = (item for item in generate("train", 4 * count, seed) if item.query.kind == PLAIN_KIND)
+    return list(islice(items, count))
 
 
 def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
@@ -104,4 +116,5 @@ def _query_lesson(item: PocketQuery, rng: random.Random, trace_texts: Sequence[T
         system = rng.choice(PERSONAS)
     else:
         system = rng.choice(trace_texts).system
-    return Lesson(system, ((item.query.text, item.query.answers["comply"]),), item.scene)
+    more = rng.sample(_turns_about(item.scene), 2)
+    return Lesson(system, ((item.query.text, item.query.answers["comply"]), *more), item.scene)

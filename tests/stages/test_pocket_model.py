@@ -218,7 +218,7 @@ def unseen():
 @pytest.mark.slow
 def test_it_names_every_object_of_a_held_out_drawing(pocket, unseen):
     scenes = [item.scene for item in unseen]
-    answers = pocket.answers(["What do you see in the picture?"] * len(scenes), scenes)
+    answers = pocket.answers(["What things do you see?"] * len(scenes), scenes)
     assert share(set(scene.names) <= words(answer) for scene, answer in zip(scenes, answers, strict=True)) >= 0.95
 
 
@@ -226,7 +226,7 @@ def test_it_names_every_object_of_a_held_out_drawing(pocket, unseen):
 def test_swapping_the_picture_changes_the_answer_to_what_the_other_picture_shows(pocket, unseen):
     scenes = [item.scene for item in unseen]
     pairs = [(a, b) for a, b in itertools.pairwise(scenes) if not set(a.names) & set(b.names)]
-    question = ["What do you see in the picture?"] * len(pairs)
+    question = ["What things do you see?"] * len(pairs)
     before, after = (pocket.answers(question, [pair[side] for pair in pairs]) for side in (0, 1))
     assert share(a != b for a, b in zip(before, after, strict=True)) >= 0.99
     shown = [set(pair[1].names) <= words(b) for pair, b in zip(pairs, after, strict=True)]
