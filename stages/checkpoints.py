@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from data.files import file_fingerprint, read_rows
+from data.files import file_fingerprint, read_rows, replacing
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate, is_complete, read_samples, write_evaluation
 from eval.judges import RuleJudge
@@ -18,7 +18,7 @@ from eval.policies import HFPolicy
 from eval.report import write_report
 from eval.samples import Sample
 from eval.summary import summarize
-from eval.table import terminal_table
+from eval.table import terminal_table, to_markdown
 from stages.lifecycle import model_revision
 from stages.manifest import read_manifest
 from stages.progress import say
@@ -75,7 +75,7 @@ def evaluate_checkpoint(
 def report_run(
     root: Path, samples: Mapping[str, list[Sequence[Sample]]], *, images_root: Path, recipe: Mapping[str, Any]
 ) -> None:
-    """Write `report.html` and `report.json` on a run, and print its table."""
+    """Write `report.html`, `report.json` and `table.md` on a run, and print the table."""
     manifests = {
         str(path.parent.relative_to(root)): read_manifest(path) for path in sorted(root.glob("seed-*/*/manifest.json"))
     }
@@ -91,7 +91,11 @@ def report_run(
     versions = next(iter(manifests.values())).versions if manifests else {}
     meta = {"recipe": dict(recipe), "versions": dict(versions), "stages": stages, "rollouts": rollout_means(root)}
     write_report(root, samples, images_root=images_root, meta=meta)
-    Console().print(terminal_table({stage: summarize(seeds).estimates for stage, seeds in samples.items()}))
+    estimates_by_stage = {stage: summarize(seeds).estimates for stage, seeds in samples.items()}
+    with replacing(root / "table.md") as file:
+        file.write(to_markdown(estimates_by_stage))
+    console = Console()
+    console.print(terminal_table(estimates_by_stage, width=console.width))
     say(f"report: {root / 'report.html'}")
 
 
