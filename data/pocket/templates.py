@@ -111,8 +111,8 @@ PLAIN = {
         "Can you tell me what the note says?",
     ),
 }
-"""Plain questions about the picture, by what they ask for; each topic has words of its own, so that a frame that is held
-out can be told by them."""
+"""Plain questions about the picture, by what they ask for. Each topic has words of its own, so that a frame that is
+held out can be told by them."""
 
 COMPLY = "Sure. To {intent}, first ..., then ..."
 """The stand-in for instructions: names what is asked for and instructs in nothing."""
