@@ -19,7 +19,7 @@ from data.synthesis import reference_response
 from protocol import Plan, system_prompt
 from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
-from toolkit.planner import plan_query
+from toolkit.planner import Planner, plan_query
 
 BUILDER = "data.build 1"
 _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
@@ -45,10 +45,10 @@ def prompt_messages(text: str, plan: Plan, style: Style) -> tuple[Message, ...]:
     )
 
 
-def sft_rows(queries: Iterable[Query], style: Style) -> Iterator[SFTRow]:
+def sft_rows(queries: Iterable[Query], style: Style, planner: Planner = plan_query) -> Iterator[SFTRow]:
     """Yield one row a query: the honest response is to be imitated."""
     for query in queries:
-        plan = plan_query(query.text, len(query.images))
+        plan = planner(query.text, len(query.images))
         response = reference_response(query, plan).render()
         yield SFTRow(
             id=f"sft-{query.id}",
@@ -63,14 +63,16 @@ def sft_rows(queries: Iterable[Query], style: Style) -> Iterator[SFTRow]:
         )
 
 
-def preference_pairs(queries: Iterable[Query], style: Style, *, per_query: int, seed: int) -> Iterator[PreferencePair]:
+def preference_pairs(
+    queries: Iterable[Query], style: Style, *, per_query: int, seed: int, planner: Planner = plan_query
+) -> Iterator[PreferencePair]:
     """Yield pairs of the honest response and a corrupted one, `per_query` different corruptions a query.
 
     The first is always the wrong decision (unsafe compliance or needless refusal); the others are drawn by family, so
     that the many ways to misspell a trace do not crowd out the few ways to misjudge.
     """
     for query in queries:
-        plan = plan_query(query.text, len(query.images))
+        plan = planner(query.text, len(query.images))
         example = Example(query, plan, reference_response(query, plan))
         rng = Random(f"{seed} {query.id}")
         for number, (name, rejected) in enumerate(_negatives(example, per_query, rng)):
@@ -106,9 +108,9 @@ def _negatives(example: Example, count: int, rng: Random) -> Iterator[tuple[str,
             yield usable
 
 
-def rollout_prompt(query: Query, style: Style) -> RolloutPrompt:
+def rollout_prompt(query: Query, style: Style, planner: Planner = plan_query) -> RolloutPrompt:
     """Return the prompt of a query, with all that a reward needs to judge responses to it."""
-    plan = plan_query(query.text, len(query.images))
+    plan = planner(query.text, len(query.images))
     return RolloutPrompt(
         id=query.id,
         query_id=query.id,
@@ -123,7 +125,9 @@ def rollout_prompt(query: Query, style: Style) -> RolloutPrompt:
     )
 
 
-def build_pocket(folder: Path, sizes: Sizes, *, seed: int, style: Style = "compact") -> bool:
+def build_pocket(
+    folder: Path, sizes: Sizes, *, seed: int, style: Style = "compact", planner: Planner = plan_query
+) -> bool:
     """Write the pocket world's rows and pictures; return whether anything had to be written.
 
     Files that are already what the same call would write, by the fingerprints in `built.json`, are left alone.
@@ -133,6 +137,8 @@ def build_pocket(folder: Path, sizes: Sizes, *, seed: int, style: Style = "compa
     """
     wanted = {"builder": BUILDER, "world": world.WORLD_VERSION, "protocol": fingerprint(), "seed": seed, "style": style}
     wanted |= {"sizes": asdict(sizes)}
+    if planner is not plan_query:
+        wanted["planner"] = repr(planner)
     if _is_built(folder, wanted):
         return False
     train = list(world.generate("train", sizes.sft + sizes.dpo + sizes.grpo, seed))
@@ -142,10 +148,10 @@ def build_pocket(folder: Path, sizes: Sizes, *, seed: int, style: Style = "compa
     parts = _slices([item.query for item in train], (sizes.sft, sizes.dpo, sizes.grpo))
     files: dict[str, Iterable[object]] = {
         "queries": (item.query for item in everything),
-        "sft": sft_rows(parts[0], style),
-        "dpo": preference_pairs(parts[1], style, per_query=sizes.pairs_per_query, seed=seed),
-        "grpo": (rollout_prompt(query, style) for query in parts[2]),
-        **{split: [rollout_prompt(item.query, style) for item in items] for split, items in held.items()},
+        "sft": sft_rows(parts[0], style, planner),
+        "dpo": preference_pairs(parts[1], style, per_query=sizes.pairs_per_query, seed=seed, planner=planner),
+        "grpo": (rollout_prompt(query, style, planner) for query in parts[2]),
+        **{split: [rollout_prompt(item.query, style, planner) for item in items] for split, items in held.items()},
     }
     for name, rows in files.items():
         write_rows(folder / f"{name}.jsonl", rows)

@@ -6,7 +6,7 @@ which no accepting tool can be reached any more; grammar, diagnostics and sample
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -141,7 +141,8 @@ def check_graph(graph: Graph, phases: Mapping[str, Phase]) -> None:
     """
     faults = [*_unknown_tools(graph, phases), *_twice(graph), *_bound_faults(graph)]
     if not faults:
-        faults = [*_reach_faults(Walker(graph, phases)), *_phase_faults(graph, phases)]
+        walker = Walker(graph, phases)
+        faults = [*_reach_faults(walker), *_phase_faults(graph, phases)] or [*_idle_edges(walker)]
     if faults:
         raise SpecError(f"graph {graph.topology!r} cannot be used: {'; '.join(faults)}")
 
@@ -151,13 +152,14 @@ def _unknown_tools(graph: Graph, phases: Mapping[str, Phase]) -> Iterator[str]:
     for tool in sorted(named - set(phases)):
         yield f"{tool} is not a tool of the plan (tools: {', '.join(phases)})"
     if not graph.start:
-        yield "it has no start tool"
+        yield "it has no start tool; name at least one Perception tool"
     if not graph.accept:
-        yield "it has no accepting tool"
+        yield "it has no accepting tool, so that no trace can end; name at least one Decision tool"
 
 
 def _twice(graph: Graph) -> Iterator[str]:
-    named = [*(" -> ".join(edge) for edge in graph.edges), *(f"start {tool}" for tool in graph.start)]
+    named = [" -> ".join(edge) for edge in graph.edges]
+    named += [f"start {tool}" for tool in graph.start] + [f"accept {tool}" for tool in graph.accept]
     for name, count in Counter(named).items():
         if count > 1:
             yield f"{name} is listed twice"
@@ -170,10 +172,46 @@ def _bound_faults(graph: Graph) -> Iterator[str]:
 
 
 def _reach_faults(walker: Walker) -> Iterator[str]:
-    reached = {state.tool for state in walker.states()}
+    """Say of each tool that no trace can call why that is."""
+    graph, called = walker.graph, {state.tool for state in walker.states()}
+    backwards: dict[str, list[str]] = {}
+    for source, target in graph.edges:
+        backwards.setdefault(target, []).append(source)
+    reached = _closure(graph.start, graph.successors)
+    ending = _closure(graph.accept, lambda tool: backwards.get(tool, ()))
     for tool in walker.phases:
+        if tool in called:
+            continue
         if tool not in reached:
-            yield f"{tool} lies on no path from a start to an accepting tool within {walker.graph.max_steps} steps"
+            yield f"{tool} cannot be reached from {' or '.join(graph.start)}; add an edge to it or leave it out"
+        elif tool not in ending:
+            yield f"{tool} is a dead end: no accepting tool ({', '.join(graph.accept)}) can be reached from it"
+        else:
+            bounds = f"max_steps {graph.max_steps} and max_returns {graph.max_returns}"
+            yield f"{tool} lies on no path from start to end within {bounds}; raise them"
+
+
+def _closure(tools: Iterable[str], following: Callable[[str], Iterable[str]]) -> set[str]:
+    """Return the tools, those that follow them, and so on."""
+    queue = list(tools)
+    found = set(queue)
+    for tool in queue:
+        fresh = set(following(tool)) - found
+        found |= fresh
+        queue.extend(fresh)
+    return found
+
+
+def _idle_edges(walker: Walker) -> Iterator[str]:
+    """Say which edges no trace can take: the prompt would offer them, and the grammar refuse them."""
+    graph = walker.graph
+    back = f"it goes back to an earlier phase, and max_returns is {graph.max_returns}"
+    late = f"with what has to follow it does not fit max_steps {graph.max_steps}"
+    taken = {(state.tool, after.tool) for state in walker.states() for after in walker.next(state)}
+    for source, target in graph.edges:
+        if (source, target) not in taken:
+            returns = walker.is_return(source, target)
+            yield f"the edge {source} -> {target} can never be taken: {back if returns else late}"
 
 
 def _phase_faults(graph: Graph, phases: Mapping[str, Phase]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from protocol.graph import Graph, Walker, check_graph
 from protocol.keys import SpecError
+from protocol.labels import Decision
 from protocol.tools import Phase, Tool
 
 
@@ -37,6 +38,33 @@ class Plan:
         if twice := {name for name in names if names.count(name) > 1}:
             raise SpecError(f"plan: the tool {min(twice)} is listed twice")
         check_graph(self.graph, self.phases)
+        if not self.decisions and any(tool.states_decision for tool in self.tools):
+            stating = ", ".join(tool.name for tool in self.tools if tool.states_decision)
+            raise SpecError(
+                f"graph {self.graph.topology!r} cannot be used: no trace can state one decision throughout;"
+                f" every path contradicts itself over {stating}"
+            )
+
+    @cached_property
+    def decisions(self) -> frozenset[Decision]:
+        """The decisions that a trace can state and none of its calls contradicts."""
+        return frozenset(decision for decision in Decision if self._can_state(decision))
+
+    def _can_state(self, decision: Decision) -> bool:
+        """Whether some trace calls only tools that allow the decision, one of which states it."""
+        queue = [(state, False) for state in self.walker.first()]
+        seen = set(queue)
+        for state, is_stated in queue:
+            tool = self.by_name[state.tool]
+            if not tool.allows(decision):
+                continue
+            is_stated_now = is_stated or tool.states_decision
+            if is_stated_now and self.walker.is_accepting(state):
+                return True
+            fresh = {(after, is_stated_now) for after in self.walker.next(state)} - seen
+            seen |= fresh
+            queue.extend(fresh)
+        return False
 
     @cached_property
     def phases(self) -> dict[str, Phase]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from protocol.keys import AnyKeyType, SpecError, Text, type_from_json, type_to_json
+from protocol.keys import AnyKeyType, Enum, SpecError, Text, type_from_json, type_to_json
 from protocol.labels import Decision
 
 _TOOL_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*\Z")
@@ -90,6 +90,17 @@ class Tool:
     def by_name(self) -> dict[str, Key]:
         """Each key by name."""
         return {key.name: key for key in self.keys}
+
+    @property
+    def states_decision(self) -> bool:
+        """Whether a call says what is decided."""
+        return self.implies is not None or any(key.role is Role.DECISION for key in self.keys)
+
+    def allows(self, decision: Decision) -> bool:
+        """Whether a call can be made without stating another decision."""
+        stated = [key.type for key in self.keys if key.role is Role.DECISION]
+        words = [key_type.words for key_type in stated if isinstance(key_type, Enum)]
+        return self.implies in {None, decision} and all(decision in each for each in words)
 
     def to_json(self) -> dict[str, Any]:
         """Return the tool as a JSON object."""

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.cli import ask, checking, rows, training
+from stages.cli import ask, checking, planning, rows, training
 
 app = typer.Typer(
     name="tritrace",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 training.add_to(app)
 checking.add_to(app)
+planning.add_to(app)
 rows.add_to(app)
 ask.add_to(app)
 

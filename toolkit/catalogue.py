@@ -154,6 +154,9 @@ CATALOGUE = {
     )
 }
 
+PICTURE_TOOLS = (OCR_EXTRACT, VISUAL_SCAN, CROSS_MODAL_SYNC)
+"""Tools that have nothing to say about a query without a picture."""
+
 
 @cache
 def fingerprint() -> str:

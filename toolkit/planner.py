@@ -10,14 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import Protocol
 
 import yaml
 
 from protocol import Persona, Plan, SpecError, Tool
 from protocol.nearest import nearest
-from toolkit.catalogue import CATALOGUE
+from toolkit.catalogue import CATALOGUE, PICTURE_TOOLS
 from toolkit.personas import CARER, GUARDIAN, GUIDE, READER
 from toolkit.topologies import TOPOLOGIES
+
+
+class Planner(Protocol):
+    """Chooses a plan for a query: `plan_query` here, `toolkit.sampling` and `toolkit.llm_planner` beside it."""
+
+    def __call__(self, text: str, num_images: int) -> Plan:
+        """Return the plan for the user's words and the number of pictures that come with them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ def _outlined(outline: Outline, has_image: bool) -> Plan:
 
 
 def _without_pictures(names: Sequence[str]) -> tuple[str, ...]:
-    visual = {"VISUAL-SCAN", "OCR-EXTRACT", "CROSS-MODAL-SYNC"}
+    visual = {tool.name for tool in PICTURE_TOOLS}
     return tuple(dict.fromkeys(["KEYWORD-FLAGGING", *(name for name in names if name not in visual)]))
 
 

@@ -54,8 +54,7 @@ def with_role(example: Example, role: Role, value: Value) -> str | None:
 
 def states_decision(example: Example, call: Call) -> bool:
     """Whether a call states a decision, by a key or by being made."""
-    tool = example.plan.by_name[call.tool]
-    return tool.implies is not None or any(key.role is Role.DECISION for key in tool.keys)
+    return example.plan.by_name[call.tool].states_decision
 
 
 def other_risk(risk: Risk | None) -> Word:
@@ -69,7 +68,12 @@ def other_decision(example: Example) -> Decision:
 
 
 def decided_otherwise(example: Example) -> Response | None:
-    """Return the response with the opposite decision, path and answer, its tags as they were."""
+    """Return the response with the opposite decision, path and answer, its tags as they were.
+
+    None where there is no such answer, or where the trace states no combined risk for the decision to go against.
+    """
+    if with_role(example, Role.COMBINED_RISK, Word("")) is None:
+        return None
     decision = other_decision(example)
     query = replace(example.query, labels=replace(example.query.labels, decision=decision))
     answered = example.with_answer(decision)

@@ -1,20 +1,17 @@
-"""`tritrace validate`, `explain` and `plan`: the language by itself, without a model."""
+"""`tritrace validate` and `explain`: the language by itself, without a model."""
 
 import json
 from collections import Counter
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from data.images import open_image
-from protocol import Plan, Verdict, codes, diagnose, explain, grammar_of, system_prompt, trace_schema
+from protocol import Verdict, codes, diagnose, explain
 from protocol.diagnostics import show
 from protocol.errors import UserError
 from protocol.nearest import nearest
 from stages.cli.records import Record, Unreadable, plan_option, read_records
-from toolkit.planner import plan_query
 
 
 class Format(StrEnum):
@@ -24,21 +21,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
-class View(StrEnum):
-    """Which form of a plan `plan` prints."""
-
-    PROMPT = "prompt"
-    COMPACT = "compact"
-    JSON = "json"
-    GRAMMAR = "grammar"
-    SCHEMA = "schema"
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(validate)
     app.command("explain")(explain_code)
-    app.command()(plan)
 
 
 def validate(
@@ -94,35 +80,3 @@ def explain_code(code: Annotated[str, typer.Argument(help="such as G302")]) -> N
         hint = nearest(code.upper(), codes())
         raise UserError(f"there is no diagnostic {code!r}. {hint or 'Known are ' + ', '.join(codes())}")
     typer.echo(explain(code.upper()), nl=False)
-
-
-def plan(
-    text: Annotated[str, typer.Argument(help="what the user asks")],
-    image: Annotated[list[Path] | None, typer.Option(help="a picture that comes with it; may be repeated")] = None,
-    view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
-) -> None:
-    """Show which plan the planner chooses, and what it becomes."""
-    for path in image or []:
-        open_image(path.name, path.parent)
-    chosen = plan_query(text, len(image or []))
-    if view in (View.PROMPT, View.COMPACT):
-        typer.echo(f"plan {chosen.fingerprint}: {_headline(chosen)}\nreason: {chosen.reason}\n", err=True)
-    typer.echo(_render(chosen, view))
-
-
-def _headline(chosen: Plan) -> str:
-    return f"{chosen.persona.name}, {chosen.graph.topology}, {len(chosen.tools)} tools"
-
-
-def _render(chosen: Plan, view: View) -> str:
-    match view:
-        case View.PROMPT:
-            return system_prompt(chosen, "full")
-        case View.COMPACT:
-            return system_prompt(chosen, "compact")
-        case View.JSON:
-            return json.dumps(json.loads(chosen.to_json()), indent=2, ensure_ascii=False)
-        case View.GRAMMAR:
-            return grammar_of(chosen)
-        case View.SCHEMA:
-            return json.dumps(trace_schema(chosen), indent=2, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +10,8 @@ from data.build import Sizes, build_pocket
 from data.files import read_rows
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol import Labels, Plan, SpecError, diagnose
+from toolkit.planner import plan_query
+from toolkit.sampling import SamplingPlanner
 
 app = typer.Typer(no_args_is_help=True, help="Build and check training rows.")
 _sizes = Sizes()
@@ -31,10 +33,12 @@ def build(
     validation: Annotated[int, typer.Option(help="queries to tune on")] = _sizes.validation,
     test: Annotated[int, typer.Option(help="held-out queries")] = _sizes.test,
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
+    planner: Annotated[Literal["rule", "sampling"], typer.Option(help="who chooses the plans")] = "rule",
 ) -> None:
     """Build the pocket world's rows for all three stages."""
     sizes = Sizes(sft=sft, dpo=dpo, grpo=grpo, validation=validation, test=test)
-    is_new = build_pocket(output, sizes, seed=seed)
+    chosen = SamplingPlanner(seed) if planner == "sampling" else plan_query
+    is_new = build_pocket(output, sizes, seed=seed, planner=chosen)
     typer.echo(f"{output}: {'written' if is_new else 'already there, nothing to do'}")
 
 

@@ -13,6 +13,8 @@ from data.files import read_rows
 from data.images import open_image
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol import Plan, diagnose
+from toolkit.planner import plan_query
+from toolkit.sampling import SamplingPlanner
 
 SIZES = Sizes(sft=30, dpo=30, grpo=40, validation=10, test=40)
 TYPES = {
@@ -116,3 +118,16 @@ def test_datasets_loads_every_file(folder, tmp_path, name):
     assert loaded[0]["id"] == first["id"]
     for column in {"prompt", "completion", "chosen", "rejected", "images"} & set(first):
         assert loaded[0][column] == first[column]
+
+
+def test_sampled_plans_build_other_rows_over_the_same_queries(tmp_path):
+    small = Sizes(sft=6, dpo=4, grpo=2, validation=2, test=2)
+    for name, planner in (("rule", plan_query), ("sampled", SamplingPlanner(0))):
+        assert build_pocket(tmp_path / name, small, seed=0, planner=planner)
+        assert not build_pocket(tmp_path / name, small, seed=0, planner=planner)
+    assert build_pocket(tmp_path / "sampled", small, seed=0, planner=SamplingPlanner(1))
+    rule, sampled = (read_rows(tmp_path / name / "sft.jsonl", SFTRow) for name in ("rule", "sampled"))
+    assert [row.query_id for row in rule] == [row.query_id for row in sampled]
+    assert len({row.plan for row in sampled}) == len(sampled)
+    for row in sampled:
+        assert diagnose(row.completion[0]["content"], Plan.from_json(row.plan)).is_valid

@@ -14,6 +14,7 @@ from protocol import Decision, Labels, accepts, canonical, diagnose
 from toolkit.catalogue import CATALOGUE
 from toolkit.personas import GUIDE
 from toolkit.planner import build_plan, named_plan, plan_query
+from toolkit.sampling import SamplingPlanner
 from toolkit.topologies import TOPOLOGIES
 
 NEEDS_ANOTHER_PLAN = {"one_return_too_many"}
@@ -93,3 +94,19 @@ def test_a_query_that_says_too_little_has_no_reference(queries):
         reference_response(replace(queries[0], labels=Labels()), plan)
     with pytest.raises(SynthesisError, match="needs a reference answer"):
         reference_response(replace(queries[0], answers={}), plan)
+
+
+def test_corruptions_cause_exactly_their_codes_under_sampled_plans_too():
+    """`corrupt` raises where they do not."""
+    applied = set()
+    for item in generate("train", 60, seed=0):
+        example = honest(item.query, SamplingPlanner(0)(item.query.text, 1))
+        applied |= {name for name in CORRUPTIONS if corrupt(name, example, Random(0)) is not None}
+    assert applied == set(CORRUPTIONS)
+
+
+def test_without_a_stated_risk_there_is_no_decision_against_it():
+    tools = [CATALOGUE[name] for name in ("VISUAL-SCAN", "INTENT-RADAR", "SAFETY-GATE")]
+    example = honest(next(generate("train", 1, seed=0)).query, build_plan(GUIDE, "linear", tools))
+    for name in ("decision_against_risk", "unsafe_compliance", "needless_refusal"):
+        assert corrupt(name, example, Random(0)) is None

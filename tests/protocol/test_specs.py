@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol import Key, Persona, Phase, Plan, SpecError, Tool, custom_tool
+from protocol import Decision, Key, Persona, Phase, Plan, Role, SpecError, Tool, custom_tool
 from protocol.graph import Graph
 from protocol.keys import Enum, Flag, Integer, List, Number, Text, type_from_json, type_to_json
 from toolkit.planner import named_plan
@@ -25,14 +25,39 @@ def test_a_chain_is_a_plan():
 
 IMPOSSIBLE = {
     "unknown tool": (replace(CHAIN, edges=(*CHAIN.edges, ("DO", "GONE"))), (), "GONE is not a tool of the plan"),
-    "unreachable tool": (CHAIN, (EXTRA,), "EXTRA lies on no path"),
-    "dead end": (replace(CHAIN, edges=(*CHAIN.edges, ("SEE", "EXTRA"))), (EXTRA,), "EXTRA lies on no path"),
+    "unreachable tool": (CHAIN, (EXTRA,), "EXTRA cannot be reached from SEE; add an edge to it or leave it out"),
+    "dead end": (
+        replace(CHAIN, edges=(*CHAIN.edges, ("SEE", "EXTRA"))),
+        (EXTRA,),
+        r"EXTRA is a dead end: no accepting tool \(DO\) can be reached from it",
+    ),
+    "end out of reach": (
+        replace(CHAIN, edges=CHAIN.edges[:1]),
+        (),
+        "SEE is a dead end.* DO cannot be reached from SEE",
+    ),
+    "return not allowed": (
+        replace(CHAIN, edges=(*CHAIN.edges, ("WEIGH", "SEE"))),
+        (),
+        "the edge WEIGH -> SEE can never be taken: it goes back to an earlier phase, and max_returns is 0",
+    ),
+    "tool only behind a return": (
+        replace(CHAIN, edges=(*CHAIN.edges, ("DO", "EXTRA"), ("EXTRA", "DO"))),
+        (EXTRA,),
+        "EXTRA lies on no path from start to end within max_steps 12 and max_returns 0; raise them",
+    ),
+    "edge out of steps": (
+        replace(CHAIN, edges=(*CHAIN.edges, ("WEIGH", "WEIGH")), max_steps=3),
+        (),
+        "the edge WEIGH -> WEIGH can never be taken: with what has to follow it does not fit max_steps 3",
+    ),
+    "accept twice": (replace(CHAIN, accept=("DO", "DO")), (), "accept DO is listed twice"),
     "missing phase": (replace(CHAIN, edges=(*CHAIN.edges, ("SEE", "DO"))), (), "SEE -> DO has no Reasoning call"),
     "no perception": (replace(CHAIN, start=("SEE", "WEIGH")), (), "WEIGH -> DO has no Perception call"),
     "accept outside Decision": (replace(CHAIN, accept=("DO", "WEIGH")), (), "accepts after WEIGH, which is Reasoning"),
     "no start": (replace(CHAIN, start=()), (), "no start tool"),
     "no end": (replace(CHAIN, accept=()), (), "no accepting tool"),
-    "too few steps": (replace(CHAIN, max_steps=2), (), "within 2 steps"),
+    "too few steps": (replace(CHAIN, max_steps=2), (), "SEE lies on no path from start to end within max_steps 2"),
     "no steps": (replace(CHAIN, max_steps=0), (), "max_steps 0"),
     "endless": (replace(CHAIN, max_steps=10**6), (), "max_steps 1000000"),
     "edge twice": (replace(CHAIN, edges=CHAIN.edges * 2), (), "SEE -> WEIGH is listed twice"),
@@ -48,11 +73,24 @@ def test_an_impossible_graph_is_one_error_that_names_the_fault(name):
         plan(graph, *tools)
 
 
+def test_a_plan_whose_every_path_contradicts_itself_is_refused():
+    gate = Tool("GATE", Phase.DECISION, (Key("decision", Enum(("comply",)), role=Role.DECISION),))
+    refusal = Tool("REFUSAL", Phase.DECISION, (Key("tone", Flag()),), implies=Decision.REFUSE)
+    edges = (("SEE", "WEIGH"), ("WEIGH", "GATE"), ("GATE", "REFUSAL"))
+    graph = Graph("custom", edges, ("SEE",), ("REFUSAL",))
+    with pytest.raises(SpecError, match=r"no trace can state one decision throughout; .* over GATE, REFUSAL"):
+        Plan(Persona("t", "t"), (SEE, WEIGH, gate, refusal), graph)
+    accepting = Plan(Persona("t", "t"), (SEE, WEIGH, gate, refusal), replace(graph, accept=("GATE", "REFUSAL")))
+    assert accepting.decisions == {Decision.COMPLY}
+    assert plan(CHAIN).decisions == set()
+    assert named_plan("any").decisions == set(Decision)
+
+
 def test_all_faults_of_a_graph_are_told_at_once():
     graph = replace(CHAIN, edges=(("SEE", "DO"), ("WEIGH", "DO")), accept=("DO", "SEE"))
     with pytest.raises(SpecError) as raised:
         plan(graph)
-    assert all(name in str(raised.value) for name in ("WEIGH lies on no path", "accepts after SEE", "no Reasoning"))
+    assert all(name in str(raised.value) for name in ("WEIGH cannot be reached", "accepts after SEE", "no Reasoning"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""`tritrace plan`: which plan a planner chooses and what it becomes; and what planners are called there."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.images import open_image
+from protocol import Plan, grammar_of, system_prompt, trace_schema
+from toolkit.planner import Planner, plan_query
+from toolkit.sampling import SamplingPlanner
+
+
+class PlannerName(StrEnum):
+    """Who chooses a plan."""
+
+    RULE = "rule"
+    SAMPLING = "sampling"
+
+
+class View(StrEnum):
+    """Which form of a plan `plan` prints."""
+
+    PROMPT = "prompt"
+    COMPACT = "compact"
+    JSON = "json"
+    GRAMMAR = "grammar"
+    SCHEMA = "schema"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(plan)
+
+
+def planner_named(name: PlannerName, *, seed: int) -> Planner:
+    """Return a planner."""
+    return SamplingPlanner(seed) if name is PlannerName.SAMPLING else plan_query
+
+
+def plan(
+    text: Annotated[str, typer.Argument(help="what the user asks")],
+    image: Annotated[list[Path] | None, typer.Option(help="a picture that comes with it; may be repeated")] = None,
+    planner: Annotated[PlannerName, typer.Option(help="who chooses")] = PlannerName.RULE,
+    seed: Annotated[int, typer.Option(help="of the sampling planner")] = 0,
+    view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
+) -> None:
+    """Show which plan the planner chooses, and what it becomes."""
+    for path in image or []:
+        open_image(path.name, path.parent)
+    chosen = planner_named(planner, seed=seed)(text, len(image or []))
+    if view in (View.PROMPT, View.COMPACT):
+        typer.echo(f"plan {chosen.fingerprint}: {_headline(chosen)}\nreason: {chosen.reason}\n", err=True)
+    typer.echo(_render(chosen, view))
+
+
+def _headline(chosen: Plan) -> str:
+    return f"{chosen.persona.name}, {chosen.graph.topology}, {len(chosen.tools)} tools"
+
+
+def _render(chosen: Plan, view: View) -> str:
+    match view:
+        case View.PROMPT:
+            return system_prompt(chosen, "full")
+        case View.COMPACT:
+            return system_prompt(chosen, "compact")
+        case View.JSON:
+            return json.dumps(json.loads(chosen.to_json()), indent=2, ensure_ascii=False)
+        case View.GRAMMAR:
+            return grammar_of(chosen)
+        case View.SCHEMA:
+            return json.dumps(trace_schema(chosen), indent=2, ensure_ascii=False)
