@@ -1,4 +1,4 @@
-"""`tritrace plan`: which plan a planner chooses and what it becomes; and what planners are called there."""
+"""`tritrace plan`: which plan a planner chooses, and what it becomes."""
 
 import json
 from enum import StrEnum
@@ -9,6 +9,8 @@ import typer
 
 from data.images import open_image
 from protocol import Plan, grammar_of, system_prompt, trace_schema
+from protocol.errors import UserError
+from toolkit.llm_planner import Endpoint, LLMPlanner
 from toolkit.planner import Planner, plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -18,6 +20,7 @@ class PlannerName(StrEnum):
 
     RULE = "rule"
     SAMPLING = "sampling"
+    LLM = "llm"
 
 
 class View(StrEnum):
@@ -35,22 +38,29 @@ def add_to(app: typer.Typer) -> None:
     app.command()(plan)
 
 
-def planner_named(name: PlannerName, *, seed: int) -> Planner:
-    """Return a planner."""
-    return SamplingPlanner(seed) if name is PlannerName.SAMPLING else plan_query
-
-
 def plan(
     text: Annotated[str, typer.Argument(help="what the user asks")],
     image: Annotated[list[Path] | None, typer.Option(help="a picture that comes with it; may be repeated")] = None,
     planner: Annotated[PlannerName, typer.Option(help="who chooses")] = PlannerName.RULE,
     seed: Annotated[int, typer.Option(help="of the sampling planner")] = 0,
+    base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="of the LLM planner, such as http://localhost:8000/v1")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(envvar="TRITRACE_LLM", help="the LLM planner's model")] = None,
+    api_key: Annotated[str, typer.Option(envvar="OPENAI_API_KEY", help="of the LLM planner's server")] = "none",
     view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
 ) -> None:
     """Show which plan the planner chooses, and what it becomes."""
     for path in image or []:
         open_image(path.name, path.parent)
-    chosen = planner_named(planner, seed=seed)(text, len(image or []))
+    choose: Planner = plan_query
+    if planner is PlannerName.SAMPLING:
+        choose = SamplingPlanner(seed)
+    elif planner is PlannerName.LLM:
+        if not base_url or not llm:
+            raise UserError("plan: the LLM planner needs --base-url and --llm, or OPENAI_BASE_URL and TRITRACE_LLM")
+        choose = LLMPlanner(Endpoint(base_url, llm, api_key))
+    chosen = choose(text, len(image or []))
     if view in (View.PROMPT, View.COMPACT):
         typer.echo(f"plan {chosen.fingerprint}: {_headline(chosen)}\nreason: {chosen.reason}\n", err=True)
     typer.echo(_render(chosen, view))

@@ -41,3 +41,16 @@ def test_the_rule_planner_is_the_default_and_another_is_chosen_by_name(tritrace)
 
 def test_the_reason_says_who_chose(tritrace):
     assert "reason: sampled with seed 3" in tritrace("plan", "What is this?", "--planner", "sampling", "--seed", 3)[2]
+
+
+def test_the_llm_planner_says_what_it_needs_and_what_replaced_it(tritrace, monkeypatch):
+    for name in ("OPENAI_BASE_URL", "TRITRACE_LLM", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    code, _, err = tritrace("plan", "What is this?", "--planner", "llm")
+    assert code == 2
+    assert "needs --base-url and --llm" in err
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    code, _, err = tritrace("plan", "What is this?", "--planner", "llm", "--llm", "m")
+    assert code == 0
+    assert "instead of m, which cannot be reached" in err
