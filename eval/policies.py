@@ -20,7 +20,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from data.images import open_image
 from data.rows import RolloutPrompt
-from eval.constrained import PlanLogitsProcessor
+from eval.constrained import PlanLogitsProcessor, check_budget
 from eval.models import ModelError, load_model, load_processor, quiet_libraries, resolve_dtype, tokenizer_of
 
 
@@ -72,7 +72,7 @@ class HFPolicy:
             max_new_tokens: limit of a response.
             temperature: 0 is greedy; else plain sampling, without top-k or top-p.
             seed: of the sampling; the same seed, prompts and batch size give the same responses.
-            constrained: mask decoding by the grammar of each prompt's plan: every finished response is valid.
+            constrained: mask decoding by the grammar of each prompt's plan: every response is valid.
             label: what the progress is called.
 
         Raises:
@@ -98,7 +98,11 @@ class HFPolicy:
 
         Raises:
             ImageError: a prompt's image cannot be read.
+            BudgetError: constrained, and some prompt's plan needs more tokens than there may be.
         """
+        if self.constrained:
+            max_new_tokens = self.model.generation_config.max_new_tokens
+            check_budget([prompt.plan for prompt in prompts], tokenizer_of(self.processor), max_new_tokens)
         generations: list[Generation | None] = [None] * len(prompts)
         batches = _batches(prompts, self.batch_size)
         with ExitStack() as stack:
@@ -117,8 +121,9 @@ class HFPolicy:
         processors = LogitsProcessorList()
         if self.constrained:
             plans = [prompt.plan for prompt in prompts]
-            end_ids = self.model.generation_config.eos_token_id
-            processors.append(PlanLogitsProcessor(plans, tokenizer_of(self.processor), end_ids))
+            config = self.model.generation_config
+            tokenizer = tokenizer_of(self.processor)
+            processors.append(PlanLogitsProcessor(plans, tokenizer, config.eos_token_id, config.max_new_tokens))
         output_ids = self.model.generate(**inputs, logits_processor=processors)
         return [self._decode(row) for row in output_ids[:, inputs["input_ids"].shape[1] :].tolist()]
 

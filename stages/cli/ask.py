@@ -26,7 +26,7 @@ def chat(
     text: Annotated[str, typer.Argument(help="what to ask")],
     adapter: Annotated[Path, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")],
     image: Annotated[list[Path] | None, typer.Option(help="a picture; may be repeated")] = None,
-    constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar")] = False,
+    constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False,
     max_new_tokens: Annotated[int, typer.Option(help="limit of the response")] = 256,
 ) -> None:
     """Ask a trained adapter; its trace is shown with its verdict. Exit 1 if the trace is invalid."""
@@ -48,9 +48,15 @@ def chat(
         max_new_tokens=max_new_tokens,
         constrained=constrained,
     )
-    response = policy.respond([rollout_prompt(query, style)], root)[0]
+    prompt = rollout_prompt(query, style)
+    response = policy.respond([prompt], root)[0]
     verdict = diagnose(response.text, plan)
     _show(plan, verdict, is_truncated=response.is_truncated)
+    if constrained:
+        policy.constrained = False
+        free = diagnose(policy.respond([prompt], root)[0].text, plan)
+        codes = ", ".join(dict.fromkeys(found.code for found in free.diagnostics))
+        typer.echo(f"decoded freely: {'valid' if free.is_valid else 'invalid'}{f' ({codes})' if codes else ''}")
     raise typer.Exit(0 if verdict.is_valid else 1)
 
 

@@ -62,12 +62,15 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="folder for samples.jsonl and metrics.json")],
     adapter: Annotated[Path | None, typer.Option(help="a stage's folder")] = None,
     model: Annotated[str | None, typer.Option(help="a base model, where there is no adapter")] = None,
-    constrained: Annotated[bool, typer.Option(help="decode under each plan's grammar")] = False,
+    constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False,
     batch_size: Annotated[int, typer.Option(help="prompts sampled together")] = 64,
     max_new_tokens: Annotated[int, typer.Option(help="limit of a response")] = 256,
     max_prompts: Annotated[int | None, typer.Option(help="evaluate the first so many only")] = None,
 ) -> None:
-    """Sample a checkpoint, score every response, and print the metrics with 95 % intervals."""
+    """Sample a checkpoint, score every response, and print the metrics with 95 % intervals.
+
+    With --constrained also under each plan's grammar, into OUTPUT/constrained, and both side by side.
+    """
     from data.files import read_rows
     from data.rows import RolloutPrompt
     from eval.evaluation import evaluate as sample_and_score
@@ -88,9 +91,13 @@ def evaluate(
         load_in_4bit=bool(manifest and manifest.recipe.get("load_in_4bit")),
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
-        constrained=constrained,
     )
-    samples = sample_and_score(policy, prompts, data.parent, RuleJudge())
-    write_evaluation(output, samples, {"adapter": str(adapter), "model": model, "constrained": constrained})
+    folders = {"constrained": output / "constrained", "free": output} if constrained else {output.name: output}
+    columns = {}
+    for name, folder in folders.items():  # the constrained first: it says before sampling where the budget is too small
+        policy.constrained = folder != output
+        samples = sample_and_score(policy, prompts, data.parent, RuleJudge())
+        write_evaluation(folder, samples, {"adapter": str(adapter), "model": model, "constrained": policy.constrained})
+        columns[name] = estimates([samples])
     console = Console()
-    console.print(terminal_table({output.name: estimates([samples])}, width=console.width))
+    console.print(terminal_table(dict(reversed(columns.items())), width=console.width))

@@ -9,7 +9,9 @@ import torch
 from data.files import read_rows
 from data.images import ImageError
 from data.rows import RolloutPrompt
+from eval.constrained import BudgetError
 from eval.policies import HFPolicy
+from protocol import Plan, diagnose
 from stages import dpo, grpo, sft
 from stages.arguments import parse_stage
 from stages.errors import StageError
@@ -143,11 +145,14 @@ def test_a_policy_samples_by_its_seed_and_leaves_the_generator_alone(rows_folder
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_constrained_policy_starts_as_its_plan_says(rows_folder, tiny_model_path):
+def test_a_constrained_policy_writes_valid_responses_or_says_what_they_need(rows_folder, tiny_model_path):
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:3]
-    policy = HFPolicy(tiny_model_path, max_new_tokens=12, constrained=True)
-    for generation in policy.respond(prompts, rows_folder):
-        assert generation.text.startswith("<thinking>\n[VISUAL-SCAN]: objects=[")
+    with pytest.raises(BudgetError, match="max_new_tokens 12 is too small"):
+        HFPolicy(tiny_model_path, max_new_tokens=12, constrained=True).respond(prompts, rows_folder)
+    policy = HFPolicy(tiny_model_path, max_new_tokens=200, constrained=True)
+    for prompt, generation in zip(prompts, policy.respond(prompts, rows_folder), strict=True):
+        assert diagnose(generation.text, Plan.from_json(prompt.plan)).is_valid
+        assert not generation.is_truncated
 
 
 def test_a_policy_refuses_an_image_that_is_none(rows_folder, tiny_model_path):
