@@ -149,7 +149,7 @@ def test_a_constrained_policy_writes_valid_responses_or_says_what_they_need(rows
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:3]
     with pytest.raises(BudgetError, match="max_new_tokens 12 is too small"):
         HFPolicy(tiny_model_path, max_new_tokens=12, constrained=True).respond(prompts, rows_folder)
-    policy = HFPolicy(tiny_model_path, max_new_tokens=200, constrained=True)
+    policy = HFPolicy(tiny_model_path, max_new_tokens=400, constrained=True)
     for prompt, generation in zip(prompts, policy.respond(prompts, rows_folder), strict=True):
         assert diagnose(generation.text, Plan.from_json(prompt.plan)).is_valid
         assert not generation.is_truncated
