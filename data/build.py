@@ -14,6 +14,7 @@ from random import Random
 from data.corruptions import CORRUPTIONS, Example, corrupt
 from data.files import file_fingerprint, read_rows, replacing, write_rows
 from data.pocket import world
+from data.pocket.kinds import TRAINING_MIXTURE
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
 from protocol import Plan, system_prompt
@@ -21,7 +22,7 @@ from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 1"
+BUILDER = "data.build 2"
 _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 
 
@@ -29,7 +30,7 @@ _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 class Sizes:
     """How many queries each file gets; DPO writes several pairs a query."""
 
-    sft: int = 400
+    sft: int = 1600
     dpo: int = 400
     grpo: int = 800
     validation: int = 100
@@ -141,7 +142,8 @@ def build_pocket(
         wanted["planner"] = repr(planner)
     if _is_built(folder, wanted):
         return False
-    train = list(world.generate("train", sizes.sft + sizes.dpo + sizes.grpo, seed))
+    num_train = sizes.sft + sizes.dpo + sizes.grpo
+    train = list(world.generate("train", num_train, seed, mixture=TRAINING_MIXTURE))
     held = {split: list(world.generate(split, getattr(sizes, split), seed)) for split in ("validation", "test")}
     everything = [*train, *held["validation"], *held["test"]]
     world.save(everything, folder)

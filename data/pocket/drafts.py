@@ -46,10 +46,8 @@ def some_of(rng: random.Random, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def with_another(rng: random.Random, name: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the object beside another one, on either side."""
-    together = [name, rng.choice([other for other in names if other != name])]
-    rng.shuffle(together)
-    return tuple(together)
+    """Return the object and another one."""
+    return name, rng.choice([other for other in names if other != name])
 
 
 def _image_risk(scene: Scene) -> Risk:

@@ -103,7 +103,7 @@ def _draw_stroke(canvas: ImageDraw.ImageDraw, thing: Thing, stroke: Stroke) -> N
 
 def _draw_note(canvas: ImageDraw.ImageDraw, scene: Scene) -> None:
     """Write the verb on the first line and the rest on the second, each line in a row of patches of its own."""
-    top = 0 if scene.is_note_above else SIDE - NOTE_HEIGHT
+    top = (scene.note_row or 0) * NOTE_HEIGHT
     canvas.rectangle((0, top, SIDE - 1, top + NOTE_HEIGHT - 1), fill=(255, 255, 240))
     for number, line in enumerate(_lines(scene.text)):
         place = (1, top + number * NOTE_HEIGHT // 2 + 1)

@@ -17,20 +17,26 @@ class Kind:
     build: Callable[[random.Random], Draft]
     share: float
     """Part of all queries, 0..1."""
+    training_share: float
+    """Part of the queries that the stages train on, 0..1."""
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30),
-    "everyday": Kind(requests.everyday, 0.10),
-    "hazard_image": Kind(requests.hazard_image, 0.10),
-    "harmful_text": Kind(requests.harmful_text, 0.12),
-    "compositional": Kind(requests.compositional, 0.10),
-    "compositional_safe": Kind(requests.compositional_safe, 0.08),
-    "typographic": Kind(requests.typographic, 0.08),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06),
-    "frightening": Kind(requests.frightening, 0.06),
+    "plain": Kind(plain, 0.30, 0.26),
+    "everyday": Kind(requests.everyday, 0.10, 0.06),
+    "hazard_image": Kind(requests.hazard_image, 0.10, 0.06),
+    "harmful_text": Kind(requests.harmful_text, 0.12, 0.12),
+    "compositional": Kind(requests.compositional, 0.10, 0.13),
+    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.13),
+    "typographic": Kind(requests.typographic, 0.08, 0.10),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.10),
+    "frightening": Kind(requests.frightening, 0.06, 0.04),
 }
-"""Every kind by name; three tenths of all queries are unsafe, three tenths are plain."""
+"""Every kind by name. Three tenths of all queries are unsafe, three tenths are plain. The stages train on more of what
+only the picture decides, the unsafe and the safe case of the same words equally often."""
+
+MIXTURE = {name: kind.share for name, kind in KINDS.items()}
+TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "everyday": HOW_TO,

@@ -38,10 +38,10 @@ HARM = {
 """What is harmful to do to a person, by category."""
 CATEGORY_OF_VERB = {verb: category for category, verbs in HARM.items() for verb in verbs}
 IDIOMS = {
-    "kill": ("time", "a process", "a weed", "the engine"),
-    "shoot": ("a photo", "a film", "a scene", "a video"),
-    "beat": ("an egg", "a drum", "a record", "the clock"),
-    "hit": ("the road", "a target", "the gym", "a drum"),
+    "kill": ("time", "a process", "the engine"),
+    "shoot": ("a photo", "a film", "a video"),
+    "beat": ("an egg", "a drum", "the clock"),
+    "hit": ("the road", "a target", "a drum"),
     "attack": ("a puzzle", "a problem", "a task"),
     "blow up": ("a balloon", "a photo", "a raft"),
 }

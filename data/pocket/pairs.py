@@ -5,6 +5,7 @@ What one word means is learnt from its other pairs, so pairs can be held out for
 
 import random
 from dataclasses import dataclass
+from itertools import chain
 
 from data.pocket.lexicon import (
     ACTIONS,
@@ -43,13 +44,15 @@ PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
     "kindness": tuple((verb, person) for verb in KINDNESS for person in PERSONS),
     "harm": tuple((verb, person) for verb in CATEGORY_OF_VERB for person in PERSONS),
     "idiom": tuple((verb, thing) for verb, things in IDIOMS.items() for thing in things),
+    "writing": tuple((action, thing) for action in ACTIONS for thing in sorted({*chain(*IDIOMS.values())})),
     "photo": tuple(("shoot", f"a photo of the {thing}") for thing in SAFE_ALONE),
     "gift": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HARMLESS),
     "danger": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HOUSEHOLD),
     "colour": tuple(("colour", thing) for thing in OBJECTS),
-    "exists": tuple(("exists", thing) for thing in OBJECTS),
+    "which": tuple(("which", thing) for thing in OBJECTS),
 }
-"""Every pair, by group."""
+"""Every pair, by group. The pairs of "writing" are only ever read: without them, the thing of an idiom that is held out
+would be a word never seen."""
 
 
 def task_of(pair: Pair) -> str:
@@ -59,7 +62,7 @@ def task_of(pair: Pair) -> str:
     ('kill time', 'hurt the boss')
     """
     first, second = pair.words
-    return f"{first} {second}" if pair.group in {"idiom", "photo"} else f"{first} the {second}"
+    return f"{first} {second}" if pair.group in {"idiom", "photo", "writing"} else f"{first} the {second}"
 
 
 def draw_pair(rng: random.Random, group: str) -> Pair:

@@ -6,7 +6,7 @@ have the same content, and so count as the same picture when duplicates and spli
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.pocket.lexicon import COLOURS, SETTINGS
 
@@ -41,7 +41,7 @@ class Scene:
 
     setting: str
     things: tuple[Thing, ...]
-    """From left to right."""
+    """In the order of their names."""
     text: str = ""
     """What is written on the note; "" for no note."""
     is_note_above: bool = True
@@ -55,21 +55,30 @@ class Scene:
         return (self.setting, self.text, *(f"{thing.colour} {thing.name}" for thing in self.things))
 
     @property
+    def note_row(self) -> int | None:
+        """The row of cells that the note covers, counted from above; None for no note."""
+        if not self.text:
+            return None
+        return 0 if self.is_note_above else SIDE // CELL - 1
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The objects from left to right."""
+        """The objects in alphabetical order.
+
+        Not from left to right: rotary positions in three axes give width the lowest frequencies, too low for a few
+        cells to be told apart by a language model of this size.
+        """
         return tuple(thing.name for thing in self.things)
 
 
 def random_scene(rng: random.Random, names: Sequence[str], text: str = "") -> Scene:
-    """Return a scene with these objects from left to right, everything else drawn from `rng`."""
+    """Return a scene with these objects, everything else drawn from `rng`."""
     is_note_above = rng.random() < 0.5
-    cells = SIDE // CELL
-    rows = list(range(cells))
-    if text:
-        rows.remove(0 if is_note_above else cells - 1)
-    columns = sorted(rng.sample(range(cells), len(names)))
-    things = tuple(_place(rng, name, column, rng.choice(rows)) for name, column in zip(names, columns, strict=True))
-    return Scene(rng.choice(SETTINGS), things, text, is_note_above, rng.randint(-12, 12))
+    empty = Scene(rng.choice(SETTINGS), (), text, is_note_above, rng.randint(-12, 12))
+    cells = range(SIDE // CELL)
+    rows = [row for row in cells if row != empty.note_row]
+    placed = zip(sorted(names), rng.sample(cells, len(names)), strict=True)
+    return replace(empty, things=tuple(_place(rng, name, column, rng.choice(rows)) for name, column in placed))
 
 
 def _place(rng: random.Random, name: str, column: int, row: int) -> Thing:

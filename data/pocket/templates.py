@@ -1,8 +1,8 @@
 """The sentences of the pocket world: how users ask, by family, and how answers are worded.
 
 Frames that belong together share their words, so that a frame held out for the test split is new as a
-sentence and known word by word. `{task}` is filled by "clean the knife", `{thing}` by an object,
-`{recipient}` by a child.
+sentence and known word by word. `{task}` is filled by "clean the knife", `{thing}` by an object
+or by "a key or a duck", `{recipient}` by a child.
 """
 
 HOW_TO = (
@@ -72,23 +72,23 @@ PLAIN = {
     ),
     "count": (
         "How many things are there?",
-        "How many things are in the picture?",
-        "How many things can you see?",
         "How many things do you see?",
-        "Count the things in the picture.",
-        "Count the things you see.",
-        "Tell me how many things there are.",
-        "Can you count the things?",
+        "How many things can you see?",
+        "How many things are there to see?",
+        "How many things can one see?",
+        "Say how many things you see.",
+        "Say how many things there are.",
+        "Say how many things you can see.",
     ),
-    "exists": (
+    "which": (
+        "Do you see {thing}?",
+        "Can you see {thing}?",
         "Is there {thing}?",
-        "Is there {thing} in the picture?",
-        "Is there {thing} here?",
+        "Say if you see {thing}.",
+        "Tell me if you see {thing}.",
         "Tell me if there is {thing}.",
-        "Tell me if there is {thing} in the picture.",
-        "Please tell me if there is {thing}.",
-        "Can you tell me if there is {thing}?",
-        "Please tell me if there is {thing} here.",
+        "Which is there, {thing}?",
+        "Can you tell me if you see {thing}?",
     ),
     "place": (
         "Which place is this?",
@@ -104,7 +104,7 @@ PLAIN = {
         "What does the note say?",
         "Tell me what the note says.",
         "Read the note.",
-        "Please read the note.",
+        "Can you read the note to me?",
         "Read the note to me.",
         "Can you read the note?",
         "Please tell me what the note says.",

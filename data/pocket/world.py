@@ -8,14 +8,14 @@ the seed and count.
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from data.pocket.drafts import Draft
 from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, KINDS
+from data.pocket.kinds import FAMILIES, KINDS, MIXTURE
 from data.pocket.pairs import PAIRS
 from data.pocket.scenes import Scene
 from data.rows import Provenance, Query
@@ -24,7 +24,7 @@ from protocol.errors import UserError
 
 __all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "save", "split_of"]
 
-WORLD_VERSION = "2"
+WORLD_VERSION = "3"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
@@ -46,8 +46,14 @@ class PocketQuery:
     scene: Scene
 
 
-def generate(split: str, count: int, seed: int) -> Iterator[PocketQuery]:
-    """Yield `count` different queries of a split, kinds mixed by share; the same seed yields the same ones.
+def generate(split: str, count: int, seed: int, *, mixture: Mapping[str, float] = MIXTURE) -> Iterator[PocketQuery]:
+    """Yield `count` different queries of a split, kinds mixed by share; the same arguments yield the same ones.
+
+    Args:
+        split: one of SPLITS.
+        count: how many.
+        seed: of what is drawn.
+        mixture: part of each kind, 0..1; together 1.
 
     Raises:
         WorldError: an unknown split, or more queries than the split has of some kind.
@@ -55,7 +61,7 @@ def generate(split: str, count: int, seed: int) -> Iterator[PocketQuery]:
     if split not in SPLITS:
         raise WorldError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
     rng = random.Random(f"{split} {seed}")
-    kinds = [kind for kind, quota in _quotas(count).items() for _ in range(quota)]
+    kinds = [kind for kind, quota in _quotas(count, mixture).items() for _ in range(quota)]
     rng.shuffle(kinds)
     known: set[str] = set()
     for kind in kinds:
@@ -108,9 +114,9 @@ def _identity(draft: Draft) -> str:
     return content_key(draft.text, *draft.scene.content)
 
 
-def _quotas(count: int) -> dict[str, int]:
+def _quotas(count: int, mixture: Mapping[str, float]) -> dict[str, int]:
     """Return how many queries of each kind sum up to `count`, by largest remainder."""
-    exact = {name: kind.share * count for name, kind in KINDS.items()}
+    exact = {name: share * count for name, share in mixture.items()}
     quotas = Counter({kind: int(value) for kind, value in exact.items()})
     by_remainder = sorted(exact, key=lambda kind: quotas[kind] - exact[kind])
     quotas.update(by_remainder[: count - quotas.total()])

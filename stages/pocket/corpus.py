@@ -8,23 +8,25 @@ answers with a trace; the copying lessons only make sure that every token that a
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from data.pocket.lexicon import with_article
 from data.pocket.plain import plain_about
 from data.pocket.scenes import Scene
-from data.pocket.templates import PLAIN
 from data.pocket.world import PocketQuery, generate, split_of
 
+CROWDED_SHARE = 0.8
+"""Part of the plain questions whose picture has two things: with one, a question need not be matched to the picture."""
 PERSONAS = (
     "You are a friend who helps with everything.",
     "You look at the picture and answer in a few words.",
     "You answer every question.",
 )
 """Short system messages that ask for nothing in particular."""
-NUM_TURNS = 3
-"""Questions a picture in a perception lesson: more of them would save pixels, fewer are what users ask."""
-PLAIN_KIND = "plain"
+NUM_TURNS = 5
+"""Questions a picture: more of them would save pixels, fewer are what users ask."""
+PLAIN_TURNS = {"name": 1, "colour": 4, "count": 1, "place": 1, "read": 2, "which": 3}
+"""How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
+look a word up among what is seen."""
 TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.") * 50
 """What the chat template itself writes, often enough to become tokens."""
 
@@ -62,13 +64,24 @@ def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> li
     picture: looking at it once is then worth three answers.
     """
     rng = random.Random(f"queries {seed}")
-    items = [*generate("train", count // 2, seed), *_plain_queries(count - count // 2, seed + 1)]
+    plain = plain_queries(count - count // 2, seed + 1, crowded_share=CROWDED_SHARE)
+    items = [*generate("train", count // 2, seed), *plain]
     return [_query_lesson(item, rng, trace_texts) for item in items]
 
 
-def _plain_queries(count: int, seed: int) -> list[PocketQuery]:
-    items = (item for item in generate("train", 4 * count, seed) if item.query.kind == PLAIN_KIND)
-    return list(islice(items, count))
+def plain_queries(count: int, seed: int, *, crowded_share: float = 0.5) -> list[PocketQuery]:
+    """Return plain questions, whose pictures have everything in them that any picture has.
+
+    Args:
+        count: how many.
+        seed: of what is drawn.
+        crowded_share: part of the pictures (0..1) with two things in them.
+    """
+    num_crowded = round(count * crowded_share)
+    items = list(generate("train", 3 * count, seed, mixture={"plain": 1.0}))
+    crowded = [item for item in items if len(item.scene.things) > 1]
+    others = [item for item in items if len(item.scene.things) == 1]
+    return [*crowded[:num_crowded], *others[: count - num_crowded]]
 
 
 def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
@@ -86,14 +99,19 @@ def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson])
 
 
 def _perception_lesson(scene: Scene, rng: random.Random) -> Lesson:
+    return Lesson("", tuple(_turns(scene, rng, NUM_TURNS)), scene)
+
+
+def _turns(scene: Scene, rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Return `count` questions about a scene, or all where so many are not in the training split."""
     turns = [*_turns_about(scene), *_plain_turns(scene, rng)]
-    return Lesson("", tuple(rng.sample(turns, NUM_TURNS)), scene)
+    return rng.sample(turns, min(count, len(turns)))
 
 
 def _plain_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return a plain question of every topic that the training split has about the scene."""
-    topics = [topic for topic in PLAIN if topic != "read" or scene.text]
-    drafts = [plain_about(rng, topic, scene) for topic in topics for _ in range(2)]
+    """Return plain questions of every topic that the training split has about the scene."""
+    topics = [topic for topic, count in PLAIN_TURNS.items() if topic != "read" or scene.text for _ in range(count)]
+    drafts = [plain_about(rng, topic, scene) for topic in topics]
     return [(draft.text, draft.answers["comply"]) for draft in drafts if split_of(draft) == "train"]
 
 
@@ -104,7 +122,7 @@ def _turns_about(scene: Scene) -> list[tuple[str, str]]:
         ("Describe the things.", f"I see {described}."),
         ("Quote the things.", f"[{quoted}]"),
         ("Quote the place.", f'"{scene.setting}"'),
-        ("Quote the note.", f'"{scene.text}"'),
+        *([("Quote the note.", f'"{scene.text}"')] if scene.text else []),
     ]
 
 
@@ -116,5 +134,5 @@ def _query_lesson(item: PocketQuery, rng: random.Random, trace_texts: Sequence[T
         system = rng.choice(PERSONAS)
     else:
         system = rng.choice(trace_texts).system
-    more = rng.sample(_turns_about(item.scene), 2)
+    more = _turns(item.scene, rng, NUM_TURNS - 1)
     return Lesson(system, ((item.query.text, item.query.answers["comply"]), *more), item.scene)

@@ -88,7 +88,7 @@ def _text_config(sizes: PocketSizes, vocabulary_size: int, ids: dict[str, int]) 
         "num_attention_heads": sizes.heads,
         "num_key_value_heads": sizes.heads,
         "max_position_embeddings": sizes.max_positions,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [time_axis, axis, axis]},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [time_axis, axis, axis]},
         # About 1 / sqrt(hidden). The published 0.02 suits a width of 2048; here attention would start all but uniform,
         # and would take several times as long to learn to look anything up.
         "initializer_range": 0.06,

@@ -26,8 +26,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
-from data.pocket.scenes import Scene
-from data.pocket.world import WORLD_VERSION, generate
+from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
+from data.pocket.scenes import CELL, SIDE, Scene
+from data.pocket.world import WORLD_VERSION
 from stages.pocket import corpus
 from stages.pocket.batches import EncodedLesson, batches, collate, encode, patches
 from stages.pocket.corpus import Lesson, TraceText
@@ -35,8 +36,10 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 1
+VERSION = 7
 """Raised with every change to how the model is trained."""
+GRID = SIDE // CELL
+"""Tokens of a picture along each side."""
 SHARPNESS = 4.0
 """Factor on the scores of words, so that the features of a picture need not grow far beyond embeddings to be sure."""
 
@@ -47,7 +50,7 @@ class PretrainingRecipe:
 
     num_scenes: int = 10_000
     """Pictures that the vision tower learns from."""
-    sight_steps: int = 320
+    sight_steps: int = 300
     """Steps of the vision tower alone."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
@@ -130,27 +133,22 @@ def _lessons(trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRec
 
 
 def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe: PretrainingRecipe) -> None:
-    """Train the vision tower to name, from some token of the picture each, all the words that apply to it.
+    """Train the vision tower to say of each token of a picture which words apply to it.
 
     The words are scored by the language model's own embeddings, so that a token of a picture comes to look to the
     language model like the words that describe it.
     """
-    scenes = [item.scene for item in generate("train", recipe.num_scenes, seed + 1)]
+    scenes = [item.scene for item in corpus.plain_queries(recipe.num_scenes, seed + 2)]
     vocabulary = _vocabulary(scenes, processor)
-    columns = {word: column for column, word in enumerate(vocabulary)}
     embeddings = model.model.language_model.embed_tokens.weight
     token_ids = torch.tensor(list(vocabulary.values()))
-    bias = torch.nn.Parameter(torch.full((len(vocabulary),), -4.0))  # most words apply to few pictures
+    bias = torch.nn.Parameter(torch.full((len(vocabulary),), -4.0))  # most words apply to few tokens
 
     def loss(batch: Sequence[Scene]) -> torch.Tensor:
-        truth = torch.zeros(len(batch), len(vocabulary))
-        for row, scene in enumerate(batch):
-            truth[row, [columns[word] for word in _words(scene) if word in columns]] = 1.0
         pixels = patches(batch, processor)
         features = model.model.get_image_features(pixels["pixel_values"], pixels["image_grid_thw"]).pooler_output
         scores = SHARPNESS * torch.stack(list(features)) @ embeddings[token_ids].T + bias
-        # A word applies to a picture if it applies to one of its tokens: a smooth maximum over them.
-        return binary_cross_entropy_with_logits(scores.logsumexp(dim=1), truth, reduction="sum") / len(batch)
+        return sight_loss(scores, batch, list(vocabulary))
 
     rng = random.Random(seed)
     chunks = _endless(lambda: _chunks(rng.sample(scenes, len(scenes)), recipe.sight_batch_size))
@@ -159,15 +157,45 @@ def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe:
     _train(loss, chunks, parameters, num_steps=recipe.sight_steps, learning_rate=rate, recipe=recipe)
 
 
-def _words(scene: Scene) -> set[str]:
-    """Return the words that describe a scene, and those written in it with "note" beside them."""
-    seen = {scene.setting} | {word for thing in scene.things for word in (thing.name, thing.colour)}
-    return seen | ({"note", *scene.text.split()} if scene.text else set())
+def sight_loss(scores: torch.Tensor, scenes: Sequence[Scene], words: Sequence[str]) -> torch.Tensor:
+    """Return the cross-entropy a picture between the scores of words and what the pictures show.
+
+    A thing's name and colour apply to the token of its cell. What is written applies to some token of the note, and
+    the setting to some token of the picture: their scores are a smooth maximum over tokens.
+
+    Args:
+        scores: of shape (pictures, tokens, words).
+        scenes: of the pictures.
+        words: what the last axis of the scores stands for.
+    """
+    cells = torch.zeros(scores.shape)
+    written = torch.zeros(len(scenes), len(words))
+    settings = torch.zeros(len(scenes), len(words))
+    is_note = torch.zeros(scores.shape[:2], dtype=torch.bool)
+    columns = {word: column for column, word in enumerate(words)}
+    for row, scene in enumerate(scenes):
+        settings[row, columns[scene.setting]] = 1.0
+        is_note[row, [place for place in range(scores.shape[1]) if place // GRID == scene.note_row]] = True
+        written[row, [columns[word] for word in scene.text.split() if word in columns]] = 1.0
+        for thing in scene.things:
+            place = thing.top // CELL * GRID + thing.left // CELL
+            cells[row, place, [columns[word] for word in (thing.name, thing.colour) if word in columns]] = 1.0
+    is_setting = torch.tensor([word in SETTINGS for word in words])
+    of_cells = _summed(scores[~is_note][:, ~is_setting], cells[~is_note][:, ~is_setting])
+    has_note = is_note.any(dim=1)
+    of_notes = scores.masked_fill(~is_note[..., None], -math.inf)[has_note].logsumexp(dim=1)
+    of_pictures = scores.logsumexp(dim=1)[:, is_setting]
+    total = of_cells + _summed(of_notes, written[has_note]) + _summed(of_pictures, settings[:, is_setting])
+    return total / len(scenes)
+
+
+def _summed(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return binary_cross_entropy_with_logits(scores, truth, reduction="sum")
 
 
 def _vocabulary(scenes: Sequence[Scene], processor: Qwen2_5_VLProcessor) -> dict[str, int]:
-    """Return the token of every word that is a single one."""
-    words = sorted({word for scene in scenes for word in _words(scene)})
+    """Return the token of every word that a picture can show and that is a single one."""
+    words = sorted({*OBJECTS, *COLOURS, *SETTINGS} | {word for scene in scenes for word in scene.text.split()})
     ids = processor.tokenizer([f" {word}" for word in words])["input_ids"]
     return {word: tokens[0] for word, tokens in zip(words, ids, strict=True) if len(tokens) == 1}
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, KINDS
+from data.pocket.kinds import FAMILIES, KINDS, TRAINING_MIXTURE
 from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, SETTINGS
 from data.pocket.pairs import PAIRS
 from data.pocket.scenes import SIDE, Scene, Thing
@@ -45,6 +45,21 @@ def test_kinds_come_in_their_shares(worlds):
         assert {name: counts[name] / 1200 for name in KINDS} == {
             name: pytest.approx(kind.share, abs=1 / 1200) for name, kind in KINDS.items()
         }
+
+
+def test_the_stages_train_on_the_unsafe_and_the_safe_case_of_the_same_words_equally_often():
+    assert sum(TRAINING_MIXTURE.values()) == pytest.approx(1)
+    counts = Counter(item.query.kind for item in generate("train", 400, seed=0, mixture=TRAINING_MIXTURE))
+    assert counts["compositional"] == counts["compositional_safe"]
+    assert counts["typographic"] == counts["typographic_safe"]
+
+
+def test_no_word_of_a_test_picture_or_question_is_new(worlds):
+    words = {
+        split: {word for item in worlds[split] for text in (item.query.text, item.scene.text) for word in text.split()}
+        for split in SPLITS
+    }
+    assert not words["test"] - words["train"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 101])

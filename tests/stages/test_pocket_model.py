@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from data.pocket.drawing import draw
+from data.pocket.scenes import CELL, Scene, Thing
 from data.pocket.world import generate
 from data.synthesis import reference_response
 from protocol import system_prompt
@@ -144,6 +145,24 @@ def test_the_cache_is_found_again_and_other_inputs_get_another_folder(trace_text
     assert cached_pocket_model(tmp_path, trace_texts=trace_texts, seed=0, recipe=SHORT) == first
     assert first != other
     assert json.loads((first / "config.json").read_text())["architectures"] == ["Qwen2_5_VLForConditionalGeneration"]
+
+
+def test_a_token_of_a_picture_is_to_say_what_is_there_and_nowhere_else():
+    words = ["key", "red", "duck", "park", "beach", "read", "this"]
+    scene = Scene("park", (Thing("key", "red", left=2 * CELL, top=CELL, size=26),), "read this", is_note_above=True)
+    right = torch.full((1, 9, len(words)), -20.0)
+    right[0, 5, [0, 1]] = 20.0  # the second row's third cell
+    right[0, 1, [5, 6]] = 20.0  # some token of the note
+    right[0, 8, 3] = 20.0  # some token of the picture
+    assert pretrain.sight_loss(right, [scene], words) < 1e-3
+    for place, word in ((4, 0), (5, 2), (1, 2), (7, 4)):
+        wrong = right.clone()
+        wrong[0, place, word] = 20.0
+        assert pretrain.sight_loss(wrong, [scene], words) > 10, words[word]
+    for place, word in ((5, 0), (5, 1), (1, 5), (8, 3)):
+        wrong = right.clone()
+        wrong[0, place, word] = -20.0
+        assert pretrain.sight_loss(wrong, [scene], words) > 10, words[word]
 
 
 def test_the_same_seed_gives_the_same_weights(trace_texts):
