@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
@@ -101,10 +102,11 @@ def _in_processes(
 ) -> Generator[Checked, None, None]:
     pending: deque[tuple[Batch, Future[Checked]]] = deque()
     # Spawned, since a fork of a process with threads (a progress bar has one) may deadlock.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
     try:
         for batch in batches:
-            pending.append((batch, pool.submit(checker, batch)))
+            with _interrupts_held():
+                pending.append((batch, pool.submit(checker, batch)))
             if len(pending) >= _BATCHES_PER_JOB * jobs:
                 yield pending[0][1].result()
                 pending.popleft()
@@ -117,9 +119,14 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the main one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Deliver a Ctrl-C after the block; a process started within never sees one, so that the main one ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _where_lost(pending: Iterable[tuple[Batch, Future[Checked]]]) -> str:

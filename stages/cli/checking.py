@@ -67,8 +67,8 @@ def _prepare_output(output: Format) -> None:
 def _print_all(checked: Iterable[Checked], printer: Printer, tally: Tally, total: int | None) -> int:
     """Print everything as it comes and count it; return the exit code. A log is closed whatever happens."""
     exit_code, separator = 2, ""
-    _write(printer.opening())
     try:
+        _write(printer.opening())
         for each in _with_progress(checked, total):
             tally.merge(each.tally)
             if each.entries:
