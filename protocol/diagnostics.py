@@ -115,7 +115,7 @@ def show(diagnostic: Diagnostic, text: str) -> str:
     parts += [f"    {line}", f"    {indent}^"] if line else []
     parts += [f"    expected: {diagnostic.expected}"] if diagnostic.expected else []
     parts += [f"    hint: {diagnostic.hint}"] if diagnostic.hint else []
-    return "\n".join(map(_printable, parts))
+    return "\n".join(map(printable, parts))
 
 
 @lru_cache(maxsize=1)  # a response with many faults is split once
@@ -123,6 +123,6 @@ def _lines(text: str) -> list[str]:
     return text.split("\n")
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """Return a line of the same length that a terminal shows and does not obey."""
     return "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in line)

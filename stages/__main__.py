@@ -1,6 +1,7 @@
 """`tritrace`, also `python -m stages`: every command, and the one place where a user's mistake becomes a message.
 
-Exit codes: 0 done, 1 some responses or rows are invalid, 2 wrong usage or unreadable input, 130 interrupted.
+Exit codes: 0 done, 1 some responses or rows are invalid, 2 wrong usage or unreadable input, 130 interrupted,
+141 nobody reads the output any more (`| head`).
 """
 
 import sys
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.cli import ask, checking, planning, rows, training
+from stages.cli import ask, checking, language, planning, rows, training
 
 app = typer.Typer(
     name="tritrace",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 training.add_to(app)
 checking.add_to(app)
+language.add_to(app)
 planning.add_to(app)
 rows.add_to(app)
 ask.add_to(app)

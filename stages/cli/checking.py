@@ -1,82 +1,98 @@
-"""`tritrace validate` and `explain`: the language by itself, without a model."""
+"""`tritrace validate`: check responses against their plans, any number of them at flat memory."""
 
-import json
-from collections import Counter
-from enum import StrEnum
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import chain
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from tqdm import tqdm
 
-from protocol import Verdict, codes, diagnose, explain
-from protocol.diagnostics import show
-from protocol.errors import UserError
-from protocol.nearest import nearest
-from stages.cli.records import Record, Unreadable, plan_option, read_records
+from stages.cli.checker import Checked, Checker, check_all
+from stages.cli.formats import Format, Printer, printer_by_format
+from stages.cli.records import plan_option
+from stages.cli.sources import expand, num_bytes, read_pieces
+from stages.cli.tally import Tally, summary, tables
 
-
-class Format(StrEnum):
-    """How `validate` prints."""
-
-    TEXT = "text"
-    JSON = "json"
+INTERRUPTED = 128 + signal.SIGINT
+NOBODY_READS = 141
+"""128 + SIGPIPE, the exit code of a program whose reader has gone, such as `| head`."""
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(validate)
-    app.command("explain")(explain_code)
 
 
 def validate(
-    files: Annotated[list[str], typer.Argument(help=".jsonl, .json, .txt, or - for standard input")],
+    files: Annotated[
+        list[str], typer.Argument(help=".jsonl, .json, .txt, a pattern such as 'runs/**/*.jsonl', or - for stdin")
+    ],
     plan: Annotated[str, typer.Option(help="plan for responses without one: a JSON file, or a name")] = "any",
-    output: Annotated[Format, typer.Option("--format", help="text, or one JSON object a response")] = Format.TEXT,
+    output: Annotated[Format, typer.Option("--format", help="text, JSON Lines, or a SARIF log")] = Format.TEXT,
+    stats: Annotated[bool, typer.Option("--stats", help="count the codes, and name the worst records")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="processes to check with")] = 1,
 ) -> None:
     """Check responses against their plans. Exit 0: all valid; 1: some invalid; 2: some unreadable."""
-    fallback, counts = plan_option(plan), Counter[str]()
-    for source in files:
-        for record in read_records(source):
-            if isinstance(record, Unreadable):
-                counts["unreadable"] += 1
-                typer.echo(f"{record.source}:{record.line}: {record.reason}", err=True)
-                continue
-            verdict = diagnose(record.response, record.plan or fallback, record.labels)
-            counts["valid" if verdict.is_valid else "invalid"] += 1
-            counts.update({found.code for found in verdict.diagnostics})
-            _print_verdict(record, verdict, output)
-    typer.echo(_summary(counts), err=True)
-    raise typer.Exit(2 if counts["unreadable"] else 1 if counts["invalid"] else 0)
+    checker, sources = Checker(plan_option(plan).to_json(), output), expand(files)
+    pieces, tally = chain.from_iterable(map(read_pieces, sources)), Tally()
+    _prepare_output(output)
+    try:
+        with closing(check_all(pieces, checker, jobs)) as checked:
+            exit_code = _print_all(checked, printer_by_format[output], tally, num_bytes(sources))
+    except BrokenPipeError:
+        # What is still buffered would be written when Python ends, and complained of.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NOBODY_READS) from None
+    typer.echo(f"{'interrupted: ' if exit_code == INTERRUPTED else ''}{summary(tally)}", err=True)
+    if stats:
+        console = Console(stderr=True, highlight=False)
+        for table in tables(tally):
+            console.print(table)
+    raise typer.Exit(exit_code)
 
 
-def _print_verdict(record: Record, verdict: Verdict, output: Format) -> None:
-    if output is Format.JSON:
-        line = {
-            "source": record.source,
-            "line": record.line,
-            "valid": verdict.is_valid,
-            "calls": len(verdict.reading.calls),
-            "diagnostics": [found.to_json() for found in verdict.diagnostics],
-        }
-        typer.echo(json.dumps(line, ensure_ascii=False))
-    elif verdict.diagnostics:
-        state = "valid, but" if verdict.is_valid else "invalid"
-        typer.echo(f"{record.source}:{record.line}: {state}")
-        for found in verdict.diagnostics:
-            typer.echo("  " + show(found, record.response).replace("\n", "\n  "))
+def _prepare_output(output: Format) -> None:
+    """Let nothing that a file name or a record holds fail to be printed; JSON is UTF-8 whatever the terminal is."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = None if output is Format.TEXT else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def _summary(counts: Counter[str]) -> str:
-    num_responses = counts["valid"] + counts["invalid"]
-    share = f" ({100 * counts['valid'] / num_responses:.1f} %)" if num_responses else ""
-    found = ", ".join(f"{code} in {counts[code]}" for code in codes() if counts[code])
-    unreadable = f", {counts['unreadable']} unreadable" if counts["unreadable"] else ""
-    tail = f"; {found}" if found else ""
-    return f"{num_responses} responses: {counts['valid']} valid{share}, {counts['invalid']} invalid{unreadable}{tail}"
+def _print_all(checked: Iterable[Checked], printer: Printer, tally: Tally, total: int | None) -> int:
+    """Print everything as it comes and count it; return the exit code. A log is closed whatever happens."""
+    exit_code, separator = 2, ""
+    try:
+        _write(printer.opening())
+        for each in _with_progress(checked, total):
+            tally.merge(each.tally)
+            if each.entries:
+                _write(separator + printer.separator.join(each.entries))
+                separator = printer.separator
+            for complaint in each.complaints:
+                tqdm.write(complaint, file=sys.stderr)
+        exit_code = tally.exit_code
+    except KeyboardInterrupt:
+        exit_code = INTERRUPTED
+    finally:
+        _write(printer.closing(exit_code))
+    return exit_code
 
 
-def explain_code(code: Annotated[str, typer.Argument(help="such as G302")]) -> None:
-    """Explain a diagnostic, with an example."""
-    if code.upper() not in codes():
-        hint = nearest(code.upper(), codes())
-        raise UserError(f"there is no diagnostic {code!r}. {hint or 'Known are ' + ', '.join(codes())}")
-    typer.echo(explain(code.upper()), nl=False)
+def _write(text: str) -> None:
+    if text:
+        tqdm.write(text, file=sys.stdout, end="")
+        sys.stdout.flush()
+
+
+def _with_progress(checked: Iterable[Checked], total: int | None) -> Iterator[Checked]:
+    """Show a bar on a terminal, in bytes of the input, and nothing in a log."""
+    with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty(), leave=False) as bar:
+        for each in checked:
+            yield each
+            bar.update(each.num_bytes)

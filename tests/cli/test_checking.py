@@ -1,6 +1,5 @@
 """The commands that need no model: what they print, to where, and how they exit."""
 
-import io
 import json
 import subprocess
 import sys
@@ -14,47 +13,12 @@ from lark import Lark
 
 from data.build import Sizes, sft_rows
 from data.files import write_rows
-from data.pocket.world import generate
-from data.synthesis import reference_response
 from protocol import Plan, codes
-from stages.__main__ import main
 from stages.cli.rows import build
+from tests.cli.examples import BAD, GOOD, PLAN, QUERY, record
 from toolkit.planner import named_plan, plan_query
 
 ROOT = Path(__file__).parents[2]
-QUERY = next(generate("train", 1, seed=0)).query
-PLAN = plan_query(QUERY.text, 1)
-GOOD = reference_response(QUERY, PLAN).render()
-BAD = GOOD.replace("[VISUAL-SCAN]", "[VISUAL-SCNA]")
-
-
-@pytest.fixture
-def tritrace(capsys, monkeypatch):
-    """Run a command; return exit code, standard output and standard error."""
-
-    def run(*args, stdin=""):
-        monkeypatch.setattr(sys, "argv", ["tritrace", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
-
-
-@pytest.fixture
-def file(tmp_path):
-    def write(name, content):
-        path = tmp_path / name
-        path.write_text(content if isinstance(content, str) else "\n".join(map(json.dumps, content)), encoding="utf-8")
-        return path
-
-    return write
-
-
-def record(response=GOOD, **fields):
-    return {"response": response, "plan": json.loads(PLAN.to_json()), **fields}
 
 
 def test_all_valid_exits_0_and_says_how_many(tritrace, file):

@@ -1,0 +1,138 @@
+"""From pieces to what is printed about them, in this process or in several: the same text in the same order.
+
+Pieces travel in batches, which keeps the cost of passing them on small, and only so many are on their way at a time,
+which keeps memory flat. No more is known here of where pieces come from or of where the text goes.
+"""
+
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from protocol import Plan, diagnose
+from protocol.diagnostics import printable
+from protocol.errors import UserError
+from stages.cli.formats import Format, printer_by_format
+from stages.cli.records import read_record
+from stages.cli.sources import Piece, Unreadable
+from stages.cli.tally import Tally
+
+Batch = tuple[Piece | Unreadable, ...]
+_MAX_PIECES = 64
+_MAX_BYTES = 1 << 18
+_BATCHES_PER_JOB = 4
+"""On their way at a time: enough that a worker never waits for the main process."""
+
+
+class LostWorkerError(UserError):
+    """A worker process ended before its work did; the message says where in the input."""
+
+
+@dataclass(slots=True)
+class Checked:
+    """What there is to print about a batch, and to count."""
+
+    entries: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """Lines for standard error: the records that could not be read."""
+    tally: Tally = field(default_factory=Tally)
+    num_bytes: int = 0
+    """Of the batch, as read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Checks responses, those without a plan of their own by `plan`, and words the verdicts in a format."""
+
+    plan_text: str
+    """Canonical JSON, which costs little to hand to another process."""
+    format: Format
+
+    def __call__(self, batch: Batch) -> Checked:
+        """Check a batch."""
+        checked, printer, fallback = Checked(), printer_by_format[self.format], Plan.from_json(self.plan_text)
+        for piece in batch:
+            checked.num_bytes += len(piece.content) if isinstance(piece, Piece) else 0
+            record = read_record(piece) if isinstance(piece, Piece) else piece
+            if isinstance(record, Unreadable):
+                checked.tally.num_unreadable += 1
+                checked.complaints.append(printable(f"{record.source}:{record.line}: {record.reason}"))
+                checked.entries += printer.unreadable_entries(record)
+            else:
+                verdict = diagnose(record.response, record.plan or fallback, record.labels)
+                checked.tally.add(record.piece, verdict)
+                checked.entries += printer.entries(record, verdict)
+        return checked
+
+
+def check_all(
+    pieces: Iterable[Piece | Unreadable], checker: Callable[[Batch], Checked], jobs: int
+) -> Generator[Checked, None, None]:
+    """Yield what `checker` says of pieces, in order; with more than one job from as many processes.
+
+    Close the iterator if it is not read to its end: that ends the processes.
+
+    Raises:
+        LostWorkerError: a process was killed, or crashed.
+    """
+    if jobs == 1:
+        return (checker((piece,)) for piece in pieces)
+    return _in_processes(_batches(pieces), checker, jobs)
+
+
+def _batches(pieces: Iterable[Piece | Unreadable]) -> Iterator[Batch]:
+    batch: list[Piece | Unreadable] = []
+    num_bytes = 0
+    for piece in pieces:
+        batch.append(piece)
+        num_bytes += len(piece.content) if isinstance(piece, Piece) else 0
+        if len(batch) >= _MAX_PIECES or num_bytes >= _MAX_BYTES:
+            yield tuple(batch)
+            batch, num_bytes = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _in_processes(
+    batches: Iterable[Batch], checker: Callable[[Batch], Checked], jobs: int
+) -> Generator[Checked, None, None]:
+    pending: deque[tuple[Batch, Future[Checked]]] = deque()
+    # Spawned, since a fork of a process with threads (a progress bar has one) may deadlock.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+    try:
+        for batch in batches:
+            with _interrupts_held():
+                pending.append((batch, pool.submit(checker, batch)))
+            if len(pending) >= _BATCHES_PER_JOB * jobs:
+                yield pending[0][1].result()
+                pending.popleft()
+        while pending:
+            yield pending[0][1].result()
+            pending.popleft()
+    except BrokenProcessPool:
+        raise LostWorkerError(_where_lost(pending)) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Deliver a Ctrl-C after the block; a process started within never sees one, so that the main one ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _where_lost(pending: Iterable[tuple[Batch, Future[Checked]]]) -> str:
+    pieces = [piece for batch, _ in pending for piece in batch]
+    first, last = pieces[0], pieces[-1]
+    return (
+        f"a worker process was killed or crashed while {first.source}:{first.line} to {last.source}:{last.line} were "
+        "checked; what was printed before is right. hint: --jobs 1 finds the record, and needs the least memory"
+    )

@@ -1,0 +1,179 @@
+"""What `tritrace validate` is given to read: files, patterns and standard input, cut into pieces of one record each.
+
+JSON Lines are read line by line and need no more memory than their longest line. A `.json` or raw text file is one
+document and is read whole. What a piece says is for `stages/cli/records.py`.
+"""
+
+import glob
+import json
+import os
+import re
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+
+from protocol.errors import UserError
+
+STANDARD_INPUT = "-"
+_BLANKS = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One record as it stands in a file."""
+
+    source: str
+    """The file, or "-"."""
+    line: int
+    """Where in the file it begins, from 1."""
+    column: int
+    """From 1, in code points."""
+    content: bytes
+    is_raw: bool = False
+    """Whether it is a response as it is, and not a JSON object around one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that could not be read, and the reason."""
+
+    source: str
+    line: int
+    column: int
+    reason: str
+
+
+def expand(arguments: Iterable[str]) -> list[str]:
+    """Return the files that arguments name, each once, with patterns such as `runs/**/*.jsonl` filled in.
+
+    Raises:
+        UserError: a pattern matches no file. A name that is no pattern is kept, whether or not the file exists.
+    """
+    found: list[str] = []
+    empty = []
+    for argument in arguments:
+        if not glob.has_magic(argument) or Path(argument).exists():
+            found.append(argument)
+            continue
+        paths = glob.iglob(argument, recursive=True)  # noqa: PTH207 - unlike Path.glob takes absolute patterns
+        matches = sorted(path for path in paths if not Path(path).is_dir())
+        found += matches
+        empty += [] if matches else [f"no file matches {argument!r}"]
+    if empty:
+        hint = f"hint: patterns are relative to {Path.cwd()}; ** stands for any folders, and hidden ones are left out"
+        raise UserError("\n".join([*empty, hint]))
+    return list(dict.fromkeys(found))
+
+
+def num_bytes(sources: Iterable[str]) -> int | None:
+    """Return the size of all sources together, or None where one is a stream or is not there."""
+    total = 0
+    for source in sources:
+        try:
+            status = Path(source).stat()
+        except OSError:
+            return None
+        if not S_ISREG(status.st_mode):
+            return None
+        total += status.st_size
+    return total
+
+
+def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
+    """Yield the records of a source, by its ending; what cannot be read is one too, and ends the source.
+
+    A stream (standard input, a pipe) has no ending: if its first line begins a JSON object it is JSON Lines, and one
+    raw response otherwise.
+    """
+    try:
+        if source == STANDARD_INPUT:
+            yield from _from_stream(source, sys.stdin.buffer)
+            return
+        with Path(source).open("rb") as file:
+            if source.endswith((".jsonl", ".ndjson")):
+                yield from _from_lines(source, file)
+            elif source.endswith(".json"):
+                yield from _from_document(source, file.read())
+            elif S_ISREG(os.fstat(file.fileno()).st_mode):
+                yield Piece(source, 1, 1, file.read(), is_raw=True)
+            else:
+                yield from _from_stream(source, file)
+    except IsADirectoryError:
+        yield Unreadable(source, 1, 1, f"Is a directory; give its files, such as '{source}/**/*.jsonl'")
+    except OSError as error:
+        yield Unreadable(source, 1, 1, error.strerror or str(error))
+
+
+def not_json(error: ValueError | RecursionError, piece: Piece) -> Unreadable:
+    """Return what json said of a piece, placed in the file and not in the piece."""
+    if not isinstance(error, json.JSONDecodeError):
+        return Unreadable(piece.source, piece.line, piece.column, f"not JSON: {error}")
+    column = error.colno + (piece.column - 1 if error.lineno == 1 else 0)
+    line = piece.line + error.lineno - 1
+    return Unreadable(piece.source, line, column, f"not JSON: {error.msg}, at column {column}")
+
+
+def _from_stream(source: str, lines: Iterable[bytes]) -> Iterator[Piece]:
+    lines, blank = iter(lines), []
+    for line in lines:
+        if line.strip():
+            break
+        blank.append(line)
+    else:
+        line = b""
+    if line.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
+        yield from _from_lines(source, [*blank, line])
+        yield from _from_lines(source, lines, first=len(blank) + 2)
+    else:
+        yield Piece(source, 1, 1, b"".join([*blank, line, *lines]), is_raw=True)
+
+
+def _from_lines(source: str, lines: Iterable[bytes], first: int = 1) -> Iterator[Piece]:
+    for number, line in enumerate(lines, start=first):
+        if line.strip():
+            yield Piece(source, number, 1, line)
+
+
+def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
+    """One JSON object, or the items of a list, each with its place."""
+    if not content.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+        yield Piece(source, 1, 1, content)
+        return
+    line, column, counted = 1, 1, 0
+    try:
+        text = content.decode("utf-8-sig")
+        for start, end in _items(text):
+            newlines, last = text.count("\n", counted, start), text.rfind("\n", counted, start)
+            line, column = line + newlines, start - last if newlines else column + start - counted
+            counted = start
+            yield Piece(source, line, column, text[start:end].encode())
+    except (ValueError, RecursionError) as error:
+        yield not_json(error, Piece(source, 1, 1, content))
+
+
+def _items(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each item of a JSON list begins and ends.
+
+    Raises:
+        json.JSONDecodeError: the text is no such list; the items before the fault have been given.
+    """
+    decoder, place = json.JSONDecoder(), _after_blanks(text, text.index("[") + 1)
+    has_more = not text.startswith("]", place)
+    while has_more:
+        _, end = decoder.raw_decode(text, place)
+        yield place, end
+        place = _after_blanks(text, end)
+        has_more = text.startswith(",", place)
+        place = _after_blanks(text, place + 1) if has_more else place
+    if not text.startswith("]", place):
+        raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
+    if (rest := _after_blanks(text, place + 1)) != len(text):
+        raise json.JSONDecodeError("Extra data", text, rest)
+
+
+def _after_blanks(text: str, start: int) -> int:
+    blanks = _BLANKS.match(text, start)
+    return blanks.end() if blanks else start

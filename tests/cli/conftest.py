@@ -1,0 +1,39 @@
+"""Running a command in this process, and files for it to read."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from stages.__main__ import main
+
+
+@pytest.fixture
+def tritrace(capsys, monkeypatch):
+    """Run a command; return exit code, standard output and standard error."""
+
+    def run(*args, stdin=""):
+        content = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "argv", ["tritrace", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file: text or bytes as they are, a list as JSON Lines."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(map(json.dumps, content)) if isinstance(content, list) else content
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
