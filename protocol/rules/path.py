@@ -7,7 +7,7 @@ walk goes on from the call that was made.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from protocol.reader import WrittenCall
+from protocol.reading import WrittenCall
 from protocol.rules import Finding, Subject, rule
 from protocol.tools import Phase
 

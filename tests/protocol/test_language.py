@@ -1,5 +1,6 @@
 """Reader, rules, grammar, schema and mask are derivations of one language: on generated plans and texts they agree."""
 
+import json
 from functools import lru_cache
 
 import pytest
@@ -24,6 +25,7 @@ from protocol import (
     system_prompt,
     trace_schema,
 )
+from protocol.diagnostics import Family
 from protocol.keys import Enum, Integer, List, Number, Text
 from protocol.tools import Key, Phase, Tool
 from tests.protocol.strategies import cases, mutated, plans, traces
@@ -138,35 +140,62 @@ def test_llguidance_accepts_and_rejects_what_lark_does(data):
         assert mask_accepts(other, plan) == accepts(other, plan)
 
 
-@brief
-@given(st.data())
-def test_the_schema_accepts_the_trace_of_a_valid_response(data):
-    plan, response = data.draw(cases())
-    validator = Draft202012Validator(trace_schema(plan))
+@lru_cache(maxsize=64)
+def schema_validator(plan):
     Draft202012Validator.check_schema(trace_schema(plan))
-    assert validator.is_valid(response.trace.to_json())
-    verdict = diagnose(data.draw(mutated(response.render())), plan)
-    if verdict.is_valid:
-        assert validator.is_valid(verdict.response.trace.to_json())
+    return Draft202012Validator(trace_schema(plan))
+
+
+def is_well_typed(verdict):
+    return not any(found.family is Family.TYPING for found in verdict.diagnostics)
+
+
+@thorough
+@given(st.data())
+def test_the_schema_accepts_a_parsed_trace_exactly_if_no_typing_diagnostic_exists(data):
+    plan, response = data.draw(cases())
+    text = data.draw(st.just(response.render()) | mutated(response.render()))
+    verdict = diagnose(text, plan)
+    trace = json.loads(json.dumps(verdict.response.trace.to_json(), allow_nan=False))
+    assert schema_validator(plan).is_valid(trace) == is_well_typed(verdict)
 
 
 GATE = '[SAFETY-GATE]: decision=comply; reason="fine"'
+SCAN = '[VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=low'
 TYPED = {
-    "T201": GATE.replace("GATE", "GTAE"),
-    "T202": GATE + '; remark="noted"',
-    "T203": "[SAFETY-GATE]: decision=comply",
-    "T205": "[SAFETY-GATE]: decision=comply; reason=12",
-    "T206": '[SAFETY-GATE]: decision=comply; reason=""',
-    "T207": GATE.replace("comply", "perhaps"),
+    "T201": [GATE.replace("GATE", "GTAE")],
+    "T202": [GATE + '; remark="noted"', GATE.replace("reason", "raeson")],
+    "T203": ["[SAFETY-GATE]: decision=comply", "[SAFETY-GATE]: "],
+    "T204": [GATE + "; decision=comply", GATE + '; reason="so"'],
+    "T205": [
+        GATE.replace("comply", '"comply"'),
+        *(GATE.replace('"fine"', value) for value in ("12", "fine", "'fine'", "true", "", '["fine"]', '"fine')),
+        *(SCAN.replace('["cup"]', value) for value in ("[cup]", '[["cup"]]', '"cup"', '["cup"', '"cup", "jug"', "[,]")),
+        SCAN.replace("low", "true"),
+        SCAN.replace("low", "0"),
+    ],
+    "T206": [GATE.replace('"fine"', '""'), SCAN.replace("cup", "c" * 31), SCAN.replace('"cup"', '"a", ' * 9)],
+    "T207": [GATE.replace("comply", "perhaps"), SCAN.replace("low", "Low")],
 }
 
 
-@pytest.mark.parametrize("code", TYPED)
-def test_the_schema_rejects_the_typing_faults_that_a_parsed_trace_shows(code):
+@pytest.mark.parametrize(("code", "call"), [(code, call) for code, calls in TYPED.items() for call in calls])
+def test_each_typing_fault_is_one_diagnostic_and_the_schema_sees_it(code, call):
     plan = named_plan("any")
-    verdict = diagnose(f"<thinking>\n{TYPED[code]}\n</thinking>\n<answer>\nYes.\n</answer>", plan)
-    assert code in {found.code for found in verdict.diagnostics}
-    assert not Draft202012Validator(trace_schema(plan)).is_valid(verdict.response.trace.to_json())
+    verdict = diagnose(f"<thinking>\n{call}\n</thinking>\n<answer>\nYes.\n</answer>", plan)
+    assert [found.code for found in verdict.diagnostics if found.family in "ST"] == [code]
+    assert not schema_validator(plan).is_valid(verdict.response.trace.to_json())
+
+
+NUMBERS = ("0.5", "-0", "1.004", "1.005", "1.006", "-0.004", "-0.006", "1e-3", "1e99", "-1e9999", "0." + "3" * 99)
+
+
+@pytest.mark.parametrize("spelling", NUMBERS)
+def test_the_schema_reads_a_number_as_the_rules_do(spelling):
+    plan = named_plan("any")
+    call = f"image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score={spelling}"
+    verdict = diagnose(f"<thinking>\n[RISK-SCORER]: {call}\n</thinking>", plan)
+    assert schema_validator(plan).is_valid(verdict.response.trace.to_json()) == is_well_typed(verdict)
 
 
 @brief
