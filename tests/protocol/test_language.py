@@ -1,15 +1,12 @@
 """Reader, rules, grammar, schema and mask are derivations of one language: on generated plans and texts they agree."""
 
 import json
-from functools import lru_cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
-from jsonschema import Draft202012Validator
 from lark import Lark
-from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from protocol import (
     Call,
@@ -22,14 +19,11 @@ from protocol import (
     diagnose,
     grammar_of,
     parse,
-    system_prompt,
-    trace_schema,
 )
-from protocol.diagnostics import Family
 from protocol.keys import Enum, Integer, List, Number, Text
 from protocol.tools import Key, Phase, Tool
+from tests.protocol.derivations import draw_sentence, is_well_typed, mask_accepts, schema_validator
 from tests.protocol.strategies import cases, mutated, plans, traces
-from toolkit.catalogue import CATALOGUE
 from toolkit.planner import build_plan, named_plan
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -97,36 +91,14 @@ def test_every_sentence_drawn_from_the_grammar_is_valid_and_canonical(sentence):
     assert canonical(verdict.response, SMALL).render() == sentence
 
 
-class Bytes:
-    """A tokenizer whose tokens are the bytes."""
-
-    eos_token_id = 256
-    bos_token_id = None
-    special_token_ids = (256,)
-    tokens = (*(bytes([byte]) for byte in range(256)), b"<eos>")
-
-    def __call__(self, text):
-        return list(text)
-
-
-@lru_cache(maxsize=1)
-def byte_tokenizer():
-    return LLTokenizer(TokenizerWrapper(Bytes()))
-
-
-@lru_cache(maxsize=64)
-def matcher(plan):
-    grammar = LLMatcher.grammar_from_lark(grammar_of(plan))
-    assert LLMatcher.validate_grammar(grammar, byte_tokenizer()) == ""
-    return LLMatcher(byte_tokenizer(), grammar)
-
-
-def mask_accepts(text, plan):
-    one = matcher(plan).deep_copy()
-    tokens = [*text.encode(), Bytes.eos_token_id]
-    is_accepted = one.validate_tokens(tokens) == len(tokens)
-    assert not one.is_error(), one.get_error()
-    return is_accepted
+@brief
+@given(plans(), st.randoms(use_true_random=False))
+def test_every_sentence_drawn_from_the_grammar_of_any_plan_is_valid_and_canonical(plan, rng):
+    sentence = draw_sentence(plan, rng)
+    verdict = diagnose(sentence, plan)
+    assert verdict.is_valid, verdict.diagnostics
+    assert canonical(verdict.response, plan).render() == sentence
+    assert accepts(sentence, plan)
 
 
 @brief
@@ -138,16 +110,6 @@ def test_llguidance_accepts_and_rejects_what_lark_does(data):
     other = data.draw(mutated(text))
     if "\ud800" not in other:
         assert mask_accepts(other, plan) == accepts(other, plan)
-
-
-@lru_cache(maxsize=64)
-def schema_validator(plan):
-    Draft202012Validator.check_schema(trace_schema(plan))
-    return Draft202012Validator(trace_schema(plan))
-
-
-def is_well_typed(verdict):
-    return not any(found.family is Family.TYPING for found in verdict.diagnostics)
 
 
 @thorough
@@ -284,14 +246,3 @@ def test_an_answer_is_any_text_without_its_closing_tag(answer):
     assert accepts(text, SMALL_TEXT) == mask_accepts(text, SMALL_TEXT) == ANSWERS[answer]
     if ANSWERS[answer]:
         assert parse(text, SMALL_TEXT).answer == answer
-
-
-def test_a_tool_added_on_the_fly_is_in_every_derivation():
-    trace = "<thinking>\n[SOUND-CHECK]: loud=loud\n</thinking>"
-    extra = Tool("SOUND-CHECK", Phase.PERCEPTION, (Key("loud", Enum(("quiet", "loud"))),), "Listen.")
-    plan = build_plan(Persona("t", "t"), "mesh", [*CATALOGUE.values(), extra])
-    assert "[SOUND-CHECK]: " in grammar_of(plan)
-    assert "SOUND-CHECK" in str(trace_schema(plan))
-    assert "SOUND-CHECK" in system_prompt(plan, "full")
-    assert {found.code for found in faults(trace, plan)} == {"S102", "G303", "G304"}
-    assert {found.code for found in faults(trace, named_plan("any"))} == {"S102", "T201"}

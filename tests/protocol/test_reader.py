@@ -9,31 +9,11 @@ from hypothesis import strategies as st
 from protocol import Labels, accepts, canonical, diagnose, read
 from protocol.diagnostics import show
 from protocol.literals import Kind
-from tests.protocol.strategies import NASTY
+from tests.protocol.strategies import PIECES
 from toolkit.planner import named_plan
 
 ANY = named_plan("any")
 LABELS = Labels.from_json({"objects": ["cup"], "texts": [], "image_risk": "safe", "decision": "comply"})
-PIECES = (
-    *NASTY,
-    "[SAFETY-GATE]: ",
-    "[",
-    "]:",
-    "decision=comply",
-    "score=1e9999",
-    "score=-0",
-    "score=0." + "1" * 50,
-    'reason="',
-    "objects=[",
-    'objects=["a", b,',
-    "=",
-    "```\n",
-    " ",
-    "\ud800",
-    r'"\ud800"',
-    r'"\u12"',
-    "［SAFETY-GATE］：",
-)
 
 
 def inside(trace):
