@@ -49,6 +49,7 @@ class _Blocks:
         if self.open is None:
             self.outside.append((self.end_of_last, len(text)))
         else:
+            self.reading.is_cut_off = self.open == "thinking"
             self.unclosed(len(text), "the end of the response")
         self.note_outside()
         self.note_missing()
@@ -134,7 +135,8 @@ class _Blocks:
         if reading.has_thinking or reading.answer is not None:
             for start, piece in written:
                 message = f"text outside the blocks: {piece[:40]!r}"
-                self.fault("text-outside", start, message, "nothing but the two blocks", "move it into the answer")
+                hint = "leave the Markdown fence out" if piece.startswith("```") else "move it into the answer"
+                self.fault("text-outside", start, message, "nothing but the two blocks", hint)
 
     def note_missing(self) -> None:
         reading = self.reading

@@ -53,6 +53,8 @@ class Reading:
 
     text: str
     has_thinking: bool = False
+    is_cut_off: bool = False
+    """Whether the response ends within the thinking block."""
     answer: str | None = None
     answer_start: int = 0
     """Offset of the first character of the answer."""
