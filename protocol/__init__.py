@@ -11,6 +11,7 @@ import hashlib
 from functools import cache
 
 from protocol.diagnostics import Diagnostic, codes, explain
+from protocol.document import plan_document
 from protocol.grammar import grammar_of, shared_grammar
 from protocol.keys import SpecError
 from protocol.labels import Decision, Labels, Risk
@@ -69,6 +70,7 @@ __all__ = [
     "fingerprint",
     "grammar_of",
     "parse",
+    "plan_document",
     "read",
     "system_prompt",
     "trace_schema",

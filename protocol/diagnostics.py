@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+from rich.cells import cell_len
+
 _WINDOW = 200
 """Characters that are shown of a long line."""
 
@@ -109,8 +111,8 @@ def show(diagnostic: Diagnostic, text: str) -> str:
     line, column = lines[diagnostic.line - 1] if diagnostic.line <= len(lines) else "", diagnostic.column - 1
     start = max(0, column - _WINDOW // 2) if len(line) > _WINDOW else 0
     line, column = line[start : start + _WINDOW], column - start
-    # A caret under a tab lands right only if the same tabs stand before it.
-    indent = "".join("\t" if letter == "\t" else " " for letter in line[:column])
+    # The caret lands right only if the same tabs stand before it, and a blank for every cell that a letter takes.
+    indent = "\t".join(" " * cell_len(part) for part in _printable(line[:column]).split("\t"))
     parts = [f"{diagnostic.line}:{diagnostic.column}: {diagnostic.code} {diagnostic.message}"]
     parts += [f"    {line}", f"    {indent}^"] if line else []
     parts += [f"    expected: {diagnostic.expected}"] if diagnostic.expected else []

@@ -6,15 +6,14 @@ a model or a person (`describe`). Grammar, schema, prompt and diagnostics ask th
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 from protocol.errors import UserError
-from protocol.literals import Kind, Value, Word, WrittenLiteral
+from protocol.literals import Kind, Unread, Value, Word, WrittenLiteral
 from protocol.nearest import nearest
 from protocol.numerals import alternatives, numerals
 
@@ -60,7 +59,7 @@ class KeyType(Protocol):
         ...
 
     def value(self, literal: WrittenLiteral) -> Value:
-        """Return the value of a literal without faults."""
+        """Return the value of a literal; its spelling, `Unread`, where it is of another type."""
         ...
 
     def schema(self) -> dict[str, Any]:
@@ -69,13 +68,24 @@ class KeyType(Protocol):
 
 
 def _wrong_type(key_type: KeyType, literal: WrittenLiteral) -> KeyFault:
-    hint = f"write {key_type.describe()}"
-    if literal.kind is Kind.WORD and key_type.name == "text":
-        hint = f"put it in double quotes: {json.dumps(literal.text, ensure_ascii=False)}"
-    elif literal.kind is Kind.STRING and key_type.name != "text":
-        hint = f"write it without quotes: {literal.value}"
-    message = f"expected {key_type.describe()}, found {literal.kind.describe()} {_shorten(literal.text)}"
-    return KeyFault("wrong-type", message, hint, literal)
+    message = f"expected {key_type.describe()}, found {literal.kind.describe()} {_shorten(literal.text)}".rstrip()
+    return KeyFault("wrong-type", message, _slip(key_type, literal) or f"write {key_type.describe()}", literal)
+
+
+def _slip(key_type: KeyType, literal: WrittenLiteral) -> str:
+    """Return what to do about a spelling that is nearly right, or ""."""
+    spelling, is_text = literal.text, key_type.name == "text"
+    if key_type.name == "list":
+        return "put it in brackets, with commas between the items"
+    bare = spelling.strip("'\u2018\u2019\u201c\u201d`")
+    if literal.kind is Kind.WORD or (literal.kind is Kind.UNREADABLE and bare != spelling):
+        quoted = f"put it in double quotes: {_shorten(json.dumps(bare, ensure_ascii=False))}"
+        return quoted if is_text else "" if literal.kind is Kind.WORD else f"write it without quotes: {_shorten(bare)}"
+    if literal.kind is Kind.STRING and not is_text:
+        return f"write it without quotes: {_shorten(str(literal.value))}"
+    if literal.kind is Kind.UNREADABLE and spelling.startswith('"'):
+        return "close the double quotes"
+    return ""
 
 
 def _shorten(text: str, limit: int = 40) -> str:
@@ -129,7 +139,7 @@ class Text:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The decoded string."""
-        return str(literal.value)
+        return str(literal.value) if literal.kind is Kind.STRING else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """A string with its length bounds."""
@@ -172,7 +182,7 @@ class Enum:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The word."""
-        return Word(literal.value)
+        return Word(literal.value) if literal.kind is Kind.WORD else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """The enumeration."""
@@ -219,12 +229,15 @@ class Number:
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
         """Not a number (of this kind), or out of range."""
-        if literal.kind is not Kind.NUMBER or (self.places == 0 and not _is_whole(literal.text)):
+        if not self._is_number(literal):
             yield _wrong_type(self, literal)
             return
         value = self._read(literal)
         if value is None or not _exact(self.minimum) <= value <= _exact(self.maximum):
             yield KeyFault("out-of-bounds", f"{_shorten(literal.text)} is not {self.describe()}", "", literal)
+
+    def _is_number(self, literal: WrittenLiteral) -> bool:
+        return literal.kind is Kind.NUMBER and (self.places > 0 or _is_whole(literal.text))
 
     def _read(self, literal: WrittenLiteral) -> Decimal | None:
         value = Decimal(literal.text)
@@ -234,9 +247,9 @@ class Number:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The number to `places` decimals; an int where there are none."""
-        value = self._read(literal)
+        value = self._read(literal) if self._is_number(literal) else None
         if value is None:
-            return math.inf
+            return Unread(literal.text)
         return int(value) if self.places == 0 else float(value) + 0.0
 
     def schema(self) -> dict[str, Any]:
@@ -295,7 +308,7 @@ class Flag:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The truth value."""
-        return bool(literal.value)
+        return bool(literal.value) if literal.kind is Kind.FLAG else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """A boolean."""
@@ -345,7 +358,9 @@ class List:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The items' values."""
-        return tuple(str(item.value) if self.item.name == "text" else Word(item.value) for item in literal.items)
+        if literal.kind is not Kind.LIST:
+            return Unread(literal.text)
+        return tuple(cast("str", self.item.value(item)) for item in literal.items)
 
     def schema(self) -> dict[str, Any]:
         """An array with its bounds."""

@@ -1,18 +1,20 @@
 """Values as a trace carries them, and literals as somebody wrote them.
 
 A value is what a key holds once read: `str` for text, `Word` for an enum word, `float` or `int`, `bool`, or a tuple of
-texts or words. A `WrittenLiteral` is the spelling in a response with its place, before anyone asked whether the key may
-hold it.
+texts or words; what its key cannot read stays as it is spelt, an `Unread`. A `WrittenLiteral` is the spelling in a
+response with its place, before anyone asked whether the key may hold it.
 """
 
 import json
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from protocol.numerals import numeral
 
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Word(str):
@@ -24,6 +26,12 @@ class Word(str):
     def is_bare(text: str) -> bool:
         """Whether a text can be written as a bare word."""
         return bool(_BARE.match(text))
+
+
+class Unread(str):
+    """The spelling of a value that no key reads: of another type than its key's, or of a key that no tool declares."""
+
+    __slots__ = ()
 
 
 Value = str | Word | float | int | bool | tuple[str, ...]
@@ -44,8 +52,7 @@ class Kind(StrEnum):
         return {"unreadable": "something unreadable", "word": "the bare word"}.get(self.value, f"the {self.value}")
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenLiteral:
+class WrittenLiteral(NamedTuple):
     """One value as written."""
 
     kind: Kind
@@ -58,15 +65,10 @@ class WrittenLiteral:
     items: tuple["WrittenLiteral", ...] = ()
     """The items of a list."""
 
-    def plain_value(self) -> Value:
-        """Return the value as far as the spelling alone tells; the spelling itself where it tells nothing."""
-        if self.kind is Kind.LIST:
-            return tuple(str(item.plain_value()) for item in self.items)
-        if self.kind is Kind.NUMBER:
-            return float(self.text)
-        if self.kind is Kind.WORD:
-            return Word(self.text)
-        return self.text if self.value is None else self.value
+
+def without_surrogates(text: str) -> str:
+    """Return a text of the same length with U+FFFD for every lone surrogate."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def spell(value: Value) -> str:
@@ -77,7 +79,7 @@ def spell(value: Value) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Word):
+    if isinstance(value, Word | Unread):
         return str(value)
     if isinstance(value, str):
         # A bare "<" could begin a tag, and the reader knows tags before it knows strings.

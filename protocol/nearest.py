@@ -4,12 +4,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the nearest known name, or None where none is near."""
+    # Names are short; a long text is no slip, and comparing it would take quadratic time.
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= 80 else []
+    return match[0] if match else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "did you mean ...?" with the nearest known name, or "" where none is near.
 
     >>> nearest("VISUAL-SCNA", ["OCR-EXTRACT", "VISUAL-SCAN"])
     'did you mean VISUAL-SCAN?'
     """
-    # Names are short; a long text is no slip, and comparing it would take quadratic time.
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= 80 else []
-    return f"did you mean {match[0]}?" if match else ""
+    match = nearest_name(name, known)
+    return f"did you mean {match}?" if match else ""

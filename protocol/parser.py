@@ -6,8 +6,8 @@ from lark import Lark, UnexpectedInput
 
 from protocol.errors import UserError
 from protocol.grammar import grammar_of
+from protocol.literals import without_surrogates
 from protocol.plan import Plan
-from protocol.reader import without_surrogates
 from protocol.trace import Response
 from protocol.verdict import diagnose
 

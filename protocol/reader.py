@@ -9,86 +9,17 @@ forgotten quote cannot swallow a block. Canonical strings therefore spell "<" as
 no text and could be neither printed nor stored, are read as U+FFFD.
 """
 
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
-from protocol.literals import Kind, WrittenLiteral
+from protocol.calls import read_calls
+from protocol.literals import without_surrogates
+from protocol.reading import Reading
 
-FaultName = Literal[
-    "no-thinking",
-    "no-answer",
-    "unclosed-block",
-    "text-outside",
-    "malformed-call",
-    "empty-trace",
-    "empty-answer",
-    "misplaced-block",
-]
 BLANKS = " \t\r\n"
 _TAG = re.compile(r"<(/?)(thinking|answer)>")
-_LINE = re.compile(r"[^\n]+")
-_CALL = re.compile(r"[ \t\r]*\[([^\[\]\n]*)\][ \t]*:[ \t]*")
-_KEY = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_-]*)[ \t]*=[ \t]*")
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?\Z")
-_BARE_UNTIL = re.compile(r"[^;\n]*")
-_ITEM_UNTIL = re.compile(r"[^,\];\n]*")
-_GAP = re.compile(r"[ \t\r]*")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class FormFault:
-    """One departure from the form of a response."""
-
-    name: FaultName
-    start: int
-    """Offset in the response, in code points."""
-    message: str
-    expected: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenPair:
-    """One `key=value` as written."""
-
-    key: str
-    start: int
-    literal: WrittenLiteral
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenCall:
-    """One call line as written."""
-
-    name: str
-    start: int
-    """Offset of the opening bracket."""
-    pairs: tuple[WrittenPair, ...]
-
-
-@dataclass(slots=True)
-class Reading:
-    """Everything found in one response."""
-
-    text: str
-    has_thinking: bool = False
-    answer: str | None = None
-    answer_start: int = 0
-    """Offset of the first character of the answer."""
-    calls: list[WrittenCall] = field(default_factory=list)
-    faults: list[FormFault] = field(default_factory=list)
-    outside: str = ""
-    """The text outside the blocks, blanks stripped."""
-
-    @property
-    def visible_answer(self) -> str:
-        """What a user would be shown: the answer, or all that was said outside the thinking block."""
-        return self.outside if self.answer is None else self.answer
+_BROKEN_TAG = re.compile(r"\s*+(?:</?[ \t]*+(?:thinking|answer)|/?(?:thinking|answer)[ \t]*+>)[ \t\r]*+(?:\n|\Z)")
+"""A tag on its own line that lacks a bracket: what is left of the tag that a block misses."""
+_FOREIGN_TAG = re.compile(r"<[ \t]{0,8}(?:think|thought|thinking|reasoning)[ \t]{0,8}>", re.IGNORECASE)
 
 
 def read(text: str) -> Reading:
@@ -98,16 +29,12 @@ def read(text: str) -> Reading:
     return reading
 
 
-def without_surrogates(text: str) -> str:
-    """Return a text of the same length with U+FFFD for every lone surrogate."""
-    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 class _Blocks:
     """Walks over the tags of a response and cuts it into blocks."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
+        self.fault = reading.fault
         self.open: str | None = None
         self.open_start = 0
         self.body_start = 0
@@ -122,6 +49,7 @@ class _Blocks:
         if self.open is None:
             self.outside.append((self.end_of_last, len(text)))
         else:
+            self.reading.is_cut_off = self.open == "thinking"
             self.unclosed(len(text), "the end of the response")
         self.note_outside()
         self.note_missing()
@@ -158,7 +86,8 @@ class _Blocks:
             self.outside.append((start, tag.start()))
         else:
             self.fault("unclosed-block", tag.start(), f"</{name}> without <{name}>", f"<{name}> before the block")
-            self.begin(name, start, start)
+            broken = _BROKEN_TAG.match(self.reading.text, start, tag.start())
+            self.begin(name, start, broken.end() if broken else start)
             self.close(tag.start(), tag.end())
         self.end_of_last = tag.end()
 
@@ -175,7 +104,7 @@ class _Blocks:
             self.fault("misplaced-block", self.open_start, f"a second {name} block", f"only one {name} block")
         elif name == "thinking":
             reading.has_thinking = True
-            _read_calls(reading, start, body_end)
+            read_calls(reading, start, body_end)
         else:
             self.take_answer(start, body_end)
 
@@ -192,10 +121,9 @@ class _Blocks:
     def unclosed(self, body_end: int, before: str) -> None:
         name, start = self.open, self.open_start
         self.fault("unclosed-block", start, f"<{name}> is not closed before {before}", f"</{name}>")
-        self.close(body_end, body_end)
-
-    def fault(self, name: FaultName, start: int, message: str, expected: str, hint: str = "") -> None:
-        self.reading.faults.append(FormFault(name, start, message, expected, hint))
+        last_line = self.reading.text.rfind("\n", self.body_start, body_end - 1)
+        is_broken = last_line >= 0 and _BROKEN_TAG.fullmatch(self.reading.text, last_line, body_end)
+        self.close(last_line if is_broken else body_end, body_end)
 
     def note_outside(self) -> None:
         reading = self.reading
@@ -207,105 +135,17 @@ class _Blocks:
         if reading.has_thinking or reading.answer is not None:
             for start, piece in written:
                 message = f"text outside the blocks: {piece[:40]!r}"
-                self.fault("text-outside", start, message, "nothing but the two blocks", "move it into the answer")
+                hint = "leave the Markdown fence out" if piece.startswith("```") else "move it into the answer"
+                self.fault("text-outside", start, message, "nothing but the two blocks", hint)
 
     def note_missing(self) -> None:
         reading = self.reading
         if not reading.has_thinking:
-            self.fault("no-thinking", 0, "there is no thinking block", "<thinking>")
+            foreign = _FOREIGN_TAG.search(reading.outside)
+            hint = f"write <thinking> and </thinking> instead of {foreign[0]}" if foreign else ""
+            self.fault("no-thinking", 0, "there is no thinking block", "<thinking>", hint)
         elif not reading.calls and not any(fault.name == "malformed-call" for fault in reading.faults):
             self.fault("empty-trace", 0, "the thinking block has no call", "[TOOL-NAME]: key=value; ...")
         if reading.answer is None:
             message = "there is no answer block"
             self.fault("no-answer", len(reading.text), message, "<answer>...</answer> after the trace")
-
-
-def _read_calls(reading: Reading, start: int, end: int) -> None:
-    for line in _LINE.finditer(reading.text, start, end):
-        call = _CALL.match(reading.text, line.start(), line.end())
-        if call:
-            pairs = tuple(_read_pairs(reading, call.end(), line.end()))
-            reading.calls.append(WrittenCall(call[1].strip(), reading.text.index("[", call.start()), pairs))
-        elif (written := line[0].strip()) and written != "<thinking>":  # a nested tag has its fault already
-            place = line.start() + line[0].index(written[0])
-            message = f"this line is not a call: {written[:40]!r}"
-            reading.faults.append(FormFault("malformed-call", place, message, "[TOOL-NAME]: key=value; key=value"))
-
-
-def _read_pairs(reading: Reading, start: int, end: int) -> Iterator[WrittenPair]:
-    text, place = reading.text, _skip(reading.text, start, end)
-    while place < end:
-        key = _KEY.match(text, place, end)
-        if not key:
-            reading.faults.append(FormFault("malformed-call", place, "expected a key here", "key=value"))
-            place = _after_semicolon(text, place, end)
-            continue
-        literal, place = _read_literal(text, key.end(), end)
-        yield WrittenPair(key[1], key.start(1), literal)
-        place = _skip(text, place, end)
-        if place < end and text[place] != ";":
-            message = f"expected ';' or the end of the line before {text[place : min(end, place + 20)]!r}"
-            reading.faults.append(FormFault("malformed-call", place, message, "key=value; key=value"))
-        place = _after_semicolon(text, place, end)
-
-
-def _skip(text: str, start: int, end: int) -> int:
-    gap = _GAP.match(text, start, end)
-    return gap.end() if gap else start
-
-
-def _after_semicolon(text: str, start: int, end: int) -> int:
-    semicolon = text.find(";", start, end)
-    return end if semicolon < 0 else _skip(text, semicolon + 1, end)
-
-
-def _read_literal(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
-    if text.startswith('"', start, end) and (string := _STRING.match(text, start, end)):
-        return _string(string), string.end()
-    if text.startswith("[", start, end):
-        return _read_list(text, start, end)
-    return _read_bare(text, start, end, _BARE_UNTIL)
-
-
-def _string(match: re.Match[str]) -> WrittenLiteral:
-    written = match[0]
-    if "\\" not in written:
-        return WrittenLiteral(Kind.STRING, written, written[1:-1], match.start())
-    try:
-        value = without_surrogates(json.loads(written, strict=False))
-    except ValueError:
-        return WrittenLiteral(Kind.UNREADABLE, written, None, match.start())
-    return WrittenLiteral(Kind.STRING, written, value, match.start())
-
-
-def _read_bare(text: str, start: int, end: int, until: re.Pattern[str]) -> tuple[WrittenLiteral, int]:
-    match = until.match(text, start, end)
-    word = match[0].rstrip() if match else ""
-    place = start + len(word)
-    if word in {"true", "false"}:
-        return WrittenLiteral(Kind.FLAG, word, word == "true", start), place
-    if _NUMBER.match(word):
-        return WrittenLiteral(Kind.NUMBER, word, None, start), place
-    kind = Kind.WORD if word and word.replace("_", "").replace("-", "").isalnum() else Kind.UNREADABLE
-    return WrittenLiteral(kind, word, word if kind is Kind.WORD else None, start), place
-
-
-def _read_list(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
-    items: list[WrittenLiteral] = []
-    place = _skip(text, start + 1, end)
-    while place < end and text[place] != "]":
-        if text.startswith('"', place, end) and (string := _STRING.match(text, place, end)):
-            items.append(_string(string))
-            place = string.end()
-        else:
-            item, place = _read_bare(text, place, end, _ITEM_UNTIL)
-            items.append(item)
-        place = _skip(text, place, end)
-        if text.startswith(",", place, end):
-            place = _skip(text, place + 1, end)
-        elif not text.startswith("]", place, end):
-            break
-    is_closed = text.startswith("]", place, end)
-    place += is_closed
-    kind = Kind.LIST if is_closed else Kind.UNREADABLE
-    return WrittenLiteral(kind, text[start:place], None, start, tuple(items)), place

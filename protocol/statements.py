@@ -7,7 +7,7 @@ from protocol.keys import KeyFault
 from protocol.labels import Decision
 from protocol.literals import Value
 from protocol.plan import Plan
-from protocol.reader import Reading, WrittenCall, WrittenPair
+from protocol.reading import Reading, WrittenCall, WrittenPair
 from protocol.tools import Key, Role, Tool
 
 

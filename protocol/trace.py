@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.literals import Value, spell
+from protocol.literals import Unread, Value, spell
 from protocol.plan import Plan
 
 
@@ -14,6 +14,8 @@ class Call:
     tool: str
     args: dict[str, Value]
     """Values by key, in the order written."""
+    repeated: tuple[str, ...] = ()
+    """Keys that were stated more than once; the first statement counts, and alone is rendered."""
 
     def render(self) -> str:
         """Return the line, keys in the order they stand."""
@@ -27,15 +29,23 @@ class Trace:
     calls: tuple[Call, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the object that `protocol.schema.trace_schema` describes."""
-        calls = [
-            {"tool": call.tool, "args": {key: _plain(value) for key, value in call.args.items()}} for call in self.calls
-        ]
-        return {"calls": calls}
+        """Return the object that `protocol.schema.trace_schema` describes.
+
+        A value that its key cannot read is `{"unread": spelling}`, and a call that repeats keys has them under
+        "repeated": so the object tells everything that a typing rule would find, and the schema accepts neither.
+        """
+        return {"calls": [_call_to_json(call) for call in self.calls]}
+
+
+def _call_to_json(call: Call) -> dict[str, Any]:
+    record = {"tool": call.tool, "args": {key: _plain(value) for key, value in call.args.items()}}
+    return {**record, "repeated": list(call.repeated)} if call.repeated else record
 
 
 def _plain(value: Value) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return {"unread": str(value)} if isinstance(value, Unread) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +73,4 @@ def _ordered(call: Call, plan: Plan) -> Call:
     if tool is None:
         return call
     declared = [key.name for key in tool.keys if key.name in call.args]
-    return Call(call.tool, {name: call.args[name] for name in (*declared, *call.args)})
+    return Call(call.tool, {name: call.args[name] for name in (*declared, *call.args)}, call.repeated)

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from protocol.diagnostics import Diagnostic, Family
 from protocol.labels import Labels
-from protocol.literals import Value, WrittenLiteral
+from protocol.literals import Unread, Value
 from protocol.plan import Plan
-from protocol.reader import Reading, WrittenCall, read
+from protocol.reader import read
+from protocol.reading import Reading, WrittenCall
 from protocol.rules import Finding, Subject, all_rules
-from protocol.tools import Key
 from protocol.trace import Call, Response, Trace
 
 _UNKNOWN = Labels()
@@ -39,7 +39,7 @@ class Verdict:
 
     @cached_property
     def response(self) -> Response:
-        """The response as values: typed where the plan knows the key, as spelt elsewhere."""
+        """The response as values: typed where the key can read what is written, as spelt elsewhere."""
         return Response(Trace(tuple(_call(call, self.plan) for call in self.reading.calls)), self.reading.answer)
 
 
@@ -74,11 +74,12 @@ def by_root_cause(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
 
 def _call(written: WrittenCall, plan: Plan) -> Call:
     tool = plan.by_name.get(written.name)
-    # Of a key stated twice the first statement counts, so the pairs are taken from the last to the first.
-    values = {pair.key: _value(pair.literal, tool.key(pair.key) if tool else None) for pair in reversed(written.pairs)}
-    return Call(written.name, {pair.key: values[pair.key] for pair in written.pairs})
-
-
-def _value(literal: WrittenLiteral, key: Key | None) -> Value:
-    is_typed = key is not None and not any(key.type.faults(literal))
-    return key.type.value(literal) if key and is_typed else literal.plain_value()
+    args: dict[str, Value] = {}
+    repeated = []
+    for pair in written.pairs:
+        if pair.key in args:
+            repeated.append(pair.key)
+            continue
+        key = tool.key(pair.key) if tool else None
+        args[pair.key] = key.type.value(pair.literal) if key else Unread(pair.literal.text)
+    return Call(written.name, args, tuple(dict.fromkeys(repeated)))

@@ -11,7 +11,7 @@ from importlib import import_module
 
 from protocol.labels import Labels
 from protocol.plan import Plan
-from protocol.reader import Reading
+from protocol.reading import Reading
 from protocol.statements import JudgedCall, Statement, judge_calls, statements_of
 
 

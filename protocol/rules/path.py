@@ -7,7 +7,7 @@ walk goes on from the call that was made.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from protocol.reader import WrittenCall
+from protocol.reading import WrittenCall
 from protocol.rules import Finding, Subject, rule
 from protocol.tools import Phase
 
@@ -44,9 +44,9 @@ def illegal_transition(subject: Subject) -> Iterator[Finding]:
 
 @rule("G303")
 def phase_missing(subject: Subject) -> Iterator[Finding]:
-    """No call of a phase; silent where an unknown tool may have been meant as one."""
+    """No call of a phase; silent where an unknown tool may have been meant as one, or the trace is cut off."""
     reading, plan = subject.reading, subject.plan
-    if not reading.calls or any(call.name not in plan.by_name for call in reading.calls):
+    if not reading.calls or reading.is_cut_off or any(call.name not in plan.by_name for call in reading.calls):
         return
     present = {plan.phases[call.name] for call in reading.calls}
     for phase in Phase:
@@ -57,9 +57,14 @@ def phase_missing(subject: Subject) -> Iterator[Finding]:
 
 @rule("G304")
 def unfinished(subject: Subject) -> Iterator[Finding]:
-    """The last call is not an accepting tool."""
+    """The last call is not an accepting tool; a trace that is cut off has no last call."""
     calls, accept = subject.reading.calls, subject.plan.graph.accept
-    if calls and calls[-1].name in subject.plan.by_name and calls[-1].name not in accept:
+    if (
+        calls
+        and not subject.reading.is_cut_off
+        and calls[-1].name in subject.plan.by_name
+        and calls[-1].name not in accept
+    ):
         yield Finding(calls[-1].start, f"the trace ends after {calls[-1].name}", f"a trace ends with {_either(accept)}")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from protocol.keys import FaultName
-from protocol.nearest import nearest
+from protocol.nearest import nearest, nearest_name
 from protocol.rules import Finding, Subject, rule
 
 
@@ -30,9 +30,12 @@ def unknown_key(subject: Subject) -> Iterator[Finding]:
 
 @rule("T203")
 def missing_key(subject: Subject) -> Iterator[Finding]:
-    """Declared keys are not there: one finding a call."""
+    """Declared keys are not there: one finding a call. A key that is misspelt is T202's alone."""
     for call in subject.calls:
         written = {pair.key.name for pair in call.pairs}
+        if len(call.pairs) < len(call.written.pairs):
+            unknown = [pair.key for pair in call.written.pairs if pair.key not in call.tool.by_name]
+            written.update(filter(None, (nearest_name(name, call.tool.by_name) for name in unknown)))
         if missing := [key for key in call.tool.keys if key.name not in written]:
             names = ", ".join(key.name for key in missing)
             expected = "; ".join(f"{key.name}={key.type.placeholder()}" for key in missing)

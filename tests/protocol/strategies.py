@@ -39,6 +39,28 @@ NASTY = (
 )
 """Pieces of text that some part of the language could take for its own."""
 
+PIECES = (
+    *NASTY,
+    "[SAFETY-GATE]: ",
+    "[",
+    "]:",
+    "decision=comply",
+    "score=1e9999",
+    "score=-0",
+    "score=0." + "1" * 50,
+    'reason="',
+    "objects=[",
+    'objects=["a", b,',
+    "=",
+    "```\n",
+    " ",
+    "\ud800",
+    r'"\ud800"',
+    r'"\u12"',
+    "［SAFETY-GATE］：",
+)
+"""Pieces of the language, and of what is taken for it."""
+
 scalars = st.characters(exclude_categories=["Cs"])
 pieces = st.lists(st.sampled_from(NASTY) | scalars, max_size=6).map("".join)
 words = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,5}", fullmatch=True).filter(lambda word: word not in {"true", "false"})

@@ -1,14 +1,12 @@
 """Reader, rules, grammar, schema and mask are derivations of one language: on generated plans and texts they agree."""
 
-from functools import lru_cache
+import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
-from jsonschema import Draft202012Validator
 from lark import Lark
-from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from protocol import (
     Call,
@@ -21,13 +19,11 @@ from protocol import (
     diagnose,
     grammar_of,
     parse,
-    system_prompt,
-    trace_schema,
 )
 from protocol.keys import Enum, Integer, List, Number, Text
 from protocol.tools import Key, Phase, Tool
+from tests.protocol.derivations import draw_sentence, is_well_typed, mask_accepts, schema_validator
 from tests.protocol.strategies import cases, mutated, plans, traces
-from toolkit.catalogue import CATALOGUE
 from toolkit.planner import build_plan, named_plan
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -95,36 +91,14 @@ def test_every_sentence_drawn_from_the_grammar_is_valid_and_canonical(sentence):
     assert canonical(verdict.response, SMALL).render() == sentence
 
 
-class Bytes:
-    """A tokenizer whose tokens are the bytes."""
-
-    eos_token_id = 256
-    bos_token_id = None
-    special_token_ids = (256,)
-    tokens = (*(bytes([byte]) for byte in range(256)), b"<eos>")
-
-    def __call__(self, text):
-        return list(text)
-
-
-@lru_cache(maxsize=1)
-def byte_tokenizer():
-    return LLTokenizer(TokenizerWrapper(Bytes()))
-
-
-@lru_cache(maxsize=64)
-def matcher(plan):
-    grammar = LLMatcher.grammar_from_lark(grammar_of(plan))
-    assert LLMatcher.validate_grammar(grammar, byte_tokenizer()) == ""
-    return LLMatcher(byte_tokenizer(), grammar)
-
-
-def mask_accepts(text, plan):
-    one = matcher(plan).deep_copy()
-    tokens = [*text.encode(), Bytes.eos_token_id]
-    is_accepted = one.validate_tokens(tokens) == len(tokens)
-    assert not one.is_error(), one.get_error()
-    return is_accepted
+@brief
+@given(plans(), st.randoms(use_true_random=False))
+def test_every_sentence_drawn_from_the_grammar_of_any_plan_is_valid_and_canonical(plan, rng):
+    sentence = draw_sentence(plan, rng)
+    verdict = diagnose(sentence, plan)
+    assert verdict.is_valid, verdict.diagnostics
+    assert canonical(verdict.response, plan).render() == sentence
+    assert accepts(sentence, plan)
 
 
 @brief
@@ -138,35 +112,52 @@ def test_llguidance_accepts_and_rejects_what_lark_does(data):
         assert mask_accepts(other, plan) == accepts(other, plan)
 
 
-@brief
+@thorough
 @given(st.data())
-def test_the_schema_accepts_the_trace_of_a_valid_response(data):
+def test_the_schema_accepts_a_parsed_trace_exactly_if_no_typing_diagnostic_exists(data):
     plan, response = data.draw(cases())
-    validator = Draft202012Validator(trace_schema(plan))
-    Draft202012Validator.check_schema(trace_schema(plan))
-    assert validator.is_valid(response.trace.to_json())
-    verdict = diagnose(data.draw(mutated(response.render())), plan)
-    if verdict.is_valid:
-        assert validator.is_valid(verdict.response.trace.to_json())
+    text = data.draw(st.just(response.render()) | mutated(response.render()))
+    verdict = diagnose(text, plan)
+    trace = json.loads(json.dumps(verdict.response.trace.to_json(), allow_nan=False))
+    assert schema_validator(plan).is_valid(trace) == is_well_typed(verdict)
 
 
 GATE = '[SAFETY-GATE]: decision=comply; reason="fine"'
+SCAN = '[VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=low'
 TYPED = {
-    "T201": GATE.replace("GATE", "GTAE"),
-    "T202": GATE + '; remark="noted"',
-    "T203": "[SAFETY-GATE]: decision=comply",
-    "T205": "[SAFETY-GATE]: decision=comply; reason=12",
-    "T206": '[SAFETY-GATE]: decision=comply; reason=""',
-    "T207": GATE.replace("comply", "perhaps"),
+    "T201": [GATE.replace("GATE", "GTAE")],
+    "T202": [GATE + '; remark="noted"', GATE.replace("reason", "raeson")],
+    "T203": ["[SAFETY-GATE]: decision=comply", "[SAFETY-GATE]: "],
+    "T204": [GATE + "; decision=comply", GATE + '; reason="so"'],
+    "T205": [
+        GATE.replace("comply", '"comply"'),
+        *(GATE.replace('"fine"', value) for value in ("12", "fine", "'fine'", "true", "", '["fine"]', '"fine')),
+        *(SCAN.replace('["cup"]', value) for value in ("[cup]", '[["cup"]]', '"cup"', '["cup"', '"cup", "jug"', "[,]")),
+        SCAN.replace("low", "true"),
+        SCAN.replace("low", "0"),
+    ],
+    "T206": [GATE.replace('"fine"', '""'), SCAN.replace("cup", "c" * 31), SCAN.replace('"cup"', '"a", ' * 9)],
+    "T207": [GATE.replace("comply", "perhaps"), SCAN.replace("low", "Low")],
 }
 
 
-@pytest.mark.parametrize("code", TYPED)
-def test_the_schema_rejects_the_typing_faults_that_a_parsed_trace_shows(code):
+@pytest.mark.parametrize(("code", "call"), [(code, call) for code, calls in TYPED.items() for call in calls])
+def test_each_typing_fault_is_one_diagnostic_and_the_schema_sees_it(code, call):
     plan = named_plan("any")
-    verdict = diagnose(f"<thinking>\n{TYPED[code]}\n</thinking>\n<answer>\nYes.\n</answer>", plan)
-    assert code in {found.code for found in verdict.diagnostics}
-    assert not Draft202012Validator(trace_schema(plan)).is_valid(verdict.response.trace.to_json())
+    verdict = diagnose(f"<thinking>\n{call}\n</thinking>\n<answer>\nYes.\n</answer>", plan)
+    assert [found.code for found in verdict.diagnostics if found.family in "ST"] == [code]
+    assert not schema_validator(plan).is_valid(verdict.response.trace.to_json())
+
+
+NUMBERS = ("0.5", "-0", "1.004", "1.005", "1.006", "-0.004", "-0.006", "1e-3", "1e99", "-1e9999", "0." + "3" * 99)
+
+
+@pytest.mark.parametrize("spelling", NUMBERS)
+def test_the_schema_reads_a_number_as_the_rules_do(spelling):
+    plan = named_plan("any")
+    call = f"image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score={spelling}"
+    verdict = diagnose(f"<thinking>\n[RISK-SCORER]: {call}\n</thinking>", plan)
+    assert schema_validator(plan).is_valid(verdict.response.trace.to_json()) == is_well_typed(verdict)
 
 
 @brief
@@ -255,14 +246,3 @@ def test_an_answer_is_any_text_without_its_closing_tag(answer):
     assert accepts(text, SMALL_TEXT) == mask_accepts(text, SMALL_TEXT) == ANSWERS[answer]
     if ANSWERS[answer]:
         assert parse(text, SMALL_TEXT).answer == answer
-
-
-def test_a_tool_added_on_the_fly_is_in_every_derivation():
-    trace = "<thinking>\n[SOUND-CHECK]: loud=loud\n</thinking>"
-    extra = Tool("SOUND-CHECK", Phase.PERCEPTION, (Key("loud", Enum(("quiet", "loud"))),), "Listen.")
-    plan = build_plan(Persona("t", "t"), "mesh", [*CATALOGUE.values(), extra])
-    assert "[SOUND-CHECK]: " in grammar_of(plan)
-    assert "SOUND-CHECK" in str(trace_schema(plan))
-    assert "SOUND-CHECK" in system_prompt(plan, "full")
-    assert {found.code for found in faults(trace, plan)} == {"S102", "G303", "G304"}
-    assert {found.code for found in faults(trace, named_plan("any"))} == {"S102", "T201"}

@@ -9,31 +9,11 @@ from hypothesis import strategies as st
 from protocol import Labels, accepts, canonical, diagnose, read
 from protocol.diagnostics import show
 from protocol.literals import Kind
-from tests.protocol.strategies import NASTY
+from tests.protocol.strategies import PIECES
 from toolkit.planner import named_plan
 
 ANY = named_plan("any")
 LABELS = Labels.from_json({"objects": ["cup"], "texts": [], "image_risk": "safe", "decision": "comply"})
-PIECES = (
-    *NASTY,
-    "[SAFETY-GATE]: ",
-    "[",
-    "]:",
-    "decision=comply",
-    "score=1e9999",
-    "score=-0",
-    "score=0." + "1" * 50,
-    'reason="',
-    "objects=[",
-    'objects=["a", b,',
-    "=",
-    "```\n",
-    " ",
-    "\ud800",
-    r'"\ud800"',
-    r'"\u12"',
-    "［SAFETY-GATE］：",
-)
 
 
 def inside(trace):
@@ -70,6 +50,17 @@ LONG = {
     "unclosed items": inside("[A]: b=[" + '"\\",' * N),
     "pairs": inside("[A]: " + "b=c;" * N),
     "blanks": inside("[A]: b=" + " " * 10 * N + "c"),
+    "blanks in a value": inside("[A]: b=c" + " " * 10 * N + "!"),
+    "blanks after a string": inside('[A]: b="c"' + " " * 10 * N + "!"),
+    "words": inside("[A]: b=" + "c " * 5 * N + "!"),
+    "word": inside("[A]: b=c " + "d" * 10 * N + "!"),
+    "swallowed pairs": inside('[A]: b="' + "; c=" * N + '"!'),
+    "quoted pairs": inside("[A]: " + 'b="; ' * N + "!"),
+    "other quotes": inside("[A]: " + "b='c'd; " * N),
+    "open items": inside('[A]: b="c"' + ', "c"' * N),
+    "almost calls": inside("**[A]**: b=1\n" * (N // 4)),
+    "broken tags": "\n" * 10 * N + "</thinking>" + "\n" * 10 * N + "<thinking>" + "\n" * 10 * N + "thinking>",
+    "nested lists": inside("[A]: b=[" + "[[]], " * N),
     "blank lines": inside("\n" * 10 * N),
     "digits": inside("[RISK-SCORER]: score=0." + "1" * 10 * N),
     "prose": inside("I see.\n" * N),
@@ -132,7 +123,19 @@ FAULTS = {
     "```\n" + inside(SAFE) + "\n```": ["text-outside", "text-outside"],
     inside(f"I look.\n{SAFE}\nI decide."): ["malformed-call", "malformed-call"],
     inside("［SAFETY-GATE］： decision=comply"): ["malformed-call"],
-    inside('[SAFETY-GATE]: decision=comply reason="fine"'): [],
+    inside('[SAFETY-GATE]: decision=comply reason="fine"'): ["malformed-call"],
+    inside('[SAFETY-GATE]: decision=comply, reason="fine"'): ["malformed-call"],
+    inside('[SAFETY-GATE]: reason="she said "stop" and left"; decision=comply'): ["malformed-call"],
+    inside(SAFE.replace("]", "")): ["malformed-call"],
+    inside(SAFE.replace("[", "")): ["malformed-call"],
+    inside(SAFE.replace(":", "")): ["malformed-call"],
+    inside("[SAFETY-GATE]"): ["malformed-call"],
+    inside("**[SAFETY-GATE]**: decision=comply"): ["malformed-call"],
+    inside("- [SAFETY-GATE]: decision=comply"): ["malformed-call"],
+    inside("VISUAL: I see a cat."): ["malformed-call"],
+    inside(SAFE).replace("<thinking>", "<thinking"): ["unclosed-block"],
+    inside(SAFE).replace("</thinking>", "/thinking>"): ["unclosed-block"],
+    inside(SAFE).replace("thinking>", "think>"): ["no-thinking", "text-outside"],
     inside('[SAFETY-GATE]: reason="fine" decision=comply'): ["malformed-call"],
     inside('[SAFETY-GATE]: decision=comply;; reason="fine"'): ["malformed-call"],
     inside(""): ["empty-trace"],
