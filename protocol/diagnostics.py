@@ -112,7 +112,7 @@ def show(diagnostic: Diagnostic, text: str) -> str:
     start = max(0, column - _WINDOW // 2) if len(line) > _WINDOW else 0
     line, column = line[start : start + _WINDOW], column - start
     # The caret lands right only if the same tabs stand before it, and a blank for every cell that a letter takes.
-    indent = "\t".join(" " * cell_len(part) for part in _printable(line[:column]).split("\t"))
+    indent = "\t".join(" " * cell_len(part) for part in printable(line[:column]).split("\t"))
     parts = [f"{diagnostic.line}:{diagnostic.column}: {diagnostic.code} {diagnostic.message}"]
     parts += [f"    {line}", f"    {indent}^"] if line else []
     parts += [f"    expected: {diagnostic.expected}"] if diagnostic.expected else []
