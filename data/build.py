@@ -30,9 +30,9 @@ _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 class Sizes:
     """How many queries each file gets; DPO writes several pairs a query."""
 
-    sft: int = 1600
+    sft: int = 3200
     dpo: int = 400
-    grpo: int = 800
+    grpo: int = 1200
     validation: int = 100
     test: int = 500
     pairs_per_query: int = 3

@@ -27,6 +27,8 @@ POCKET = "pocket"
 STAGES: tuple[Stage, ...] = get_args(Stage)
 run_by_stage: dict[Stage, Callable[[Any, Any], Path]] = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
 
+SIZES = Sizes()
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurriculumRecipe:
@@ -45,16 +47,16 @@ class CurriculumRecipe:
     seeds: list[int] = field(default_factory=lambda: [0])
     """One run of the three stages each; the data is the same."""
     data_seed: int = 0
-    num_sft: int = 400
+    num_sft: int = SIZES.sft
     """Queries for SFT, a row each."""
-    num_dpo: int = 400
+    num_dpo: int = SIZES.dpo
     """Queries for DPO."""
-    num_pairs: int = 3
+    num_pairs: int = SIZES.pairs_per_query
     """Preference pairs a query of DPO."""
-    num_grpo: int = 800
+    num_grpo: int = SIZES.grpo
     """Queries for GRPO, a prompt each."""
-    num_validation: int = 100
-    num_test: int = 500
+    num_validation: int = SIZES.validation
+    num_test: int = SIZES.test
     """Held-out queries that every checkpoint is evaluated on."""
     eval_batch_size: int = 64
     """Prompts sampled together in an evaluation."""

@@ -36,7 +36,7 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 7
+VERSION = 8
 """Raised with every change to how the model is trained."""
 GRID = SIDE // CELL
 """Tokens of a picture along each side."""
