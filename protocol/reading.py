@@ -37,8 +37,7 @@ class WrittenPair(NamedTuple):
     literal: WrittenLiteral
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenCall:
+class WrittenCall(NamedTuple):
     """One call line as written."""
 
     name: str

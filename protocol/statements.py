@@ -1,7 +1,7 @@
 """What the calls of a response state about the query, by role: the typed content that rules and scores compare."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.keys import KeyFault
 from protocol.labels import Decision
@@ -11,8 +11,7 @@ from protocol.reading import Reading, WrittenCall, WrittenPair
 from protocol.tools import Key, Role, Tool
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPair:
+class JudgedPair(NamedTuple):
     """A written pair whose key its tool declares, with what is wrong with the value."""
 
     key: Key
@@ -20,8 +19,7 @@ class JudgedPair:
     faults: tuple[KeyFault, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedCall:
+class JudgedCall(NamedTuple):
     """A call of a tool of the plan, with its declared pairs."""
 
     tool: Tool
@@ -29,8 +27,7 @@ class JudgedCall:
     pairs: tuple[JudgedPair, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One well-typed value whose key has a role, or a decision that a tool implies."""
 
     role: Role

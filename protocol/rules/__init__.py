@@ -12,7 +12,7 @@ from importlib import import_module
 from protocol.labels import Labels
 from protocol.plan import Plan
 from protocol.reading import Reading
-from protocol.statements import JudgedCall, Statement, judge_calls, statements_of
+from protocol.statements import JudgedCall, JudgedPair, Statement, judge_calls, statements_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Subject:
     def calls(self) -> tuple[JudgedCall, ...]:
         """The calls of known tools, each value judged by its key."""
         return tuple(judge_calls(self.reading, self.plan))
+
+    @cached_property
+    def faulty(self) -> tuple[JudgedPair, ...]:
+        """The pairs whose key does not take what is written."""
+        return tuple(pair for call in self.calls for pair in call.pairs if pair.faults)
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:

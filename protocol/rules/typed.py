@@ -54,7 +54,7 @@ def duplicate_key(subject: Subject) -> Iterator[Finding]:
 
 
 def _value_faults(subject: Subject, name: FaultName) -> Iterator[Finding]:
-    for pair in (pair for call in subject.calls for pair in call.pairs):
+    for pair in subject.faulty:
         for fault in pair.faults:
             if fault.name == name:
                 message = f"{pair.key.name}: {fault.message}"
