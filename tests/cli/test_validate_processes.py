@@ -71,6 +71,15 @@ def test_only_so_much_is_read_ahead():
         assert num_read <= most
 
 
+@pytest.fixture
+def interruptible():
+    """Let what is started be interrupted, even where this process, started in the background, is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("output", ["json", "sarif"])
 def test_ctrl_c_ends_it_cleanly(jobs, output):
