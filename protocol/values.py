@@ -12,7 +12,8 @@ from protocol.literals import Kind, WrittenLiteral, without_surrogates
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*+"
 NUMERAL = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,4})?"
-GAP = re.compile(r"[ \t\r]*+")
+BLANKS = " \t\r"
+GAP = re.compile(rf"[{BLANKS}]*+")
 FORGOTTEN_SEMICOLON = re.compile(rf"(?<![ \t,])[ \t,]++(?={NAME}=[\[\"'A-Za-z0-9-])")
 """Between two pairs that nothing but blanks or a comma separates."""
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
@@ -89,7 +90,7 @@ def _end_of_bare(text: str, start: int, end: int) -> int:
 
 
 def _bare(text: str, start: int, stop: int) -> tuple[WrittenLiteral, int]:
-    word = text[start:stop].rstrip()
+    word = text[start:stop].rstrip(BLANKS)
     return word_literal(word, start), start + len(word)
 
 
@@ -107,7 +108,7 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
             is_sound = False  # a comma is missing; going on keeps that one fault
     is_closed = text.startswith("]", place, end)
     place += is_closed
-    spelling = text[start:place].rstrip()
+    spelling = text[start:place].rstrip(BLANKS)
     kind = Kind.LIST if is_closed and is_sound else Kind.UNREADABLE
     return WrittenLiteral(kind, spelling, None, start, tuple(items)), start + len(spelling)
 
@@ -115,7 +116,7 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
 def _read_item(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
     if text.startswith("[", start, end):
         stop = _end_of_nested(text, start, end)
-        return WrittenLiteral(Kind.LIST, text[start:stop].rstrip(), None, start), stop
+        return WrittenLiteral(Kind.LIST, text[start:stop].rstrip(BLANKS), None, start), stop
     if quoted := _quoted(text, start, end, ",];"):
         return quoted
     until = _ITEM_UNTIL.match(text, start, end)

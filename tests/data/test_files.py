@@ -44,7 +44,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row_type", ROWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_rows_come_back_as_they_were_written(row_type, data, tmp_path_factory):
     rows = data.draw(st.lists(ROWS[row_type], max_size=3))

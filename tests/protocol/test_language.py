@@ -27,8 +27,8 @@ from tests.protocol.strategies import cases, mutated, plans, traces
 from toolkit.planner import build_plan, named_plan
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-thorough = settings(max_examples=120, deadline=None, suppress_health_check=SLOW_DRAWS)
-brief = settings(max_examples=40, deadline=None, suppress_health_check=SLOW_DRAWS)
+thorough = settings(max_examples=120, suppress_health_check=SLOW_DRAWS)
+brief = settings(max_examples=40, suppress_health_check=SLOW_DRAWS)
 
 
 def faults(text, plan):

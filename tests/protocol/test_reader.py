@@ -20,7 +20,7 @@ def inside(trace):
     return f"<thinking>\n{trace}\n</thinking>\n<answer>\nYes.\n</answer>"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_no_text_makes_it_raise(text):
     for each in (text, inside(text)):
@@ -68,6 +68,13 @@ LONG = {
     "unknown calls": inside("[A]: b=1\n" * N),
     "known calls": inside("[SAFETY-GATE]: decision=comply\n" * (N // 4)),
 }
+
+
+@pytest.mark.parametrize("blank", ["\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2028", "\u3000"])
+def test_a_blank_of_another_kind_is_no_value_and_does_not_hold_the_reader_up(blank):
+    text = f"<thinking>\n[VISUAL-SCAN]: objects=[{blank}]; hazard=none{blank}\n</thinking>\n<answer>\nyes\n</answer>"
+    (call,) = read(text).calls
+    assert [pair.literal.kind for pair in call.pairs][-1] is Kind.UNREADABLE
 
 
 @pytest.mark.parametrize("name", LONG)
