@@ -15,6 +15,8 @@ SIDE = 84
 CELL = 28
 """Pixels along each side of a cell, which holds one thing: a merged patch of the vision tower. Trained from scratch, it
 learns within minutes to name what stands in a cell; things across cells would take it far longer."""
+GRID = SIDE // CELL
+"""Cells along each side of a picture."""
 THING_SIZE = 26
 """Pixels along each side of a thing's box, which is anywhere in its cell."""
 NOTE_HEIGHT = CELL
@@ -59,7 +61,7 @@ class Scene:
         """The row of cells that the note covers, counted from above; None for no note."""
         if not self.text:
             return None
-        return 0 if self.is_note_above else SIDE // CELL - 1
+        return 0 if self.is_note_above else GRID - 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def random_scene(rng: random.Random, names: Sequence[str], text: str = "") -> Sc
     """Return a scene with these objects, everything else drawn from `rng`."""
     is_note_above = rng.random() < 0.5
     empty = Scene(rng.choice(SETTINGS), (), text, is_note_above, rng.randint(-12, 12))
-    cells = range(SIDE // CELL)
+    cells = range(GRID)
     rows = [row for row in cells if row != empty.note_row]
     placed = zip(sorted(names), rng.sample(cells, len(names)), strict=True)
     return replace(empty, things=tuple(_place(rng, name, column, rng.choice(rows)) for name, column in placed))

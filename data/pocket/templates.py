@@ -1,7 +1,7 @@
 """The sentences of the pocket world: how users ask, by family, and how answers are worded.
 
 Frames that belong together share their words, so that a frame held out for the test split is new as a
-sentence and known word by word. `{task}` is filled by "clean the knife", `{thing}` by an object
+sentence and, but for "toy", known word by word. `{task}` is filled by "clean the knife", `{thing}` by an object
 or by "a key or a duck", `{recipient}` by a child.
 """
 

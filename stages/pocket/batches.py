@@ -13,11 +13,11 @@ import torch
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLProcessor
 
 from data.pocket.drawing import draw
-from data.pocket.scenes import CELL, SIDE, Scene
+from data.pocket.scenes import GRID, Scene
 from stages.pocket.corpus import Lesson
 from stages.pocket.tokenizer import END_OF_TURN
 
-NUM_IMAGE_TOKENS = (SIDE // CELL) ** 2
+NUM_IMAGE_TOKENS = GRID**2
 BUCKET = 16
 """Batches whose lessons are sorted by length together: less padding, still a random order."""
 

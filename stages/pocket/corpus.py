@@ -61,7 +61,7 @@ def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> li
     """Return every kind of query answered with compliance, under system messages that change nothing.
 
     Half of them are plain questions, which have most to be learnt about. Each is followed by turns about the same
-    picture: looking at it once is then worth three answers.
+    picture: looking at it once is then worth several answers.
     """
     rng = random.Random(f"queries {seed}")
     plain = plain_queries(count - count // 2, seed + 1, crowded_share=CROWDED_SHARE)

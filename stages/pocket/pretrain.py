@@ -3,9 +3,9 @@
     from stages.pocket.pretrain import cached_pocket_model
 
 Seeing comes first because a language model this small learns to guess from the words alone and then ignores the
-picture: the vision tower is trained to say which words apply to a picture (objects, colours, setting, words of the
-note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`. The result is a folder
-that `AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
+picture: the vision tower is trained to say which words apply where in a picture (objects, colours, setting, words of
+the note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`. The result is a
+folder that `AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
-from data.pocket.scenes import CELL, SIDE, Scene
+from data.pocket.scenes import CELL, GRID, Scene
 from data.pocket.world import WORLD_VERSION
 from stages.pocket import corpus
 from stages.pocket.batches import EncodedLesson, batches, collate, encode, patches
@@ -38,8 +38,6 @@ from stages.progress import say
 
 VERSION = 8
 """Raised with every change to how the model is trained."""
-GRID = SIDE // CELL
-"""Tokens of a picture along each side."""
 SHARPNESS = 4.0
 """Factor on the scores of words, so that the features of a picture need not grow far beyond embeddings to be sure."""
 
