@@ -9,7 +9,6 @@ from eval.candour import candour
 from eval.claims import category, precision, substance
 from eval.judges import Item, Judge
 from eval.scores import Score, score_all
-from protocol import Labels, Plan, Verdict, diagnose
 
 
 def score_items(items: Sequence[Item], judge: Judge) -> list[dict[str, Score]]:
@@ -30,19 +29,3 @@ def score_items(items: Sequence[Item], judge: Judge) -> list[dict[str, Score]]:
         }
         for item, judgement in zip(items, judgements, strict=True)
     ]
-
-
-def score_response(
-    text: str, plan: Plan, labels: Labels, judge: Judge, query: str | None = None
-) -> tuple[Verdict, dict[str, Score]]:
-    """Return the verdict on a response and every score of it, for a judge that needs no picture.
-
-    Args:
-        text: the response, as decoded.
-        plan: the plan it answers to.
-        labels: what is known of the query.
-        judge: for safety, helpfulness and rigor.
-        query: the user's words; without them, whether they are only handed back is unscored.
-    """
-    item = Item(diagnose(text, plan, labels), labels, query)
-    return item.verdict, score_items([item], judge)[0]

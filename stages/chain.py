@@ -9,13 +9,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from data.files import RowsError, read_rows
 from data.images import ImageError
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models import ModelError
-from stages.columns import fingerprint_rows
+from stages.columns import ROW_TYPES, fingerprint_rows
 from stages.errors import StageError
 from stages.lifecycle import model_revision
 from stages.manifest import Manifest, adapter_hash, merged_manifest, read_manifest, read_seal
@@ -23,7 +22,6 @@ from stages.recipe import decisive
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 State = Literal["holds", "not here", "broken"]
-row_types: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +155,13 @@ def _model(manifest: Manifest, revisions: dict[str, str | None]) -> Link:
 def _data(folder: Path, manifest: Manifest) -> Link:
     path = Path(str(manifest.recipe.get("data")))
     named = manifest.data.get("rows", "")
-    if not path.is_file() or manifest.stage not in row_types:
+    if not path.is_file() or manifest.stage not in ROW_TYPES:
         return Link("not here", "data", named, str(path))
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != named:
         return _link("data", named, found, str(path))
     try:
-        rows = read_rows(path, row_types[manifest.stage])[: manifest.recipe.get("max_rows")]
+        rows = read_rows(path, ROW_TYPES[manifest.stage])[: manifest.recipe.get("max_rows")]
         current = fingerprint_rows(path, rows)
     except (RowsError, ImageError) as error:
         return Link("broken", "data", named, f"{path}: {error}")

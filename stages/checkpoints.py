@@ -9,11 +9,10 @@ from data.files import file_fingerprint, read_rows
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate, is_complete, write_evaluation
 from eval.judges import Judge, RuleJudge
-from eval.models import LoadOptions
-from eval.policies import HFPolicy
 from eval.samples import Sample, read_samples
 from stages.lifecycle import model_revision
 from stages.manifest import read_manifest
+from stages.policies import load_policy
 from stages.progress import say
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
@@ -67,12 +66,9 @@ def evaluate_checkpoint(
     if is_complete(folder, settings):
         say(f"{name}: evaluation in {folder} is complete; read")
         return read_samples(folder / "samples.jsonl")
-    policy = HFPolicy(
-        checkpoint.model,
-        checkpoint.folder / "adapter" if manifest else None,
-        load_in_4bit=bool(manifest and manifest.recipe["load_in_4bit"]),
-        dtype=str(manifest.recipe["dtype"]) if manifest else "auto",
-        options=LoadOptions.from_recipe(manifest.recipe if manifest else {}),
+    policy = load_policy(
+        None if manifest else checkpoint.model,
+        checkpoint.folder if manifest else None,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         label=f"{name}: evaluating",

@@ -18,6 +18,8 @@ from protocol.prompt import Style
 from stages.errors import StageError
 
 Row = SFTRow | PreferencePair | RolloutPrompt
+ROW_TYPES: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}
+"""What each stage's data file holds."""
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from trl import DPOConfig, DPOTrainer
 
-from data.rows import PreferencePair
 from stages.arguments import StageArguments
 from stages.lifecycle import run_stage
 from stages.training import Setup
@@ -22,7 +21,7 @@ def run(arguments: StageArguments, config: DPOConfig) -> Path:
     Raises:
         StageError: the recipe, its files or the parent stage will not do.
     """
-    return run_stage("dpo", arguments, config, PreferencePair, build_trainer)
+    return run_stage("dpo", arguments, config, build_trainer)
 
 
 def build_trainer(setup: Setup) -> DPOTrainer:

@@ -6,13 +6,11 @@ Continues the parent's adapter on `RolloutPrompt`s; the reference policy is the 
 preset of `eval/presets` over the scores that evaluation reports. One page over TRL's `GRPOTrainer`.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trl import GRPOConfig
 
-from data.rows import RolloutPrompt
 from stages.arguments import GRPOArguments
 from stages.judging import build_judge
 from stages.lifecycle import run_stage
@@ -37,15 +35,22 @@ def run(arguments: GRPOArguments, config: GRPOConfig, reward: Reward | None = No
     """
     with build_judge(arguments) as judge:
         reward = build_reward(arguments.reward, judge, arguments) if reward is None else reward
-        folder = run_stage("grpo", arguments, config, RolloutPrompt, partial(build_trainer, reward=reward))
+        folder = run_stage("grpo", arguments, config, build_trainer, reward)
         for line in judge.report():
             say(line)
     return folder
 
 
-def build_trainer(setup: Setup, reward: Reward) -> RolloutTrainer:
-    """Return TRL's trainer over the adapter, with a record of its rollouts."""
+def build_trainer(setup: Setup) -> RolloutTrainer:
+    """Return TRL's trainer over the adapter, with a record of its rollouts.
+
+    Raises:
+        ValueError: the job has no reward.
+    """
     arguments: Any = setup.job.arguments
+    reward = setup.job.reward
+    if reward is None:
+        raise ValueError("a job of GRPO needs a reward")
     rollout_log = RolloutLog(
         setup.job.output / "rollouts.jsonl",
         reward,

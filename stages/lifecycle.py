@@ -12,17 +12,22 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 
 from eval.models import ModelError, quiet_libraries, split_gguf
 from stages.arguments import StageArguments, TRLConfig
-from stages.columns import fingerprint_rows, read_training_rows
+from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
 from stages.errors import StageError
 from stages.manifest import Manifest, check_parent, hash_folder, merged_manifest, read_manifest
 from stages.progress import say
 from stages.recipe import describe, resolved
+from stages.rollouts import Reward
 from stages.tracking import tracked
 from stages.training import BuildTrainer, Job, step_of, train
 
 
 def run_stage(
-    stage: str, arguments: StageArguments, config: TRLConfig, row_type: type[Any], build_trainer: BuildTrainer
+    stage: str,
+    arguments: StageArguments,
+    config: TRLConfig,
+    build_trainer: BuildTrainer,
+    reward: Reward | None = None,
 ) -> Path:
     """Bring a stage to its end from wherever it is.
 
@@ -30,8 +35,8 @@ def run_stage(
         stage: sft, dpo or grpo.
         arguments: ours.
         config: TRL's.
-        row_type: what the data file holds.
         build_trainer: makes the stage's trainer.
+        reward: what GRPO pays for.
 
     Returns:
         The stage's folder, with `adapter/` and `manifest.json`.
@@ -43,13 +48,13 @@ def run_stage(
         SystemExit: with code 130 when interrupted; the same command takes the stage up again.
     """
     output = Path(arguments.output)
-    rows = read_training_rows(Path(arguments.data), row_type, arguments.max_rows)
+    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows)
     manifest = _begin(stage, arguments, config, rows)
     if _is_finished(output, manifest):
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
         return output
     say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}", *describe(arguments, config)]))
-    job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest))
+    job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
     try:
         with quiet_libraries(), tracked(f"{stage} {output}", manifest.recipe) as run:
             train(job, build_trainer, run)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from trl import SFTConfig, SFTTrainer
 
-from data.rows import SFTRow
 from stages.arguments import StageArguments
 from stages.lifecycle import run_stage
 from stages.training import Setup
@@ -23,7 +22,7 @@ def run(arguments: StageArguments, config: SFTConfig) -> Path:
     """
     # TRL would infer this from the columns; a loss on the prompt teaches the model to write plans.
     config.completion_only_loss = True
-    return run_stage("sft", arguments, config, SFTRow, build_trainer)
+    return run_stage("sft", arguments, config, build_trainer)
 
 
 def build_trainer(setup: Setup) -> SFTTrainer:

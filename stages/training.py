@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from stages.loading import adapter_weights, has_vision, is_same_adapter, load_fo
 from stages.manifest import Manifest, adapter_hash
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
+from stages.rollouts import Reward
 from stages.tracking import Run, TrackingCallback
 
 
@@ -41,6 +41,8 @@ class Job:
     """As far as it is known before training."""
     checkpoint: Path | None
     """Where to take training up; None for the beginning."""
+    reward: Reward | None = None
+    """What GRPO pays for; None in the other stages."""
 
     @property
     def first_step(self) -> int:
@@ -80,8 +82,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
         RuntimeError: the reference policy is not the adapter that the stage started from.
     """
     if job.arguments.preflight:
-        reward = build_trainer.keywords.get("reward") if isinstance(build_trainer, partial) else None
-        check_before_training(job.stage, job.arguments, job.config, job.rows, reward)
+        check_before_training(job.stage, job.arguments, job.config, job.rows, job.reward)
     model, processor = load_for_training(job.arguments, job.config.seed, trust_remote_code=job.config.trust_remote_code)
     if not job.arguments.preflight:
         _check_rows(job, model, processor)

@@ -1,25 +1,18 @@
-"""Import a source: read, map, store pictures, drop repetitions, write `Query` rows; stop and go on at any time.
-
-Beside OUTPUT stand, while it runs, `OUTPUT.partial` and `OUTPUT.progress.json`; afterwards `OUTPUT.skipped.jsonl` (a
-line for each record that is left out: where and why) and `OUTPUT.import.json` (counts, licence, citation).
-
-A progress file says how many records are done and how long the partial files were then. Going on cuts them to that
-length and passes over that many records, so an import that was killed gives the same bytes as one that was not.
-"""
+"""Import a source: read, map, store pictures, drop repetitions, write `Query` rows; stop and go on at any time."""
 
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from data.files import replacing, row_to_json
+from data.files import row_to_json
 from data.rows import Provenance, Query
+from data.sources.import_files import ImportFiles, Opened, Progress
 from data.sources.local import is_damaged
 from data.sources.mapping import Draft, DroppedError, drafts_of
 from data.sources.pictures import PictureStore
@@ -27,36 +20,12 @@ from data.sources.records import FieldError, Record, SourceError, Unreadable
 from data.sources.spec import SourceSpec
 from data.splits import content_key
 
-_Opened = tuple[IO[str], IO[str]]
-"""The files of queries and of what is left out, open for appending."""
-
 BUILDER = "data.sources 1"
 SAVE_EVERY = 200
 """Records between two saves of the progress; at most so many are read twice."""
 GIVE_UP_AFTER = 100
 """Records in a row from the start that fit nothing: the wrong source, and no use in reading on."""
 _ID_LENGTH = 16
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far an import has come; what its report says in the end."""
-
-    records: int = 0
-    written: int = 0
-    queries_bytes: int = 0
-    skipped_bytes: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    """Reason -> records or queries left out for it."""
-
-    def count(self, reason: str) -> None:
-        """Count one more that is left out."""
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-
-    @property
-    def num_skipped(self) -> int:
-        """How many were left out, for whatever reason."""
-        return sum(self.reasons.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +61,11 @@ def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[
         SourceError: the output is there already, another import is half done, or nothing fits the declaration.
         KeyboardInterrupt: as it came; what is done is saved, and the same call goes on.
     """
-    files = _Files(job.output)
+    files = ImportFiles(job.output)
     progress = files.begin(job.fingerprint)
     store = PictureStore(job.images, job.output.parent, job.image_root)
     with files.open(progress) as pair:
-        writer = _Writer(job, progress, store, pair, files.known_ids())
+        writer = _Writer(job, progress, store, pair, {row["id"]: _labels_key(row) for row in files.rows()})
         try:
             for record in islice(records, progress.records, job.limit):
                 writer.take(record)
@@ -137,7 +106,7 @@ class _Writer:
     """Turns records into lines of the output and of the list of what was left out."""
 
     def __init__(
-        self, job: Job, progress: Progress, store: PictureStore, pair: _Opened, labels_by_id: dict[str, str]
+        self, job: Job, progress: Progress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
     ) -> None:
         self._job, self._progress, self._store = job, progress, store
         self._queries, self._skipped = pair
@@ -187,7 +156,7 @@ class _Writer:
         if len(self._problems) < 5:
             self._problems.append(f"{where}: {message}")
 
-    def save(self, files: "_Files") -> None:
+    def save(self, files: ImportFiles) -> None:
         for file in (self._queries, self._skipped):
             file.flush()
         self._progress.queries_bytes = os.fstat(self._queries.fileno()).st_size
@@ -238,78 +207,6 @@ def _reason(message: str) -> str:
 
 def _labels_key(row: Mapping[str, Any]) -> str:
     return content_key(json.dumps(row["labels"], sort_keys=True))[:_ID_LENGTH]
-
-
-class _Files:
-    """The output and what stands beside it."""
-
-    def __init__(self, output: Path) -> None:
-        self._output = output
-        self._partial, self._skipped, self._progress, self._report = (
-            output.with_name(f"{output.name}.{ending}")
-            for ending in ("partial", "skipped.jsonl", "progress.json", "import.json")
-        )
-
-    def begin(self, fingerprint: dict[str, Any]) -> Progress:
-        if self._output.exists():
-            raise SourceError(f"{self._output}: is there already; delete it or choose another --output")
-        if not self._progress.exists():
-            return Progress()
-        try:
-            saved = json.loads(self._progress.read_text(encoding="utf-8"))
-            if saved["job"] == fingerprint:
-                return Progress(**saved["progress"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        hint = "hint: repeat that import's options to go on with it, or delete the file to begin anew"
-        raise SourceError(f"{self._progress}: another import is half done here\n{hint}")
-
-    def open(self, progress: Progress) -> "_Pair":
-        self._output.parent.mkdir(parents=True, exist_ok=True)
-        return _Pair((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
-
-    def known_ids(self) -> dict[str, str]:
-        """Return the labels of what is written, by id, so that repetitions are found after an interruption too."""
-        with self._partial.open(encoding="utf-8") as file:
-            rows = map(json.loads, file)
-            return {row["id"]: _labels_key(row) for row in rows}
-
-    def save(self, fingerprint: dict[str, Any], progress: Progress) -> None:
-        with replacing(self._progress) as file:
-            json.dump({"job": fingerprint, "progress": asdict(progress)}, file, indent=1)
-
-    def discard(self) -> None:
-        """Remove what an import has begun that came to nothing."""
-        for path in (self._partial, self._skipped, self._progress):
-            path.unlink(missing_ok=True)
-
-    def finish(self, report: dict[str, Any]) -> None:
-        with replacing(self._report) as file:
-            json.dump(report, file, indent=1, ensure_ascii=False)
-        self._partial.replace(self._output)
-        self._progress.unlink()
-        with suppress(OSError):
-            if not self._skipped.stat().st_size:
-                self._skipped.unlink()
-
-
-class _Pair:
-    """Two text files opened for appending, each cut to a length first."""
-
-    def __init__(self, *paths: tuple[Path, int]) -> None:
-        self._paths = paths
-        self._files: list[IO[str]] = []
-
-    def __enter__(self) -> tuple[IO[str], IO[str]]:
-        for path, length in self._paths:
-            path.touch()
-            os.truncate(path, length)
-            self._files.append(path.open("a", encoding="utf-8"))
-        return self._files[0], self._files[1]
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            file.close()
 
 
 def summary_lines(progress: Progress) -> Iterator[str]:

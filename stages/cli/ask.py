@@ -30,9 +30,8 @@ def chat(
     max_new_tokens: Annotated[int, typer.Option(help="limit of the response")] = 256,
 ) -> None:
     """Ask a trained adapter; its trace is shown with its verdict. Exit 1 if the trace is invalid."""
-    from eval.models import LoadOptions
-    from eval.policies import HFPolicy
     from stages.manifest import read_manifest
+    from stages.policies import load_policy
 
     for path in image or []:
         open_image(path.name, path.parent)
@@ -42,14 +41,7 @@ def chat(
     query = Query(id="chat", text=text, kind="chat", split="chat", images=pictures)
     plan = plan_query(text, len(pictures))
     style: Style = "compact" if manifest.data.get("prompt_style") == "compact" else "full"
-    policy = HFPolicy(
-        manifest.model,
-        adapter / "adapter",
-        load_in_4bit=bool(manifest.recipe.get("load_in_4bit")),
-        options=LoadOptions.from_recipe(manifest.recipe),
-        max_new_tokens=max_new_tokens,
-        constrained=constrained,
-    )
+    policy = load_policy(stage=adapter, max_new_tokens=max_new_tokens, constrained=constrained)
     prompt = rollout_prompt(query, style)
     response = policy.respond([prompt], root)[0]
     verdict = diagnose(response.text, plan)

@@ -11,7 +11,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from data.sources.hub import read_hub
-from data.sources.importing import Job, Progress, run_import, summary_lines
+from data.sources.import_files import Progress
+from data.sources.importing import Job, run_import, summary_lines
 from data.sources.local import read_local
 from data.sources.records import SourceError
 from data.sources.registry import built_in_sources, find_source, source_text

@@ -149,14 +149,11 @@ def _sampled(
     """
     if (adapter is None) == (model is None):
         raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
-    from eval.policies import HFPolicy
-    from stages.manifest import read_manifest
+    from stages.policies import load_policy
 
-    manifest = read_manifest(adapter / "manifest.json") if adapter else None
-    policy = HFPolicy(
-        manifest.model if manifest else str(model),
-        adapter / "adapter" if adapter else None,
-        load_in_4bit=bool(manifest and manifest.recipe.get("load_in_4bit")),
+    policy = load_policy(
+        model,
+        adapter,
         temperature=temperature,
         seed=seed,
         batch_size=batch_size,

@@ -88,11 +88,10 @@ def evaluate(
     from eval.evaluation import evaluate as sample_and_score
     from eval.evaluation import write_evaluation
     from eval.metrics import estimates
-    from eval.models import LoadOptions
-    from eval.policies import HFPolicy
     from eval.table import terminal_table
     from stages.lifecycle import model_revision
     from stages.manifest import read_manifest
+    from stages.policies import load_policy
 
     if (adapter is None) == (model is None):
         raise UserError("eval: give either --adapter, a stage's folder, or --model, a base model")
@@ -109,14 +108,7 @@ def evaluate(
     judged_by = build_judge(judge_arguments)  # before anything is loaded: what is wrong with it is said at once
     manifest = read_manifest(adapter / "manifest.json") if adapter else None
     prompts = read_rows(data, RolloutPrompt)[:max_prompts]
-    policy = HFPolicy(
-        manifest.model if manifest else str(model),
-        adapter / "adapter" if adapter else None,
-        load_in_4bit=bool(manifest and manifest.recipe.get("load_in_4bit")),
-        options=LoadOptions.from_recipe(manifest.recipe if manifest else {}),
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-    )
+    policy = load_policy(model, adapter, batch_size=batch_size, max_new_tokens=max_new_tokens)
     folders = {"constrained": output / "constrained", "free": output} if constrained else {output.name: output}
     sampling = {
         "checkpoint": manifest.digest if manifest else model_revision(str(model)),

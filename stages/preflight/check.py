@@ -12,7 +12,7 @@ from accelerate import PartialState
 
 from data.rows import RolloutPrompt
 from eval.models import load_config, load_processor
-from stages.arguments import StageArguments, TRLConfig
+from stages.arguments import GRPOArguments, StageArguments, TRLConfig
 from stages.columns import Row
 from stages.errors import StageError
 from stages.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
@@ -27,6 +27,7 @@ from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
 from stages.progress import say
+from stages.rewards import build_reward
 from stages.rollouts import Reward
 
 COMFORT = 0.9
@@ -44,7 +45,7 @@ class Subject:
     processor: Any
     model_config: Any
     reward: Reward | None = None
-    """What GRPO is trained with, where that is not the preset of its recipe."""
+    """What GRPO is trained with; None stands for the preset of its recipe with the rule judge."""
     stand_in: bool = False
     """Whether the processor is a stand-in, because only the model's shape is there."""
 
@@ -106,9 +107,10 @@ def check(subject: Subject) -> list[Section]:
         tokens_section(lengths, prompts, subject.config, limit=subject.limit, stand_in=subject.stand_in),
     )
     sections.append(mask_section(rows[0], subject.processor))
-    if hasattr(arguments, "reward"):
+    if isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
-        sections.append(reward_section(prompts_only, arguments.reward, subject.reward))
+        reward = subject.reward or build_reward(arguments.reward, weights=arguments)
+        sections.append(reward_section(prompts_only, arguments.reward, reward))
     longest = max(rows, key=lambda row: lengths[row.id])
     learnt = subject.num_sampled or (
         lengths[longest.id] - prompt_lengths([longest], subject.processor, path.parent)[longest.id]

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models import load_config, load_processor, quiet_libraries
 from protocol.errors import UserError
 from stages.arguments import GRPOArguments, StageArguments, TRLConfig
-from stages.columns import read_training_rows
+from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
 from stages.lengths import row_lengths
 from stages.lifecycle import model_revision
@@ -24,7 +23,6 @@ from stages.preflight.stand_in import stand_in_processor, write_random_model
 from stages.rewards import build_reward
 
 T = TypeVar("T")
-row_types: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}
 
 
 def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str | None) -> Subject:
@@ -50,7 +48,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
 
     options = load_options(arguments, trust_remote_code=config.trust_remote_code)
     has_rows = shape is None or Path(arguments.data).exists()
-    rows = attempt(lambda: read_training_rows(Path(arguments.data), row_types[stage], arguments.max_rows)) or []
+    rows = attempt(lambda: read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows)) or []
     if not has_rows:
         mistakes.clear()
         if arguments.max_tokens is None:
@@ -58,8 +56,8 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     model_config = attempt(lambda: shape_config(shape) if shape else load_config(arguments.model, options))
     processor = None if shape else attempt(lambda: load_processor(arguments.model, options))
     if isinstance(arguments, GRPOArguments):
-        preset = arguments.reward
-        attempt(lambda: build_reward(preset))
+        preset, weights = arguments.reward, arguments
+        attempt(lambda: build_reward(preset, weights=weights))
     if shape is not None:
         arguments = replace(arguments, parent=None)
     elif arguments.parent is not None:

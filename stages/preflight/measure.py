@@ -7,9 +7,8 @@ grew from before the model was loaded to its peak, which Linux tracks and lets a
 import copy
 import gc
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from stages.errors import StageError
 from stages.loading import load_for_training
 from stages.manifest import Manifest
 from stages.rewards import build_reward
-from stages.training import Job, Setup
+from stages.training import BuildTrainer, Job, Setup
 
+BUILDERS: dict[str, BuildTrainer] = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = 2
 """The optimiser's state is there from the second on."""
 
@@ -65,18 +65,13 @@ def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row
     manifest = Manifest(
         stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
     )
-    job = Job(stage, arguments_here, short, rows, manifest, None)
+    reward = build_reward(arguments.reward, weights=arguments) if isinstance(arguments, GRPOArguments) else None
+    job = Job(stage, arguments_here, short, rows, manifest, None, reward)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
-    trainer = _builder(stage, arguments)(setup)
+    trainer = BUILDERS[stage](setup)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return _read(before)
-
-
-def _builder(stage: str, arguments: StageArguments) -> Callable[[Setup], Any]:
-    if isinstance(arguments, GRPOArguments):
-        return partial(grpo.build_trainer, reward=build_reward(arguments.reward))
-    return sft.build_trainer if stage == "sft" else dpo.build_trainer
 
 
 def _num_rows(config: Any) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from data.rows import RolloutPrompt
 from stages.preflight.findings import Finding, Section
-from stages.rewards import build_reward
 from stages.rollouts import Reward
 
 NUM_PROMPTS = 4
@@ -13,18 +12,14 @@ RESPONSES = ("", "I would rather not say.", "<thinking>\n</thinking>\n<answer>\n
 """No trace, an answer alone, blocks without calls: what an untrained policy may write."""
 
 
-def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: Reward | None = None) -> Section:
-    """Call a reward on some prompts.
+def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: Reward) -> Section:
+    """Call a reward on some prompts; pictures are left out.
 
     Args:
         rows: the prompts; the first few are taken.
-        preset: what the recipe names.
-        reward: what is trained with, where that is not the preset.
-
-    Raises:
-        StageError: there is no such preset.
+        preset: what the recipe names it.
+        reward: what is trained with.
     """
-    reward = build_reward(preset) if reward is None else reward
     prompts = [row for row in rows[:NUM_PROMPTS] for _ in RESPONSES]
     completions = [[{"role": "assistant", "content": text}] for _ in rows[:NUM_PROMPTS] for text in RESPONSES]
     try:
@@ -34,6 +29,7 @@ def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: Reward | 
             completion_ids=[[0]] * len(prompts),
             plan=[row.plan for row in prompts],
             labels=[row.labels.to_json() for row in prompts],
+            query=[row.query for row in prompts],
             log_extra=lambda _name, _values: None,
         )
     except Exception as error:  # noqa: BLE001 - whatever a reward raises would end the run

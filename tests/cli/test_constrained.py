@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import eval.policies
 import stages.lifecycle
 import stages.manifest
+import stages.policies
 from data.build import rollout_prompt
 from data.files import write_rows
 from data.pocket.world import generate
@@ -32,7 +32,7 @@ class StubPolicy:
 
 @pytest.fixture(autouse=True)
 def _stubs(monkeypatch):
-    monkeypatch.setattr(eval.policies, "HFPolicy", StubPolicy)
+    monkeypatch.setattr(stages.policies, "load_policy", StubPolicy)
     manifest = SimpleNamespace(model="m", data={}, recipe={})
     monkeypatch.setattr(stages.manifest, "read_manifest", lambda _: manifest)
     monkeypatch.setattr(stages.lifecycle, "model_revision", lambda _: "of no model")

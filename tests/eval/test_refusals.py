@@ -4,10 +4,12 @@ The floors lie below what was measured (development part: 1.00, 1.00; held-out p
 `eval/refusals/README.md`) by about three responses, so that a wording may be traded for another but not a case lost.
 """
 
+import doctest
 import json
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 
 import pytest
 
@@ -87,3 +89,12 @@ def test_the_module_runs():
     done = subprocess.run([sys.executable, "-m", "eval.refusals"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "heldout" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["protocol.stance", "protocol.stance.segments", "protocol.stance.acts", "eval.refusals.keywords"]
+)
+def test_the_examples_in_docstrings_hold(name):
+    result = doctest.testmod(import_module(name))
+    assert result.failed == 0
+    assert result.attempted > 0
