@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the nearest known name, or None where none is near."""
     # Names are short; a long text is no slip, and comparing it would take quadratic time.
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6) if len(name) <= 80 else []
+    return _nearest(name, tuple(known)) if len(name) <= 80 else None
+
+
+@lru_cache(maxsize=4096)
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    match = get_close_matches(name, known, n=1, cutoff=0.6)
     return match[0] if match else None
 
 

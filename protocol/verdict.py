@@ -17,6 +17,7 @@ from protocol.statements import Statement
 from protocol.trace import Call, Response, Trace
 
 _UNKNOWN = Labels()
+_RANK = {family.value: rank for rank, family in enumerate(Family)}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _located(found: Sequence[tuple[str, Finding]], text: str) -> tuple[Diagnosti
 
 def by_root_cause(diagnostic: Diagnostic) -> tuple[int, int, int, str]:
     """Sort key: family in the order in which one fault causes others, then place, then code."""
-    return (list(Family).index(diagnostic.family), diagnostic.line, diagnostic.column, diagnostic.code)
+    return (_RANK[diagnostic.code[0]], diagnostic.line, diagnostic.column, diagnostic.code)
 
 
 def _call(written: WrittenCall, plan: Plan) -> Call:
