@@ -4,8 +4,7 @@ Sampling is the expensive part, so every response is kept beside the pairs, and 
 responses with `--responses`.
 """
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,17 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from data.files import RowsError, numbered_lines, parse_object, read_rows, replacing, write_rows
+from data.files import read_rows, write_rows
 from data.lengths import length_gap
 from data.negatives import LengthLedger
-from data.on_policy import ON_POLICY, Scored, pairs_by_score
+from data.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
-from eval.judges import RuleJudge
-from eval.presets import PRESETS
-from eval.presets import grade as eval_grade
-from eval.scores import Unscored
-from protocol import Plan
 from protocol.errors import UserError
+from stages.cli.sampling import Sampling, grade, responses_to
 from stages.cli.tables import length_table
 
 
@@ -51,21 +46,9 @@ def pairs(
             f"--output {output}: write the pairs beside the prompts, in {data.parent}; images are relative to it"
         )
     prompts = read_rows(data, RolloutPrompt)[:max_prompts]
-    if responses is None:
-        texts = _sampled(
-            prompts,
-            data.parent,
-            adapter=checkpoint,
-            model=model,
-            num_samples=samples,
-            temperature=temperature,
-            seed=seed,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-        )
-        _keep(output.with_suffix(".responses.jsonl"), texts)
-    else:
-        texts = read_responses(responses, prompts)
+    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens)
+    kept = output.with_suffix(".responses.jsonl")
+    texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
     counts: Counter[str] = Counter()
     num_pairs = write_rows(output, _pairs(prompts, texts, min_gap, max_pairs, counts))
     typer.echo(
@@ -77,32 +60,6 @@ def pairs(
     ]
     if lengths:
         Console(highlight=False).print(length_table({ON_POLICY: length_gap(lengths)}))
-
-
-def read_responses(path: Path, prompts: Sequence[RolloutPrompt]) -> dict[str, list[str]]:
-    """Return recorded responses by the id of their prompt.
-
-    Raises:
-        RowsError: lists every line that is not `{"id": ..., "response": ...}` of one of the prompts.
-    """
-    known = {prompt.id for prompt in prompts}
-    texts: dict[str, list[str]] = defaultdict(list)
-    problems = []
-    for number, line in numbered_lines(path):
-        try:
-            record = parse_object(line)
-        except RowsError as error:
-            problems.append(f"{path}:{number}: {error}")
-            continue
-        name, text = record.get("id"), record.get("response")
-        if not isinstance(text, str) or name not in known:
-            fault = "there is no such prompt" if isinstance(text, str) else "expected a text"
-            problems.append(f"{path}:{number}: {'id' if isinstance(text, str) else 'response'}: {fault}")
-        else:
-            texts[str(name)].append(text)
-    if problems:
-        raise RowsError("\n".join([*problems[:20], 'hint: a line is {"id": the prompt\'s, "response": "..."}']))
-    return texts
 
 
 def _pairs(
@@ -120,55 +77,3 @@ def _pairs(
         found = list(pairs_by_score(prompt, scored, min_gap=min_gap, max_pairs=max_pairs, ledger=ledger))
         counts["prompts without"] += not found
         yield from found
-
-
-def grade(prompt: RolloutPrompt, text: str) -> Scored:
-    """Score a response by the default reward, with the rule judge."""
-    graded = eval_grade(text, Plan.from_json(prompt.plan), prompt.labels, RuleJudge(), prompt.query)
-    total = PRESETS["tritrace"].reward(graded).total
-    codes = tuple(sorted({found.code for found in graded.verdict.diagnostics}))
-    return Scored(text, None if isinstance(total, Unscored) else total, codes, graded.verdict.is_valid)
-
-
-def _sampled(
-    prompts: Sequence[RolloutPrompt],
-    images_root: Path,
-    *,
-    adapter: Path | None,
-    model: str | None,
-    num_samples: int,
-    temperature: float,
-    seed: int,
-    batch_size: int,
-    max_new_tokens: int,
-) -> dict[str, list[str]]:
-    """Return `num_samples` responses a prompt.
-
-    Raises:
-        UserError: neither a checkpoint nor a model is given, or it cannot be loaded.
-    """
-    if (adapter is None) == (model is None):
-        raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
-    from stages.policies import load_policy
-
-    policy = load_policy(
-        model,
-        adapter,
-        temperature=temperature,
-        seed=seed,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-    )
-    repeated = [prompt for prompt in prompts for _ in range(num_samples)]
-    texts: dict[str, list[str]] = defaultdict(list)
-    for prompt, generation in zip(repeated, policy.respond(repeated, images_root), strict=True):
-        if not generation.is_truncated:  # half a response shows the token limit, not what the policy would say
-            texts[prompt.id].append(generation.text)
-    return texts
-
-
-def _keep(path: Path, texts: Mapping[str, Sequence[str]]) -> None:
-    with replacing(path) as file:
-        for name, found in texts.items():
-            for text in found:
-                file.write(json.dumps({"id": name, "response": text}, ensure_ascii=False) + "\n")

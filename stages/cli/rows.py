@@ -15,7 +15,7 @@ from data.build import PUBLISHED, Sizes, build_pocket
 from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
-from stages.cli import pairing
+from stages.cli import curating, pairing
 from stages.cli.tables import balance_tables, corruption_table, length_table
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
@@ -40,6 +40,7 @@ PRESETS = {"pocket": Preset(Sizes(), "rule", "drawn"), "published": Preset(PUBLI
 def add_to(main: typer.Typer) -> None:
     """Add the group."""
     app.command()(pairing.pairs)
+    app.command("curate")(curating.curated)
     main.add_typer(app, name="data")
 
 

@@ -1,0 +1,96 @@
+"""Which rollout prompts are worth training on: of moderate quality and high instability for a given policy.
+
+After the curation of SaFeR-VLM ("QI-Box"): several responses of the current policy to every prompt are scored. Where
+all are good or all are bad, the advantages of a group are zero and GRPO learns nothing; where they differ, the policy
+can do it and does not always. Pure functions over scores; who samples is for `stages/cli/curating.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean, pstdev
+
+
+class Verdict(StrEnum):
+    """Whether a prompt is kept, or why not."""
+
+    KEPT = "kept"
+    HOPELESS = "hopeless"
+    """The mean score is below the box."""
+    SOLVED = "solved"
+    """The mean score is above the box."""
+    STEADY = "steady"
+    """The responses are worth about the same."""
+    UNSCORED = "unscored"
+    """Fewer than two responses were scored: nothing is known."""
+    BEYOND = "beyond the limit"
+    """In the box, but others are more instable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What is kept."""
+
+    low: float = 0.1
+    """Least mean score, 0..1."""
+    high: float = 0.9
+    """Greatest mean score, 0..1."""
+    min_spread: float = 0.1
+    """Least standard deviation of the scores, 0..0.5."""
+    max_kept: int | None = None
+    """So many of the most instable ones; None for all."""
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            ValueError: they leave nothing.
+        """
+        if not 0 <= self.low < self.high <= 1:
+            raise ValueError(f"quality: expected 0 <= low < high <= 1, found {self.low} and {self.high}")
+        if not 0 <= self.min_spread <= 0.5:
+            raise ValueError(f"min_spread: expected 0..0.5, found {self.min_spread}")
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What became of a prompt."""
+
+    verdict: Verdict
+    num_scored: int
+    quality: float | None
+    """Mean score, 0..1; None where nothing was scored."""
+    instability: float | None
+    """Standard deviation of the scores (of the responses at hand, not an estimate for others), 0..0.5."""
+
+
+def curate(scores: Mapping[str, Sequence[float | None]], box: Box) -> dict[str, Curated]:
+    """Judge prompts by the scores of their responses.
+
+    Args:
+        scores: by the prompt's id; each in [0, 1], or None where it is unscored.
+        box: what is kept.
+
+    Returns:
+        What became of each prompt, in the order given.
+    """
+    found = {name: _judged([score for score in each if score is not None], box) for name, each in scores.items()}
+    kept = [name for name, each in found.items() if each.verdict is Verdict.KEPT]
+    kept.sort(key=lambda name: -(found[name].instability or 0.0))
+    for name in kept[box.max_kept :] if box.max_kept is not None else ():
+        each = found[name]
+        found[name] = Curated(Verdict.BEYOND, each.num_scored, each.quality, each.instability)
+    return found
+
+
+def _judged(scores: Sequence[float], box: Box) -> Curated:
+    if len(scores) < 2:
+        return Curated(Verdict.UNSCORED, len(scores), scores[0] if scores else None, None)
+    quality, instability = fmean(scores), pstdev(scores)
+    if quality < box.low:
+        verdict = Verdict.HOPELESS
+    elif quality > box.high:
+        verdict = Verdict.SOLVED
+    else:
+        verdict = Verdict.KEPT if instability >= box.min_spread else Verdict.STEADY
+    return Curated(verdict, len(scores), quality, instability)

@@ -1,0 +1,104 @@
+"""`tritrace data curate`: the rollout prompts that a checkpoint can learn from."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from data.curation import Box, Curated, Verdict, curate
+from data.files import read_rows, replacing, write_rows
+from data.rows import RolloutPrompt
+from protocol.errors import UserError
+from stages.cli.sampling import Sampling, grade, responses_to
+
+_BOX = Box()
+
+
+def curated(
+    data: Annotated[Path, typer.Option(help="rollout prompts with labels, such as runs/pocket/data/grpo.jsonl")],
+    output: Annotated[Path, typer.Option(help="the file of kept prompts, beside the prompts: images are relative")],
+    *,
+    checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None,
+    model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None,
+    responses: Annotated[
+        Path | None, typer.Option(help="judge these instead of sampling: {id, response} a line")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=2, help="responses a prompt")] = 8,
+    temperature: Annotated[float, typer.Option(min=0.01, help="of the sampling")] = 1.0,
+    quality: Annotated[tuple[float, float], typer.Option(help="least and greatest mean score kept, 0..1")] = (
+        _BOX.low,
+        _BOX.high,
+    ),
+    min_spread: Annotated[float, typer.Option(help="least standard deviation of the scores, 0..0.5")] = _BOX.min_spread,
+    max_kept: Annotated[int | None, typer.Option(min=1, help="keep so many of the most instable ones")] = None,
+    max_prompts: Annotated[int | None, typer.Option(min=1, help="the first so many prompts only")] = None,
+    seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="prompts sampled together")] = 64,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="limit of a response")] = 256,
+) -> None:
+    """Keep the prompts of moderate quality and high instability: those a policy answers now well, now badly.
+
+    Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.png), the responses.
+    """
+    if output.resolve().parent != data.resolve().parent:
+        raise UserError(f"--output {output}: write beside the prompts, in {data.parent}; images are relative to it")
+    if output.resolve() == data.resolve():
+        raise UserError(f"--output {output}: is the file of prompts itself; name another")
+    try:
+        box = Box(*quality, min_spread, max_kept)
+    except ValueError as error:
+        raise UserError(f"data curate: {error}") from error
+    prompts = read_rows(data, RolloutPrompt)[:max_prompts]
+    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens)
+    kept = output.with_suffix(".responses.jsonl")
+    texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
+    scores = {each.id: [grade(each, text).score for text in texts.get(each.id, ())] for each in prompts}
+    found = curate(scores, box)
+    num_kept = write_rows(output, [each for each in prompts if found[each.id].verdict is Verdict.KEPT])
+    _write_reasons(output.with_suffix(".curation.jsonl"), prompts, found)
+    _draw(output.with_suffix(".png"), found, box)
+    typer.echo(f"{output}: {num_kept} of {len(prompts)} prompts kept; reasons and a plot beside it")
+    Console(highlight=False).print(_table(prompts, found))
+
+
+def _write_reasons(path: Path, prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> None:
+    with replacing(path) as file:
+        for prompt in prompts:
+            each = found[prompt.id]
+            record = {"id": prompt.id, "kind": prompt.kind, "verdict": each.verdict, "num_scored": each.num_scored}
+            file.write(json.dumps({**record, "quality": each.quality, "instability": each.instability}) + "\n")
+
+
+def _table(prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> Table:
+    """Return how many prompts of each kind met each verdict."""
+    counts = Counter((prompt.kind, found[prompt.id].verdict) for prompt in prompts)
+    verdicts = [verdict for verdict in Verdict if any(key[1] is verdict for key in counts)]
+    table = Table("kind", *verdicts)
+    for kind in sorted({prompt.kind for prompt in prompts}):
+        table.add_row(kind, *(str(counts[kind, verdict]) for verdict in verdicts))
+    return table
+
+
+def _draw(path: Path, found: Mapping[str, Curated], box: Box) -> None:
+    """Draw quality against instability, a colour for each verdict, and the box."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for verdict in Verdict:
+        points = [(each.quality, each.instability) for each in found.values() if each.verdict is verdict]
+        drawn = [(x, y) for x, y in points if x is not None and y is not None]
+        if drawn:
+            xs, ys = zip(*drawn, strict=True)
+            axes.scatter(xs, ys, s=14, alpha=0.6, label=f"{verdict} ({len(points)})")
+    axes.add_patch(Rectangle((box.low, box.min_spread), box.high - box.low, 0.5 - box.min_spread, fill=False))
+    axes.set(xlabel="quality: mean score", ylabel="instability: standard deviation", xlim=(-0.02, 1.02))
+    axes.set_ylim(-0.02, 0.52)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)

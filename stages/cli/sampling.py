@@ -1,0 +1,109 @@
+"""Responses of a checkpoint to rollout prompts, sampled or read back, and what they are worth: for pairs and curation.
+
+Sampling is the expensive part, so every response is kept, and what is made of them can be tried again.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.files import RowsError, numbered_lines, parse_object, replacing
+from data.on_policy import Scored
+from data.rows import RolloutPrompt
+from eval.judges import RuleJudge
+from eval.presets import PRESETS
+from eval.presets import grade as eval_grade
+from eval.scores import Unscored
+from protocol import Plan
+from protocol.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What is sampled from, and how."""
+
+    checkpoint: Path | None
+    """A stage's folder."""
+    model: str | None
+    """A base model, where there is no checkpoint."""
+    num_samples: int
+    temperature: float
+    seed: int
+    batch_size: int
+    max_new_tokens: int
+
+
+def responses_to(
+    prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling, *, keep: Path, recorded: Path | None
+) -> dict[str, list[str]]:
+    """Return responses by the id of their prompt: those recorded in a file, or else sampled and kept in one.
+
+    Raises:
+        UserError: neither a checkpoint nor a model is given, or it cannot be loaded.
+        RowsError: the recorded ones cannot be read.
+    """
+    if recorded is not None:
+        return read_responses(recorded, prompts)
+    texts = _sampled(prompts, images_root, sampling)
+    with replacing(keep) as file:
+        for name, found in texts.items():
+            for text in found:
+                file.write(json.dumps({"id": name, "response": text}, ensure_ascii=False) + "\n")
+    return texts
+
+
+def read_responses(path: Path, prompts: Sequence[RolloutPrompt]) -> dict[str, list[str]]:
+    """Return recorded responses by the id of their prompt.
+
+    Raises:
+        RowsError: lists every line that is not `{"id": ..., "response": ...}` of one of the prompts.
+    """
+    known = {prompt.id for prompt in prompts}
+    texts: dict[str, list[str]] = defaultdict(list)
+    problems = []
+    for number, line in numbered_lines(path):
+        try:
+            record = parse_object(line)
+        except RowsError as error:
+            problems.append(f"{path}:{number}: {error}")
+            continue
+        name, text = record.get("id"), record.get("response")
+        if not isinstance(text, str) or name not in known:
+            fault = "there is no such prompt" if isinstance(text, str) else "expected a text"
+            problems.append(f"{path}:{number}: {'id' if isinstance(text, str) else 'response'}: {fault}")
+        else:
+            texts[str(name)].append(text)
+    if problems:
+        raise RowsError("\n".join([*problems[:20], 'hint: a line is {"id": the prompt\'s, "response": "..."}']))
+    return texts
+
+
+def grade(prompt: RolloutPrompt, text: str) -> Scored:
+    """Score a response by the default reward, with the rule judge."""
+    graded = eval_grade(text, Plan.from_json(prompt.plan), prompt.labels, RuleJudge(), prompt.query)
+    total = PRESETS["tritrace"].reward(graded).total
+    codes = tuple(sorted({found.code for found in graded.verdict.diagnostics}))
+    return Scored(text, None if isinstance(total, Unscored) else total, codes, graded.verdict.is_valid)
+
+
+def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling) -> dict[str, list[str]]:
+    if (sampling.checkpoint is None) == (sampling.model is None):
+        raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
+    from stages.policies import load_policy
+
+    policy = load_policy(
+        sampling.model,
+        sampling.checkpoint,
+        temperature=sampling.temperature,
+        seed=sampling.seed,
+        batch_size=sampling.batch_size,
+        max_new_tokens=sampling.max_new_tokens,
+    )
+    repeated = [prompt for prompt in prompts for _ in range(sampling.num_samples)]
+    texts: dict[str, list[str]] = defaultdict(list)
+    for prompt, generation in zip(repeated, policy.respond(repeated, images_root), strict=True):
+        if not generation.is_truncated:  # half a response shows the token limit, not what the policy would say
+            texts[prompt.id].append(generation.text)
+    return texts
