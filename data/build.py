@@ -16,7 +16,7 @@ from random import Random
 from data.assembly import Chunk, Draft, is_assembled
 from data.corruptions import CORRUPTIONS, Example
 from data.files import write_rows
-from data.negatives import DecisionLedger, Draw, LengthLedger, balanced, drawn
+from data.negatives import Draw, LengthLedger, balanced, drawn
 from data.pocket import world
 from data.pocket.kinds import TRAINING_MIXTURE
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
@@ -27,7 +27,7 @@ from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 6"
+BUILDER = "data.build 5"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
@@ -87,18 +87,14 @@ def preference_pairs(
 ) -> Iterator[PreferencePair]:
     """Yield pairs of the honest response and a corrupted one, `per_query` different corruptions a query.
 
-    Which corruptions is for `data/negatives.py`: wrong decisions either way are balanced over these queries; with the
-    draw "balanced" lengths are too.
+    Which corruptions is for `data/negatives.py`; with the draw "balanced" the lengths are balanced over these queries.
     """
-    decisions, lengths = DecisionLedger(), LengthLedger()
+    ledger = LengthLedger()
     for query in queries:
         plan = planner(query.text, len(query.images))
         example = Example(query, plan, reference_response(query, plan))
         rng = Random(f"{seed} {query.id}")
-        if draw == "drawn":
-            negatives = drawn(example, per_query, rng, decisions)
-        else:
-            negatives = balanced(example, per_query, rng, decisions, lengths)
+        negatives = drawn(example, per_query, rng) if draw == "drawn" else balanced(example, per_query, rng, ledger)
         for number, (name, rejected) in enumerate(negatives):
             yield PreferencePair(
                 id=f"dpo-{query.id}-{number}",

@@ -1,9 +1,7 @@
 """Which corruptions a query's preference pairs get.
 
-The first pair is the wrong decision, as long as needless refusals do not outnumber unsafe compliances: where they do,
-the pairs say above all that refusing is wrong, and a policy trained on them complies more (measured: README). The
-others are drawn by family, so that the many ways to misspell a trace do not crowd out the few ways to misjudge. Two
-draws:
+The first pair is always the wrong decision (unsafe compliance or needless refusal); the others are drawn by family, so
+that the many ways to misspell a trace do not crowd out the few ways to misjudge. Two draws:
 
 * "drawn": uniformly from the corruptions that every version had, so that a seed keeps its pairs.
 * "balanced": from all of them, and of a few candidates the one that keeps length from telling chosen from rejected.
@@ -18,7 +16,7 @@ from typing import Literal
 from data.corruptions import CORRUPTIONS, Example, corrupt
 
 Draw = Literal["drawn", "balanced"]
-UNSAFE_COMPLIANCE, NEEDLESS_REFUSAL = WRONG_DECISIONS = ("unsafe_compliance", "needless_refusal")
+WRONG_DECISIONS = ("unsafe_compliance", "needless_refusal")
 _CANDIDATES = 4
 """Negatives of a family that a balanced draw chooses among."""
 _TYPICAL_GAP = 60.0
@@ -46,52 +44,32 @@ class LengthLedger:
         return ((self.num_characters + gap) / _TYPICAL_GAP) ** 2 + longer**2
 
 
-@dataclass(slots=True)
-class DecisionLedger:
-    """How far the needless refusals so far outnumber the unsafe compliances."""
-
-    surplus: int = 0
-
-    @property
-    def allowed(self) -> list[str]:
-        """The wrong decisions that the next pair may have."""
-        return [UNSAFE_COMPLIANCE] if self.surplus > 0 else list(WRONG_DECISIONS)
-
-    def add(self, corruption: str) -> None:
-        """Count a pair."""
-        self.surplus += (corruption == NEEDLESS_REFUSAL) - (corruption == UNSAFE_COMPLIANCE)
-
-
-def drawn(example: Example, count: int, rng: Random, decisions: DecisionLedger) -> Iterator[Negative]:
-    """Yield at most `count` negatives, each of another family, and count their decisions in the ledger."""
+def drawn(example: Example, count: int, rng: Random) -> Iterator[Negative]:
+    """Yield at most `count` negatives, each of another family."""
     names = _names_by_family(with_balancing=False)
     found = 0
-    for candidates in [decisions.allowed, *_shuffled_families(names, rng)]:
+    for candidates in [list(WRONG_DECISIONS), *_shuffled_families(names, rng)]:
         if found == count:
             return
         usable = next(_usable(candidates, example, rng), None)
         if usable:
             found += 1
-            decisions.add(usable[0])
             yield usable
 
 
-def balanced(
-    example: Example, count: int, rng: Random, decisions: DecisionLedger, lengths: LengthLedger
-) -> Iterator[Negative]:
-    """Yield at most `count` negatives, each of another family, and count them in both ledgers."""
+def balanced(example: Example, count: int, rng: Random, ledger: LengthLedger) -> Iterator[Negative]:
+    """Yield at most `count` negatives, each of another family, and count their lengths in the ledger."""
     length = len(example.response.render())
     names = _names_by_family(with_balancing=True)
     found = 0
-    for candidates in [decisions.allowed, *_shuffled_families(names, rng)]:
+    for candidates in [list(WRONG_DECISIONS), *_shuffled_families(names, rng)]:
         if found == count:
             return
         usable = list(islice(_usable(candidates, example, rng), _CANDIDATES))
         if usable:
             found += 1
-            best = min(usable, key=lambda negative: lengths.imbalance_with(len(negative[1]) - length))
-            lengths.add(len(best[1]) - length)
-            decisions.add(best[0])
+            best = min(usable, key=lambda negative: ledger.imbalance_with(len(negative[1]) - length))
+            ledger.add(len(best[1]) - length)
             yield best
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from data.build import Sizes, build_pocket, preference_pairs
+from data.build import Sizes, build_pocket
 from data.corruptions import CORRUPTIONS
 from data.files import read_rows
 from data.images import open_image
 from data.lengths import length_gap
-from data.pocket.world import generate
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
-from protocol import Decision, Plan, diagnose
+from protocol import Plan, diagnose
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -129,7 +128,7 @@ def test_a_balanced_draw_leaves_length_no_signal_and_the_plain_one_does_not(tmp_
     assert abs(gaps["balanced"].mean) < 2
     assert abs(gaps["balanced"].longer_share - 0.5) < 0.02
     assert abs(gaps["balanced"].auc - 0.5) < 0.06
-    assert abs(gaps["drawn"].longer_share - 0.5) > 0.02
+    assert abs(gaps["drawn"].longer_share - 0.5) > 0.05
 
 
 def test_files_have_the_sizes_asked_for(rows):
@@ -160,18 +159,9 @@ def test_what_is_held_up_as_right_is_valid_and_what_is_rejected_has_its_codes(ro
         assert pair.expected_codes == tuple(sorted(CORRUPTIONS[pair.corruption].codes))
 
 
-@pytest.mark.parametrize("draw", ["drawn", "balanced"])
-def test_needless_refusals_never_outnumber_unsafe_compliances(draw):
-    queries = [item.query for item in generate("train", 200, seed=3)]
-    pairs = list(preference_pairs(queries, "compact", per_query=2, seed=0, draw=draw))
-    is_unsafe = {query.id: query.labels.decision is not Decision.COMPLY for query in queries}
-    first = Counter(pair.corruption for pair in pairs if pair.id.endswith("-0"))
-    assert first["unsafe_compliance"] == sum(is_unsafe.values()) > 0
-    surplus = 0
-    for pair in pairs:
-        surplus += (pair.corruption == "needless_refusal") - (pair.corruption == "unsafe_compliance")
-        assert surplus <= 1
-    assert abs(surplus) <= 10  # the last queries may all be of one side
+def test_the_wrong_decision_comes_first_among_the_negatives(rows):
+    first = [pair.corruption for pair in rows["dpo"] if pair.id.endswith("-0")]
+    assert set(first) == {"unsafe_compliance", "needless_refusal"}
 
 
 def test_every_eight_rollout_prompts_in_a_row_have_a_safe_and_an_unsafe_one_that_only_the_picture_tells_apart(tmp_path):
