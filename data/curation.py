@@ -11,7 +11,7 @@ from enum import StrEnum
 from statistics import fmean, pstdev
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """Whether a prompt is kept, or why not."""
 
     KEPT = "kept"
@@ -56,7 +56,7 @@ class Box:
 class Curated:
     """What became of a prompt."""
 
-    verdict: Verdict
+    outcome: Outcome
     num_scored: int
     quality: float | None
     """Mean score, 0..1; None where nothing was scored."""
@@ -75,22 +75,22 @@ def curate(scores: Mapping[str, Sequence[float | None]], box: Box) -> dict[str, 
         What became of each prompt, in the order given.
     """
     found = {name: _judged([score for score in each if score is not None], box) for name, each in scores.items()}
-    kept = [name for name, each in found.items() if each.verdict is Verdict.KEPT]
+    kept = [name for name, each in found.items() if each.outcome is Outcome.KEPT]
     kept.sort(key=lambda name: -(found[name].instability or 0.0))
     for name in kept[box.max_kept :] if box.max_kept is not None else ():
         each = found[name]
-        found[name] = Curated(Verdict.BEYOND, each.num_scored, each.quality, each.instability)
+        found[name] = Curated(Outcome.BEYOND, each.num_scored, each.quality, each.instability)
     return found
 
 
 def _judged(scores: Sequence[float], box: Box) -> Curated:
     if len(scores) < 2:
-        return Curated(Verdict.UNSCORED, len(scores), scores[0] if scores else None, None)
+        return Curated(Outcome.UNSCORED, len(scores), scores[0] if scores else None, None)
     quality, instability = fmean(scores), pstdev(scores)
     if quality < box.low:
-        verdict = Verdict.HOPELESS
+        outcome = Outcome.HOPELESS
     elif quality > box.high:
-        verdict = Verdict.SOLVED
+        outcome = Outcome.SOLVED
     else:
-        verdict = Verdict.KEPT if instability >= box.min_spread else Verdict.STEADY
-    return Curated(verdict, len(scores), quality, instability)
+        outcome = Outcome.KEPT if instability >= box.min_spread else Outcome.STEADY
+    return Curated(outcome, len(scores), quality, instability)

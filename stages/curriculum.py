@@ -16,13 +16,13 @@ from data.files import read_rows
 from data.rows import SFTRow
 from eval.samples import Sample
 from stages import dpo, grpo, sft
-from stages.arguments import GRPOArguments, Stage, StageArguments, TRLConfig, parse_flat, parse_stage
+from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.checkpoints import Checkpoint, evaluate_checkpoint
 from stages.errors import StageError
 from stages.judging import JudgeArguments, build_judge, judge_problems, judge_settings
 from stages.progress import say
 from stages.reporting import report_run
-from stages.rewards import build_reward
+from stages.rewards import reward_of
 from stages.tracking import tracked
 
 POCKET = "pocket"
@@ -103,8 +103,7 @@ class Curriculum:
         for stage in STAGES:
             try:
                 arguments, _ = self.parse(stage, self.recipe.seeds[0])
-                if isinstance(arguments, GRPOArguments):
-                    build_reward(arguments.reward, weights=arguments)
+                reward_of(arguments)
             except StageError as error:
                 problems += error.problems
         if problems:

@@ -10,6 +10,7 @@ from eval.judges import Judge, RuleJudge
 from eval.presets import Graded, Reward, find_preset, grade_all
 from eval.scores import Score, Unscored
 from protocol.errors import UserError
+from stages.arguments import GRPOArguments, StageArguments
 from stages.errors import StageError
 from stages.judging import items_of_batch
 
@@ -48,6 +49,15 @@ def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -
 
     reward.__name__ = preset
     return reward
+
+
+def reward_of(arguments: StageArguments) -> RewardFunction | None:
+    """Return the reward that a stage's arguments name, with the rule judge; None where a stage has none.
+
+    Raises:
+        StageError: there is no such preset, or a weight is out of bounds.
+    """
+    return build_reward(arguments.reward, weights=arguments) if isinstance(arguments, GRPOArguments) else None
 
 
 def _columns(preset: str, graded: Graded, reward: Reward) -> dict[str, float | None]:

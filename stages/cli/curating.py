@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from data.curation import Box, Curated, Verdict, curate
+from data.curation import Box, Curated, Outcome, curate
 from data.files import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from protocol.errors import UserError
-from stages.cli.sampling import Sampling, grade, responses_to
+from stages.cli.sampling import Sampling, check_beside, grade, responses_to
 
 _BOX = Box()
 
@@ -45,10 +45,7 @@ def curated(
 
     Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.png), the responses.
     """
-    if output.resolve().parent != data.resolve().parent:
-        raise UserError(f"--output {output}: write beside the prompts, in {data.parent}; images are relative to it")
-    if output.resolve() == data.resolve():
-        raise UserError(f"--output {output}: is the file of prompts itself; name another")
+    check_beside(output, data)
     try:
         box = Box(*quality, min_spread, max_kept)
     except ValueError as error:
@@ -59,7 +56,7 @@ def curated(
     texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
     scores = {each.id: [grade(each, text).score for text in texts.get(each.id, ())] for each in prompts}
     found = curate(scores, box)
-    num_kept = write_rows(output, [each for each in prompts if found[each.id].verdict is Verdict.KEPT])
+    num_kept = write_rows(output, [each for each in prompts if found[each.id].outcome is Outcome.KEPT])
     _write_reasons(output.with_suffix(".curation.jsonl"), prompts, found)
     _draw(output.with_suffix(".png"), found, box)
     typer.echo(f"{output}: {num_kept} of {len(prompts)} prompts kept; reasons and a plot beside it")
@@ -70,33 +67,33 @@ def _write_reasons(path: Path, prompts: Sequence[RolloutPrompt], found: Mapping[
     with replacing(path) as file:
         for prompt in prompts:
             each = found[prompt.id]
-            record = {"id": prompt.id, "kind": prompt.kind, "verdict": each.verdict, "num_scored": each.num_scored}
+            record = {"id": prompt.id, "kind": prompt.kind, "outcome": each.outcome, "num_scored": each.num_scored}
             file.write(json.dumps({**record, "quality": each.quality, "instability": each.instability}) + "\n")
 
 
 def _table(prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> Table:
-    """Return how many prompts of each kind met each verdict."""
-    counts = Counter((prompt.kind, found[prompt.id].verdict) for prompt in prompts)
-    verdicts = [verdict for verdict in Verdict if any(key[1] is verdict for key in counts)]
-    table = Table("kind", *verdicts)
+    """Return how many prompts of each kind met each outcome."""
+    counts = Counter((prompt.kind, found[prompt.id].outcome) for prompt in prompts)
+    outcomes = [outcome for outcome in Outcome if any(key[1] is outcome for key in counts)]
+    table = Table("kind", *outcomes)
     for kind in sorted({prompt.kind for prompt in prompts}):
-        table.add_row(kind, *(str(counts[kind, verdict]) for verdict in verdicts))
+        table.add_row(kind, *(str(counts[kind, outcome]) for outcome in outcomes))
     return table
 
 
 def _draw(path: Path, found: Mapping[str, Curated], box: Box) -> None:
-    """Draw quality against instability, a colour for each verdict, and the box."""
+    """Draw quality against instability, a colour for each outcome, and the box."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for verdict in Verdict:
-        points = [(each.quality, each.instability) for each in found.values() if each.verdict is verdict]
+    for outcome in Outcome:
+        points = [(each.quality, each.instability) for each in found.values() if each.outcome is outcome]
         drawn = [(x, y) for x, y in points if x is not None and y is not None]
         if drawn:
             xs, ys = zip(*drawn, strict=True)
-            axes.scatter(xs, ys, s=14, alpha=0.6, label=f"{verdict} ({len(points)})")
+            axes.scatter(xs, ys, s=14, alpha=0.6, label=f"{outcome} ({len(points)})")
     axes.add_patch(Rectangle((box.low, box.min_spread), box.high - box.low, 0.5 - box.min_spread, fill=False))
     axes.set(xlabel="quality: mean score", ylabel="instability: standard deviation", xlim=(-0.02, 1.02))
     axes.set_ylim(-0.02, 0.52)

@@ -17,8 +17,7 @@ from data.lengths import length_gap
 from data.negatives import LengthLedger
 from data.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
-from protocol.errors import UserError
-from stages.cli.sampling import Sampling, grade, responses_to
+from stages.cli.sampling import Sampling, check_beside, grade, responses_to
 from stages.cli.tables import length_table
 
 
@@ -41,10 +40,7 @@ def pairs(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="limit of a response")] = 256,
 ) -> None:
     """Sample a checkpoint, score every response, and pair those whose scores are far enough apart."""
-    if output.resolve().parent != data.resolve().parent:
-        raise UserError(
-            f"--output {output}: write the pairs beside the prompts, in {data.parent}; images are relative to it"
-        )
+    check_beside(output, data)
     prompts = read_rows(data, RolloutPrompt)[:max_prompts]
     sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens)
     kept = output.with_suffix(".responses.jsonl")

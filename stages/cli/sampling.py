@@ -35,6 +35,18 @@ class Sampling:
     max_new_tokens: int
 
 
+def check_beside(output: Path, prompts: Path) -> None:
+    """Check that a file made of prompts will stand beside them: the images in its rows are relative to it.
+
+    Raises:
+        UserError: it would stand elsewhere, or in the prompts' place.
+    """
+    if output.resolve().parent != prompts.resolve().parent:
+        raise UserError(f"--output {output}: write beside the prompts, in {prompts.parent}; images are relative to it")
+    if output.resolve() == prompts.resolve():
+        raise UserError(f"--output {output}: is the file of prompts itself; name another")
+
+
 def responses_to(
     prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling, *, keep: Path, recorded: Path | None
 ) -> dict[str, list[str]]:

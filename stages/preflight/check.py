@@ -27,7 +27,6 @@ from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
 from stages.progress import say
-from stages.rewards import build_reward
 from stages.rollouts import Reward
 
 COMFORT = 0.9
@@ -45,7 +44,7 @@ class Subject:
     processor: Any
     model_config: Any
     reward: Reward | None = None
-    """What GRPO is trained with; None stands for the preset of its recipe with the rule judge."""
+    """What GRPO is trained with."""
     stand_in: bool = False
     """Whether the processor is a stand-in, because only the model's shape is there."""
 
@@ -107,10 +106,9 @@ def check(subject: Subject) -> list[Section]:
         tokens_section(lengths, prompts, subject.config, limit=subject.limit, stand_in=subject.stand_in),
     )
     sections.append(mask_section(rows[0], subject.processor))
-    if isinstance(arguments, GRPOArguments):
+    if subject.reward is not None and isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
-        reward = subject.reward or build_reward(arguments.reward, weights=arguments)
-        sections.append(reward_section(prompts_only, arguments.reward, reward))
+        sections.append(reward_section(prompts_only, arguments.reward, subject.reward))
     longest = max(rows, key=lambda row: lengths[row.id])
     learnt = subject.num_sampled or (
         lengths[longest.id] - prompt_lengths([longest], subject.processor, path.parent)[longest.id]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from eval.models import load_config, load_processor, quiet_libraries
 from protocol.errors import UserError
-from stages.arguments import GRPOArguments, StageArguments, TRLConfig
+from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
 from stages.lengths import row_lengths
@@ -20,7 +20,7 @@ from stages.preflight.measure import measure
 from stages.preflight.memory import GIB
 from stages.preflight.shapes import shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
-from stages.rewards import build_reward
+from stages.rewards import reward_of
 
 T = TypeVar("T")
 
@@ -55,9 +55,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
             mistakes.append(f"{arguments.data}: is not there, and no max_tokens says how long its rows may be")
     model_config = attempt(lambda: shape_config(shape) if shape else load_config(arguments.model, options))
     processor = None if shape else attempt(lambda: load_processor(arguments.model, options))
-    if isinstance(arguments, GRPOArguments):
-        preset, weights = arguments.reward, arguments
-        attempt(lambda: build_reward(preset, weights=weights))
+    reward = attempt(lambda: reward_of(arguments))
     if shape is not None:
         arguments = replace(arguments, parent=None)
     elif arguments.parent is not None:
@@ -74,6 +72,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
         rows=rows,
         processor=processor,
         model_config=model_config,
+        reward=reward,
         stand_in=shape is not None,
     )
 

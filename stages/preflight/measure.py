@@ -21,7 +21,7 @@ from stages.columns import Row, to_dataset
 from stages.errors import StageError
 from stages.loading import load_for_training
 from stages.manifest import Manifest
-from stages.rewards import build_reward
+from stages.rewards import reward_of
 from stages.training import BuildTrainer, Job, Setup
 
 BUILDERS: dict[str, BuildTrainer] = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
@@ -65,7 +65,7 @@ def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row
     manifest = Manifest(
         stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
     )
-    reward = build_reward(arguments.reward, weights=arguments) if isinstance(arguments, GRPOArguments) else None
+    reward = reward_of(arguments)
     job = Job(stage, arguments_here, short, rows, manifest, None, reward)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
     trainer = BUILDERS[stage](setup)

@@ -40,7 +40,7 @@ def test_prompts_answered_now_well_now_badly_are_kept(monkeypatch, folder, capsy
     assert run(monkeypatch, *common) == 0
     assert [row.id for row in read_rows(output, RolloutPrompt)] == [QUERIES[0].id]
     reasons = [json.loads(line) for line in (folder / "curated.curation.jsonl").read_text().splitlines()]
-    assert [each["verdict"] for each in reasons] == ["kept", "solved", "hopeless"]
+    assert [each["outcome"] for each in reasons] == ["kept", "solved", "hopeless"]
     assert reasons[1]["quality"] == 1.0
     assert (folder / "curated.png").read_bytes().startswith(b"\x89PNG")
     assert "1 of 3 prompts kept" in capsys.readouterr().out

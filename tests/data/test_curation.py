@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.curation import Box, Verdict, curate
+from data.curation import Box, Outcome, curate
 
 SCORES = {
     "torn": [0.0, 1.0, 0.0, 1.0],
@@ -18,7 +18,7 @@ SCORES = {
 def test_every_prompt_has_its_reason():
     found = curate(SCORES, Box())
     assert list(found) == list(SCORES)
-    assert {name: each.verdict.name for name, each in found.items()} == {
+    assert {name: each.outcome.name for name, each in found.items()} == {
         "torn": "KEPT",
         "wavering": "KEPT",
         "steady": "STEADY",
@@ -40,8 +40,8 @@ def test_unscored_responses_are_no_zeros():
 
 def test_a_limit_keeps_the_most_instable():
     found = curate(SCORES, Box(max_kept=1))
-    assert found["torn"].verdict is Verdict.KEPT
-    assert found["wavering"].verdict is Verdict.BEYOND
+    assert found["torn"].outcome is Outcome.KEPT
+    assert found["wavering"].outcome is Outcome.BEYOND
 
 
 @pytest.mark.parametrize("bounds", [{"low": 0.9, "high": 0.1}, {"high": 1.2}, {"low": -0.1}, {"min_spread": 0.7}])
