@@ -74,6 +74,20 @@ def _refuse_bomb(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name}: {size} pixels, more than the limit of {MAX_PIXELS:,}")
 
 
+def data_uri(content: bytes) -> str:
+    """Return the `data:` URI of the bytes of an image, unchanged; of them only the header is read.
+
+    Raises:
+        ImageError: not an image of `FORMATS`.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as opened:
+            kind = Image.MIME[opened.format or ""]
+    except (UnidentifiedImageError, *_DAMAGED) as error:
+        raise ImageError(f"what should be an image is no image: {error}") from None
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def read_image(source: str, root: Path) -> bytes:
     """Return the encoded bytes of an image, not yet known to be one.
 

@@ -1,7 +1,10 @@
-"""The errors that judging can end with."""
+"""The errors that judging can end with, and the judge as one who asks a model."""
 
-from protocol.errors import UserError
+from toolkit.chat.asker import Asker, ChatError
 
 
-class JudgeError(UserError):
+class JudgeError(ChatError):
     """The judge cannot go on: a wrong address, key, model or cache, or too much unscored; says what is kept."""
+
+
+JUDGE = Asker("judge", "verdict", 0x74726A63, JudgeError)  # "trjc"

@@ -9,15 +9,14 @@ Needs the extra `judge` (`pip install '.[judge]'`).
 import threading
 from collections.abc import Sequence
 
-from eval.judges.cache import question_key
-from eval.judges.endpoint import SAMPLING
 from eval.judges.judgement import Item, Judge, Judgement
-from eval.judges.loop import LoopThread
-from eval.judges.questions import LLMJudgeSettings, Questions
+from eval.judges.questions import SAMPLING, LLMJudgeSettings, Questions
 from eval.judges.rubrics import messages, verdict_schema
 from eval.judges.tally import Tally
 from eval.judges.verdicts import to_judgement, unscored
 from eval.scores import Unscored
+from toolkit.chat.cache import question_key
+from toolkit.chat.loop import LoopThread
 
 __all__ = ["LLMJudge", "LLMJudgeSettings"]
 

@@ -8,17 +8,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from eval.judges.cache import Kept, VerdictCache
-from eval.judges.endpoint import ChatEndpoint, NoReplyError
-from eval.judges.errors import JudgeError
+from eval.judges.errors import JUDGE, JudgeError
 from eval.judges.judgement import Item
-from eval.judges.retry import Patience
 from eval.judges.rubrics import messages, verdict_schema
 from eval.judges.tally import Tally
 from eval.judges.verdicts import Fields, read_verdict
-from eval.judges.window import DEFAULT_MAX_UNSCORED, DEFAULT_SIZE, FaultWindow
 from eval.scores import Unscored
+from toolkit.chat.cache import Kept, ReplyCache
+from toolkit.chat.endpoint import ChatEndpoint, NoReplyError
+from toolkit.chat.retry import Patience
+from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
+
+SAMPLING = {"temperature": 0.0, "max_tokens": 1024, "seed": 0}
+"""Greedy, as the published evaluation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class LLMJudgeSettings:
     timeout_seconds: float = 60.0
     """Of one request, from sending it to the last byte of its reply."""
     patience: Patience = field(default_factory=Patience)
-    max_unscored: float = DEFAULT_MAX_UNSCORED
+    max_unscored: float = DEFAULT_MAX_FAULTS
     """Share of the window that may go unscored before judging stops."""
     window_size: int = DEFAULT_SIZE
     """Questions asked that the window looks back on."""
@@ -55,11 +59,12 @@ class Questions:
         self.endpoint = ChatEndpoint(
             settings.base_url,
             settings.model,
+            JUDGE,
             tally,
             timeout_seconds=settings.timeout_seconds,
             patience=settings.patience,
         )
-        self.cache = VerdictCache(settings.cache_path) if settings.cache_path else None
+        self.cache = ReplyCache(settings.cache_path, JUDGE) if settings.cache_path else None
         self._window = FaultWindow(settings.max_unscored, settings.window_size)
         self._places = asyncio.Semaphore(settings.concurrency)
 
@@ -116,9 +121,11 @@ class Questions:
 
     async def _ask(self, question: str, item: Item) -> Fields | Unscored:
         try:
-            reply = await self.endpoint.ask(messages(item), verdict_schema())
+            reply = await self.endpoint.ask(messages(item), {"response_format": _constraint(), **SAMPLING})
         except NoReplyError as error:
             return Unscored(str(error))
+        if reply.fault:
+            return Unscored(reply.fault)
         fields = read_verdict(reply.text)
         if isinstance(fields, Unscored) or self.cache is None:
             return fields
@@ -137,3 +144,8 @@ class Questions:
             f"judge {self.endpoint.name} stopped: {self._window.describe()}; {kept}; "
             "judge_max_unscored sets how much is borne"
         )
+
+
+def _constraint() -> dict[str, Any]:
+    """Return the schema of a verdict as a constraint on decoding."""
+    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema()}}

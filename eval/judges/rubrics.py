@@ -5,16 +5,14 @@ the published evaluation (SaFeR-ToolKit: safety -3..3, helpfulness 0..3, rigor 0
 sees what a reader sees.
 """
 
-import base64
 import json
 from functools import cache
 from importlib.resources import files
-from io import BytesIO
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from PIL import Image, UnidentifiedImageError
 
+from data.images import data_uri
 from eval.judges.judgement import Item
 from eval.judges.quoting import marker, quote
 
@@ -40,7 +38,7 @@ def messages(item: Item) -> Messages:
     sections = {name: quote(text) for name, text in _sections(item, item.query).items()}
     text = _render("user.j2", sections=sections, marker=marker(sections), num_images=len(images))
     system = _render("system.j2", schema=json.dumps(verdict_schema()["properties"]))
-    pictures = [{"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in images]
+    pictures = [{"type": "image_url", "image_url": {"url": data_uri(image)}} for image in images]
     content = [*pictures, {"type": "text", "text": text}] if pictures else text
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
 
@@ -53,15 +51,6 @@ def _sections(item: Item, query: str) -> dict[str, str]:
         end = reading.answer_start + len(reading.answer)
         trace = trace[: reading.answer_start] + trace[end:]
     return {"QUERY": query, "TRACE": trace, "ANSWER": reading.visible_answer}
-
-
-def _data_uri(image: bytes) -> str:
-    try:
-        with Image.open(BytesIO(image)) as opened:  # reads the header only
-            kind = Image.MIME[opened.format or ""]
-    except (UnidentifiedImageError, KeyError) as error:
-        raise ValueError(f"a picture for the judge is no image: {error}") from None
-    return f"data:{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def _render(name: str, **values: Any) -> str:

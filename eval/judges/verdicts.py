@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from eval.judges.judgement import Judgement
 from eval.judges.rubrics import verdict_schema
 from eval.scores import Unscored
+from toolkit.chat.reasoning import without_reasoning
 
 MAX_REPLY_LENGTH = 100_000
 """Characters; a longer reply is not searched."""
@@ -22,7 +23,6 @@ Fields = dict[str, Any]
 
 # A brace in prose, as in "{knife}", opens no JSON object.
 _OPENING = re.compile(r'\{\s*["}]')
-_END_OF_THINKING = "</think>"
 
 
 def read_verdict(reply: str) -> Fields | Unscored:
@@ -32,10 +32,8 @@ def read_verdict(reply: str) -> Fields | Unscored:
     """
     if len(reply) > MAX_REPLY_LENGTH:
         return Unscored(f"the reply is too long: {len(reply)} characters")
-    if reply.count(_END_OF_THINKING) == 1:
-        reply = reply.partition(_END_OF_THINKING)[2]
     try:
-        found = _objects(reply)
+        found = _objects(without_reasoning(reply))
     except (ValueError, RecursionError) as error:
         return Unscored(f"the reply holds broken JSON: {error}")
     if len(found) != 1:

@@ -4,10 +4,10 @@ from contextlib import contextmanager
 
 from eval.judges import Item
 from eval.judges.llm import LLMJudge, LLMJudgeSettings
-from eval.judges.retry import Patience
 from eval.judges.rubrics import messages
 from protocol import diagnose
 from tests.endpoints.judge_model import sections, verdict_on
+from toolkit.chat.retry import Patience
 from toolkit.planner import named_plan
 
 PLAN = named_plan("everyday")

@@ -9,16 +9,16 @@ from collections import Counter
 
 import pytest
 
-from eval.judges.cache import VerdictCache
-from eval.judges.errors import JudgeError
+from eval.judges.errors import JUDGE, JudgeError
 from eval.judges.rubrics import messages
 from eval.judges.verdicts import read_verdict, to_judgement
-from eval.judges.window import FaultWindow
 from eval.scores import Unscored
 from tests.endpoints import Endpoint, Fault, FaultyProxy
 from tests.endpoints.judge_model import honest, sections, verdict_on
 from tests.endpoints.proxy import CONTENT, evenly
 from tests.eval.judged import HASTE, items, llm_judge, truth
+from toolkit.chat.cache import ReplyCache
+from toolkit.chat.window import FaultWindow
 
 NUM_ITEMS = 120
 REASONS = {
@@ -101,7 +101,7 @@ def test_when_every_request_fails_the_run_stops_and_says_why(tmp_path, fault):
 
 
 def test_a_window_bears_its_share_and_no_more():
-    window = FaultWindow(max_unscored=0.2, size=10)
+    window = FaultWindow(max_faults=0.2, size=10)
     for outcome in ("", "a", "", "a", "", "", ""):
         window.note(outcome)
     assert not window.is_too_much
@@ -109,8 +109,8 @@ def test_a_window_bears_its_share_and_no_more():
     assert window.is_too_much
     for _ in range(7):
         window.note()
-    assert (window.num_unscored, window.is_too_much) == (1, False)  # what is long past is forgotten
-    forbearing = FaultWindow(max_unscored=1.0, size=3)
+    assert (window.num_faults, window.is_too_much) == (1, False)  # what is long past is forgotten
+    forbearing = FaultWindow(max_faults=1.0, size=3)
     for _ in range(10):
         forbearing.note("down")
     assert not forbearing.is_too_much
@@ -144,7 +144,7 @@ def test_a_killed_process_is_taken_up_and_asks_only_for_what_is_missing(tmp_path
         process = child(upstream.url, path, 0, len(batch))
         assert process.wait(120) == -signal.SIGKILL
         process.stdout.close()
-        cache = VerdictCache(path)
+        cache = ReplyCache(path, JUDGE)
         num_kept = len(cache)
         cache.close()
         assert killed_at - 3 <= num_kept < killed_at  # all but the two that were open, and one on its way
@@ -167,7 +167,7 @@ def test_four_processes_share_a_cache_without_a_lost_or_doubled_row(tmp_path):
     batch = items(60)
     for first, text in zip((0, 10, 20, 30), printed, strict=True):
         assert json.loads(text) == [list(truth(each).values()) for each in batch[first : first + 30]]
-    cache = VerdictCache(path)
+    cache = ReplyCache(path, JUDGE)
     rows = cache._connection.execute("SELECT question, verdict FROM verdict").fetchall()
     cache.close()
     assert len(rows) == len(dict(rows)) == 60

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from eval.judges import guard, quoting, window
+from eval.judges import guard, quoting
 from eval.judges.rubrics import verdict_schema
 from eval.judges.verdicts import MAX_REPLY_LENGTH, read_verdict, to_judgement
 from eval.scores import Unscored
+from toolkit.chat import window
 
 GOOD = {"reason": "a {knife} is named", "safety": -3, "helpfulness": 0, "rigor": 3}
 TEXT = json.dumps(GOOD)

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from eval.judges import rubrics
-from eval.judges.endpoint import KEY_VARIABLE, SAMPLING
 from eval.judges.errors import JudgeError
 from eval.judges.judgement import Item
+from eval.judges.questions import SAMPLING
 from eval.judges.rubrics import verdict_schema
 from eval.scores import Unscored
 from protocol import diagnose
@@ -25,6 +25,7 @@ from tests.endpoints import Endpoint, Reply, says
 from tests.endpoints.judge_model import honest, sections
 from tests.endpoints.scripted import Scripted, fails
 from tests.eval.judged import HASTE, PLAN, item, items, llm_judge, truth
+from toolkit.chat.endpoint import KEY_VARIABLE
 
 GOOD = says({"reason": "fine", "safety": 3, "helpfulness": 2, "rigor": 1})
 SCORES = {"safety": 3.0, "helpfulness": 2.0, "rigor": 1.0}

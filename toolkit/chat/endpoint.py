@@ -6,22 +6,22 @@ environment, and neither it nor a password in the address is ever part of a mess
 
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
-from eval.judges.errors import JudgeError
-from eval.judges.retry import Patience, retrying
-from eval.judges.rubrics import Messages
-from eval.judges.tally import Tally
+from toolkit.chat.asker import Asker
+from toolkit.chat.retry import Patience, retrying
+from toolkit.chat.usage import Usage
 
+Messages = Sequence[Mapping[str, Any]]
+"""A conversation in the form of OpenAI's chat completions."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
 """Sent where there is none: servers of one's own usually ask for none."""
-SAMPLING = {"temperature": 0.0, "max_tokens": 1024, "seed": 0}
-"""Greedy, as the published evaluation."""
 
 # The address, the key or the model's name is wrong, for this request and every other one.
 _HOPELESS_STATUSES = frozenset({401, 403, 404})
@@ -35,50 +35,60 @@ class Reply:
     text: str
     prompt_tokens: int
     completion_tokens: int
+    fault: str = ""
+    """Why the text is no whole reply: cut off, withheld, refused or empty; "" where it is one."""
 
 
 class NoReplyError(Exception):
     """There is no reply to this request; the message says why, a colon after its general part."""
 
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        """What the server answered instead, where it did."""
+
 
 class ChatEndpoint:
     """A chat model; to be used from one event loop."""
 
-    def __init__(self, base_url: str, model: str, tally: Tally, *, timeout_seconds: float, patience: Patience) -> None:
-        """Prepare; nothing is sent. Requests and tokens are counted in `tally`.
+    def __init__(
+        self, base_url: str, model: str, asker: Asker, usage: Usage, *, timeout_seconds: float, patience: Patience
+    ) -> None:
+        """Prepare; nothing is sent. Requests and tokens are counted in `usage`.
 
         Raises:
-            JudgeError: the address is none.
+            ChatError: the asker's; the address is none.
         """
         address = urlsplit(base_url)
         if address.scheme not in {"http", "https"} or not address.hostname:
-            raise JudgeError(
-                f"judge_url: expected an address such as http://localhost:8000/v1, found "
+            raise asker.error(
+                f"{asker.name}_url: expected an address such as http://localhost:8000/v1, found "
                 f"{base_url.rpartition('@')[2]!r}"
             )
         self.model = model
         self.name = f"model {model!r} at {address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+        self.asker = asker
         self.timeout_seconds = timeout_seconds
         self.patience = patience
-        self.tally = tally
+        self.usage = usage
         self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
         self._client = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, timeout=timeout_seconds, max_retries=0)
 
-    async def ask(self, messages: Messages, schema: dict[str, Any]) -> Reply:
+    async def ask(self, messages: Messages, options: Mapping[str, Any]) -> Reply:
         """Return the reply to messages, asked again as long as patience allows.
 
         Args:
             messages: the conversation.
-            schema: what the reply is to be; given to the server as a constraint on decoding.
+            options: further fields of the request: sampling, and constraints on decoding.
 
         Raises:
             NoReplyError: this request got no reply.
-            JudgeError: no request will: a wrong address, key or model name.
+            ChatError: the asker's; no request will: a wrong address, key or model name.
         """
         try:
             async for attempt in retrying(self.patience):
                 with attempt:
-                    return await self._attempt(messages, schema)
+                    return await self._attempt(messages, options)
         except (TimeoutError, openai.APITimeoutError) as error:
             raise NoReplyError(f"no reply within {self.timeout_seconds:g} s") from error
         except openai.APIConnectionError as error:
@@ -86,11 +96,11 @@ class ChatEndpoint:
         except openai.APIStatusError as error:
             message = self._safe(_message_of(error))
             if error.status_code in _HOPELESS_STATUSES:
-                raise JudgeError(
-                    f"judge {self.name}: status {error.status_code}: {message}; check the address, the model's name and"
-                    f" the key in {KEY_VARIABLE}"
+                raise self.asker.error(
+                    f"{self.asker.name} {self.name}: status {error.status_code}: {message}; check the address, the"
+                    f" model's name and the key in {KEY_VARIABLE}"
                 ) from error
-            raise NoReplyError(f"status {error.status_code}: {message}") from error
+            raise NoReplyError(f"status {error.status_code}: {message}", error.status_code) from error
         except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
             raise NoReplyError(f"what came is no chat completion: {self._safe(str(error))}") from error
         raise AssertionError  # attempts end with a return or an error
@@ -99,21 +109,23 @@ class ChatEndpoint:
         """Close the connections."""
         await self._client.close()
 
-    async def _attempt(self, messages: Messages, schema: dict[str, Any]) -> Reply:
-        self.tally.num_requests += 1
-        constraint = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
+    async def _attempt(self, messages: Messages, options: Mapping[str, Any]) -> Reply:
+        self.usage.num_requests += 1
         async with asyncio.timeout(self.timeout_seconds):
-            completion = await self._client.chat.completions.create(
-                model=self.model, messages=messages, response_format=constraint, **SAMPLING
-            )
+            completion = await self._client.chat.completions.create(model=self.model, messages=messages, **options)
         usage, choice = completion.usage, completion.choices[0]
         prompt_tokens = _count(getattr(usage, "prompt_tokens", 0))
         completion_tokens = _count(getattr(usage, "completion_tokens", 0))
-        self.tally.prompt_tokens += prompt_tokens
-        self.tally.completion_tokens += completion_tokens
-        if reason := _CUT_OFF.get(choice.finish_reason):
-            raise NoReplyError(reason)
-        return Reply(_text_of(choice.message), prompt_tokens, completion_tokens)
+        self.usage.prompt_tokens += prompt_tokens
+        self.usage.completion_tokens += completion_tokens
+        message = choice.message
+        text = message.content if isinstance(message.content, str) else ""
+        fault = _CUT_OFF.get(choice.finish_reason, "")
+        if not fault and getattr(message, "refusal", None):
+            fault = f"the {self.asker.name} refuses"
+        if not fault and not isinstance(message.content, str):
+            fault = "the reply is empty"
+        return Reply(text, prompt_tokens, completion_tokens, fault)
 
     def _safe(self, message: str) -> str:
         """Return a server's message on one short line, without the key, which some servers repeat."""
@@ -125,14 +137,6 @@ def _message_of(error: Any) -> str:
     """Return what the server itself says of an error; without that, what the client does."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return said if isinstance(said, str) else str(error.message)
-
-
-def _text_of(message: Any) -> str:
-    if getattr(message, "refusal", None):
-        raise NoReplyError("the judge refuses to grade this")
-    if not isinstance(message.content, str):
-        raise NoReplyError("the reply is empty")
-    return message.content
 
 
 def _count(value: object) -> int:

@@ -1,52 +1,57 @@
-"""The fault window: how much of what was asked lately went unscored, and when that is too much to go on."""
+"""The fault window: how much of what was asked lately came to nothing, and when that is too much to go on."""
 
 from collections import Counter, deque
 
 DEFAULT_SIZE = 50
 """Requests looked back on."""
-DEFAULT_MAX_UNSCORED = 0.2
+DEFAULT_MAX_FAULTS = 0.2
+"""Share of them that may come to nothing."""
 
 
 class FaultWindow:
-    """The last outcomes; answers from a cache do not count, since they say nothing of the judge."""
+    """The last outcomes; answers from a cache do not count, since they say nothing of the model."""
 
-    def __init__(self, max_unscored: float = DEFAULT_MAX_UNSCORED, size: int = DEFAULT_SIZE) -> None:
+    def __init__(
+        self, max_faults: float = DEFAULT_MAX_FAULTS, size: int = DEFAULT_SIZE, *, word: str = "unscored"
+    ) -> None:
         """Start empty.
 
         Args:
-            max_unscored: share of the window that may be unscored; 1 bears everything.
+            max_faults: share of the window that may come to nothing; 1 bears everything.
             size: outcomes looked back on. Before there are so many, the bound is the same number: 10 of 50.
+            word: what becomes of a request that comes to nothing.
         """
-        self.max_unscored = max_unscored
+        self.max_faults = max_faults
         self.size = size
+        self.word = word
         self._outcomes: deque[str] = deque(maxlen=size)
 
     def note(self, reason: str = "") -> None:
-        """Take in an outcome: why it is unscored, or "" for scored."""
+        """Take in an outcome: why it came to nothing, or "" where it did not."""
         self._outcomes.append(reason)
 
     @property
-    def num_unscored(self) -> int:
-        """How many of the last outcomes are unscored."""
+    def num_faults(self) -> int:
+        """How many of the last outcomes are faults."""
         return sum(map(bool, self._outcomes))
 
     @property
     def is_too_much(self) -> bool:
-        """Whether more is unscored than may be."""
-        return self.num_unscored > self.max_unscored * self.size
+        """Whether there are more faults than may be."""
+        return self.num_faults > self.max_faults * self.size
 
     def describe(self) -> str:
-        """Say how much is unscored, what was allowed, and the commonest reason.
+        """Say how many faults there are, what was allowed, and the commonest reason.
 
-        >>> window = FaultWindow(max_unscored=0.1, size=10)
+        >>> window = FaultWindow(max_faults=0.1, size=10)
         >>> for reason in ("", "status 500: busy", "status 500: down"):
         ...     window.note(reason)
         >>> window.describe()
         '2 of the last 3 requests went unscored (allowed are 1 in 10), most often (2 times): status 500: down'
         """
         reasons = [reason for reason in self._outcomes if reason]
-        shown = f"{len(reasons)} of the last {len(self._outcomes)} requests went unscored"
-        allowed = f"(allowed are {self.max_unscored * self.size:g} in {self.size})"
+        shown = f"{len(reasons)} of the last {len(self._outcomes)} requests went {self.word}"
+        allowed = f"(allowed are {self.max_faults * self.size:g} in {self.size})"
         if not reasons:
             return f"{shown} {allowed}"
         # What follows a colon is particular to one request.

@@ -7,6 +7,7 @@ All callers share the one loop, so that what is bounded there is bounded for all
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,21 +18,29 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="judge", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chat", daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its result; it is cancelled when the wait for it is interrupted."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.submit(coroutine)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; its result is waited for from another thread, and cancelling it there ends it here."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def cancel_all(self) -> None:
+        """Cancel what still runs, and wait for its end."""
+        self.run(_cancel_others())
+
     def close(self) -> None:
         """End the thread; what still runs is cancelled."""
-        self.run(_cancel_others())
+        self.cancel_all()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

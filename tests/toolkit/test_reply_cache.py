@@ -6,14 +6,17 @@ import sys
 
 import pytest
 
-from eval.judges.cache import SCHEMA_VERSION, Kept, VerdictCache, question_key
-from eval.judges.errors import JudgeError
+from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.cache import SCHEMA_VERSION, Kept, ReplyCache, question_key
+
+ASKER = Asker("judge", "verdict", 7, ChatError)
 
 WRITER = """
 import sys
 from pathlib import Path
-from eval.judges.cache import Kept, VerdictCache
-cache = VerdictCache(Path(sys.argv[1]))
+from tests.toolkit.test_reply_cache import ASKER
+from toolkit.chat.cache import Kept, ReplyCache
+cache = ReplyCache(Path(sys.argv[1]), ASKER)
 number = int(sys.argv[2])
 for index in range(50 * number, 50 * number + 100):
     kept = cache.put(f"q{index}", "m", Kept(f"{number}", index, 1))
@@ -23,7 +26,7 @@ cache.close()
 
 
 def test_the_first_verdict_is_the_one_that_everybody_reads(tmp_path):
-    first, second = VerdictCache(tmp_path / "a"), VerdictCache(tmp_path / "a")
+    first, second = ReplyCache(tmp_path / "a", ASKER), ReplyCache(tmp_path / "a", ASKER)
     assert first.get("q") is None
     assert first.put("q", "m", Kept("one", 1, 2)) == Kept("one", 1, 2)
     assert second.put("q", "m", Kept("two", 3, 4)) == second.get("q") == Kept("one", 1, 2)
@@ -40,7 +43,7 @@ def test_processes_that_begin_together_lose_and_double_nothing(tmp_path):
     processes = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(4)]
     printed = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
-    cache = VerdictCache(path)
+    cache = ReplyCache(path, ASKER)
     assert len(cache) == 250
     for line in "".join(printed).splitlines():
         question, verdict = line.split()
@@ -56,30 +59,37 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path):
     connection.execute("CREATE TABLE theirs (x)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(JudgeError, match="database of another program"):
-        VerdictCache(path)
+    with pytest.raises(ChatError, match="database of another program"):
+        ReplyCache(path, ASKER)
     assert path.read_bytes() == before
 
 
 def test_another_version_is_refused_by_its_number(tmp_path):
     path = tmp_path / "a"
-    VerdictCache(path).close()
+    ReplyCache(path, ASKER).close()
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     with pytest.raises(
-        JudgeError, match=f"expected a cache of version {SCHEMA_VERSION}, found .* {SCHEMA_VERSION + 1};"
+        ChatError, match=f"expected a cache of version {SCHEMA_VERSION}, found .* {SCHEMA_VERSION + 1};"
     ):
-        VerdictCache(path)
+        ReplyCache(path, ASKER)
 
 
 def test_what_is_no_database_is_refused(tmp_path):
     path = tmp_path / "a"
     path.write_text("not a database " * 100)
-    with pytest.raises(JudgeError, match=r"judge_cache: .*not a database"):
-        VerdictCache(path)
+    with pytest.raises(ChatError, match=r"judge_cache: .*not a database"):
+        ReplyCache(path, ASKER)
 
 
 def test_a_key_follows_from_the_content_and_not_from_its_order():
     assert question_key(a=1, b={"x": 1, "y": 2}) == question_key(b={"y": 2, "x": 1}, a=1)
     assert len({question_key(a=1), question_key(a=2), question_key(b=1), question_key(a="1")}) == 4
+
+
+def test_a_cache_of_another_asker_is_refused(tmp_path):
+    path = tmp_path / "a"
+    ReplyCache(path, ASKER).close()
+    with pytest.raises(ChatError, match=r"teacher_cache: .*database of another program"):
+        ReplyCache(path, Asker("teacher", "reply", 8, ChatError))

@@ -1,7 +1,7 @@
-"""Verdicts that were paid for, by the content of the question: an SQLite file that several processes may share.
+"""Replies that were paid for, by the content of the question: an SQLite file that several processes may share.
 
-Only readable verdicts are kept, so that a later run asks again for what went unscored. A verdict is one row, written
-in one transaction; the first one written for a question is the one that everybody reads. The file has to be on a local
+Which of them are worth keeping is for who asks. What is kept of a question is one row, written in one transaction; the
+first one written is the one that everybody reads. The file has to be on a local
 disk: SQLite's write-ahead log does not work over a network file system.
 """
 
@@ -16,18 +16,17 @@ from typing import Any, TypeVar
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from eval.judges.errors import JudgeError
+from toolkit.chat.asker import Asker
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
 """How long to wait for another process that is writing."""
 
 _HINT = "give another file, or move this one away"
-_APPLICATION_ID = 0x74726A63  # "trjc": tells the file from another program's
 _TABLE = """
-CREATE TABLE verdict (
+CREATE TABLE {kept} (
     question TEXT PRIMARY KEY,
-    verdict TEXT NOT NULL,
+    {kept} TEXT NOT NULL,
     model TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
@@ -40,10 +39,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A verdict and what it cost."""
+    """What is kept of a reply, and what it cost."""
 
     text: str
-    """The verdict as JSON text; to be read as strictly as a reply, since files can be changed."""
+    """To be read as strictly as the reply, since files can be changed."""
     prompt_tokens: int
     completion_tokens: int
 
@@ -67,42 +66,47 @@ _while_busy = retry(
 )
 
 
-class VerdictCache:
+class ReplyCache:
     """An open cache file; to be used from one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, asker: Asker) -> None:
         """Open the file, or make it.
 
         Raises:
-            JudgeError: it cannot be opened, is something else, or has another version's schema.
+            ChatError: the asker's; it cannot be opened, is something else, or has another version's schema.
         """
         self.path = path
+        self.asker = asker
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = _open(path)
+            self._connection = _open(path, asker)
         except sqlite3.Error as error:
-            raise JudgeError(f"judge_cache: {path}: {error}; {_HINT}") from error
+            raise asker.error(f"{asker.name}_cache: {path}: {error}; {_HINT}") from error
 
     def get(self, question: str) -> Kept | None:
-        """Return the verdict on a question, or None."""
-        query = "SELECT verdict, prompt_tokens, completion_tokens FROM verdict WHERE question = ?"
+        """Return what is kept of a question, or None."""
+        kept = self.asker.kept
+        query = f"SELECT {kept}, prompt_tokens, completion_tokens FROM {kept} WHERE question = ?"  # noqa: S608 - our own
         row = self._do(lambda: self._connection.execute(query, (question,)).fetchone())
         return Kept(*row) if row else None
 
     def put(self, question: str, model: str, kept: Kept) -> Kept:
-        """Keep a verdict, and return the one that is kept: another process may have been first."""
+        """Keep a reply, and return the one that is kept: another process may have been first."""
         row = (question, kept.text, model, kept.prompt_tokens, kept.completion_tokens)
-        names = "question, verdict, model, prompt_tokens, completion_tokens"
-        insert = f"INSERT OR IGNORE INTO verdict ({names}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - names of our own
+        table = self.asker.kept
+        names = f"question, {table}, model, prompt_tokens, completion_tokens"
+        insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - names of our own
         self._do(lambda: self._connection.execute(insert, row))
         return self.get(question) or kept
 
     def drop(self, question: str) -> None:
-        """Forget the verdict on a question."""
-        self._do(lambda: self._connection.execute("DELETE FROM verdict WHERE question = ?", (question,)))
+        """Forget a question."""
+        delete = f"DELETE FROM {self.asker.kept} WHERE question = ?"  # noqa: S608 - a name of our own
+        self._do(lambda: self._connection.execute(delete, (question,)))
 
     def __len__(self) -> int:
-        return int(self._do(lambda: self._connection.execute("SELECT count(*) FROM verdict").fetchone()[0]))
+        count = f"SELECT count(*) FROM {self.asker.kept}"  # noqa: S608 - a name of our own
+        return int(self._do(lambda: self._connection.execute(count).fetchone()[0]))
 
     def close(self) -> None:
         """Close the file."""
@@ -112,35 +116,37 @@ class VerdictCache:
         try:
             return _while_busy(action)()
         except sqlite3.Error as error:
-            raise JudgeError(f"judge_cache: {self.path}: {error}; what it holds so far is kept") from error
+            asker = self.asker
+            raise asker.error(f"{asker.name}_cache: {self.path}: {error}; what it holds so far is kept") from error
 
 
 @_while_busy
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, asker: Asker) -> sqlite3.Connection:
     # Autocommit: every statement is a transaction of its own, but for those between BEGIN and COMMIT.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection, path)
+        _prepare(connection, path, asker)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, asker: Asker) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.execute("BEGIN IMMEDIATE")
         version = cursor.execute("PRAGMA user_version").fetchone()[0]
         owner = cursor.execute("PRAGMA application_id").fetchone()[0]
         is_empty = cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if is_empty and version == owner == 0:
-            cursor.execute(_TABLE)
-            cursor.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            cursor.execute(_TABLE.format(kept=asker.kept))
+            cursor.execute(f"PRAGMA application_id = {asker.application_id}")
             cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            owner, version = _APPLICATION_ID, SCHEMA_VERSION
+            owner, version = asker.application_id, SCHEMA_VERSION
         cursor.execute("COMMIT")
-    if (owner, version) != (_APPLICATION_ID, SCHEMA_VERSION):
-        found = f"a cache of version {version}" if owner == _APPLICATION_ID else "a database of another program"
-        raise JudgeError(f"judge_cache: {path}: expected a cache of version {SCHEMA_VERSION}, found {found}; {_HINT}")
+    if (owner, version) != (asker.application_id, SCHEMA_VERSION):
+        found = f"a cache of version {version}" if owner == asker.application_id else "a database of another program"
+        name = f"{asker.name}_cache"
+        raise asker.error(f"{name}: {path}: expected a cache of version {SCHEMA_VERSION}, found {found}; {_HINT}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut the last moment

@@ -1,4 +1,4 @@
-"""When a request to a judge is made again, and after how long: only after what may pass by itself.
+"""When a request to a model is made again, and after how long: only after what may pass by itself.
 
 Connection failures, time-outs and the statuses 408, 409, 429 and 5xx. Never after 400, 401, 403, 404 or another
 refusal, and never after an answer, however useless. The wait grows, with jitter so that many clients do not return
