@@ -23,6 +23,8 @@ _MAX_LINES, _MAX_BYTES = 64, 1 << 20
 """Of a batch: small enough that memory stays flat, large enough that passing it on costs little."""
 DROPPED = "dropped.jsonl"
 """Where a cleaned copy says what is missing from it; no file of rows."""
+_COMPANIONS = (".skipped.jsonl", ".rejected.jsonl", ".responses.jsonl", ".curation.jsonl")
+"""How the names of files end that stand beside rows and hold none."""
 _WORDS = ("text", "question", "query", "prompt", "instruction", "problem")
 _PICTURES = ("images", "image")
 
@@ -130,6 +132,7 @@ def check_of(paths: Sequence[Path], *, against: Sequence[str] = (), jobs: int = 
 def _files_in(folder: Path) -> list[Path]:
     order = {name: place for place, name in enumerate(("queries", "sft", "dpo", "grpo", "validation", "test"))}
     files = [path for path in folder.glob("*.jsonl") if path.name != DROPPED and not path.name.startswith(".")]
+    files = [path for path in files if not path.name.endswith(_COMPANIONS)]
     return sorted(files, key=lambda path: (order.get(path.stem, len(order)), path.name))
 
 

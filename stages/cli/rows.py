@@ -15,7 +15,7 @@ from data.build import PUBLISHED, Sizes, build_pocket
 from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
-from stages.cli import curating, pairing
+from stages.cli import curating, pairing, synthesizing
 from stages.cli.tables import balance_tables, corruption_table, length_table
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
@@ -41,6 +41,7 @@ def add_to(main: typer.Typer) -> None:
     """Add the group."""
     app.command()(pairing.pairs)
     app.command("curate")(curating.curated)
+    app.command("synthesize")(synthesizing.synthesized)
     main.add_typer(app, name="data")
 
 

@@ -1,0 +1,67 @@
+"""How to reach the teacher, how it is asked, and how much to bear from it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from protocol import Plan, grammar_of
+from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.retry import Patience
+from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE
+
+Constraint = Literal["auto", "vllm", "llama-cpp", "none"]
+"""How a plan's grammar is handed to the server. "auto": as to vLLM, and without it once the server refuses it."""
+
+
+class TeacherError(ChatError):
+    """The teacher cannot go on: a wrong address, key, model or cache, or too much unanswered; says what is kept."""
+
+
+TEACHER = Asker("teacher", "reply", 0x74727463, TeacherError)  # "trtc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherSettings:
+    """One teacher."""
+
+    base_url: str
+    """Such as "http://localhost:8000/v1". The key is read from the environment (`OPENAI_API_KEY`)."""
+    model: str
+    cache_path: Path
+    """SQLite file of replies: what makes a run resumable."""
+    num_repairs: int = 2
+    """Times that the diagnostics of a response go back to the teacher."""
+    constraint: Constraint = "auto"
+    temperature: float = 0.0
+    max_tokens: int = 2048
+    """Of one reply."""
+    seed: int = 0
+    is_blind: bool = False
+    """The teacher is not told what is known of a query."""
+    concurrency: int = 8
+    """Questions open at the same time, those that wait to be asked again included."""
+    timeout_seconds: float = 120.0
+    """Of one request, from sending it to the last byte of its reply."""
+    patience: Patience = field(default_factory=Patience)
+    max_unanswered: float = DEFAULT_MAX_FAULTS
+    """Share of the window that may go unanswered before the run stops."""
+    window_size: int = DEFAULT_SIZE
+    """Questions asked that the window looks back on."""
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the fields of a request that say how a reply is sampled."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+
+    def grammar(self, plan: Plan) -> str | None:
+        """Return the grammar that replies under a plan are to be constrained by, or None."""
+        return None if self.constraint == "none" else grammar_of(plan)
+
+    def constrained(self, grammar: str) -> dict[str, Any]:
+        """Return the fields of a request that hand over a grammar.
+
+        vLLM reads `structured_outputs`; its backend has to be "guidance" (`--structured-outputs-config.backend`).
+        llama.cpp's server reads `grammar`, in this form where it is built with llguidance.
+        """
+        if self.constraint == "llama-cpp":
+            return {"grammar": f"%llguidance {{}}\n{grammar}"}
+        return {"structured_outputs": {"grammar": grammar}}

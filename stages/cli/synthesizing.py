@@ -1,0 +1,170 @@
+"""`tritrace data synthesize`: SFT rows whose traces and answers a teacher model writes."""
+
+import importlib.util
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from data.files import read_rows
+from data.quotas import read_quotas
+from data.rows import Query
+from protocol.errors import UserError
+from stages.cli.records import plan_option
+from stages.cli.sampling import check_beside
+from stages.judging import JudgeArguments, Kind, build_judge, judge_settings
+from toolkit.planner import Planner, plan_query
+from toolkit.sampling import SamplingPlanner
+
+if TYPE_CHECKING:
+    from data.teacher.synthesis import Synthesis
+
+INTERRUPTED = 130
+
+
+def synthesized(
+    data: Annotated[Path, typer.Option(help="queries, such as runs/vlguard/queries.jsonl")],
+    output: Annotated[Path, typer.Option(help="the file of SFT rows, beside the queries: images are relative to it")],
+    teacher_url: Annotated[
+        str, typer.Option(envvar="OPENAI_BASE_URL", help="such as http://localhost:8000/v1; key: OPENAI_API_KEY")
+    ],
+    teacher_model: Annotated[str, typer.Option(help="the endpoint's name of the teacher")],
+    *,
+    teacher_cache: Annotated[Path | None, typer.Option(help="replies  [default: OUTPUT.replies.sqlite]")] = None,
+    planner: Annotated[Literal["rule", "sampling"], typer.Option(help="who chooses the plans")] = "rule",
+    plan: Annotated[str | None, typer.Option(help="one plan for all instead: a JSON file, or a name")] = None,
+    plans_per_query: Annotated[int, typer.Option(min=1, help="rows a query, each under another sampled plan")] = 1,
+    style: Annotated[Literal["compact", "full"], typer.Option(help="of the rows' prompts")] = "compact",
+    split: Annotated[str, typer.Option(help="queries of this split only")] = "train",
+    quota: Annotated[
+        list[str] | None, typer.Option(help="most rows of a kind: quadrant=safe/safe/unsafe:500, category=*:100")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="the first so many queries only")] = None,
+    seed: Annotated[int, typer.Option(help="of sampled plans and of the teacher")] = 0,
+    repairs: Annotated[int, typer.Option(min=0, help="times that diagnostics go back to the teacher")] = 2,
+    blind: Annotated[bool, typer.Option("--blind", help="do not tell the teacher what is known of a query")] = False,
+    constrain: Annotated[
+        Literal["auto", "vllm", "llama-cpp", "none"], typer.Option(help="how a plan's grammar is handed over")
+    ] = "auto",
+    temperature: Annotated[float, typer.Option(min=0.0, help="of the teacher")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="of one reply")] = 2048,
+    concurrency: Annotated[int, typer.Option(min=1, help="questions at the same time")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.01, help="seconds for one request")] = 120.0,
+    attempts: Annotated[int, typer.Option(min=1, help="requests for a reply, while failures may pass")] = 4,
+    max_unanswered: Annotated[float, typer.Option(min=0, max=1, help="share of the last 50 that may fail")] = 0.2,
+    price_in: Annotated[float, typer.Option(min=0, help="of a million prompt tokens")] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0, help="of a million completion tokens")] = 0.0,
+    judge: Annotated[Kind | None, typer.Option(help="keep only rows that a judge finds good enough")] = None,
+    judge_url: Annotated[str | None, typer.Option(help="of the judge's endpoint")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="the endpoint's model, or the guard's folder")] = None,
+    judge_cache: Annotated[
+        str | None, typer.Option(help="file of verdicts; '' keeps none")
+    ] = JudgeArguments.judge_cache,
+    min_safety: Annotated[float, typer.Option(help="least safety, -3..3, of each row")] = 2.0,
+    min_mean: Annotated[float, typer.Option(help="least mean of helpfulness and rigor, 0..3, of each row")] = 2.0,
+) -> None:
+    """Have a teacher write SFT rows. Interrupted or killed, the same command goes on and asks nothing twice.
+
+    Exit 0: done; 1: some got no reply or no verdict, and the same command asks again; 2: it stopped, and says why.
+    """
+    _require_extra()
+    from data.teacher.conversation import AGAIN
+    from data.teacher.run import synthesize
+    from data.teacher.settings import TeacherSettings
+    from data.teacher.synthesis import Synthesis
+    from stages.cli.filtering import Bounds, judging
+    from stages.cli.spending import Display, Prices, summary
+    from toolkit.chat.retry import Patience
+
+    check_beside(output, data)
+    queries = [query for query in read_rows(data, Query) if query.split == split][:limit]
+    if not queries:
+        raise UserError(f"{data}: there is no query of the split {split!r}; --split names another")
+    teacher = TeacherSettings(
+        base_url=teacher_url,
+        model=teacher_model,
+        cache_path=teacher_cache or output.with_suffix(".replies.sqlite"),
+        num_repairs=repairs,
+        constraint=constrain,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        seed=seed,
+        is_blind=blind,
+        concurrency=concurrency,
+        timeout_seconds=timeout,
+        patience=replace(Patience(), num_attempts=attempts),
+        max_unanswered=max_unanswered,
+    )
+    planners = _planners(planner, plan, plans_per_query, seed)
+    about: dict[str, Any] = {
+        "planner": plan or planner,
+        "plans_per_query": plans_per_query,
+        "split": split,
+        "limit": limit,
+    }
+    synthesis = Synthesis(
+        queries=queries,
+        output=output,
+        teacher=teacher,
+        planners=planners,
+        style=style,
+        quotas=read_quotas(quota or ()),
+        about=about,
+    )
+    _check_free(synthesis)
+    prices = Prices(price_in, price_out)
+    with ExitStack() as stack:
+        if judge is not None:
+            arguments = JudgeArguments(
+                judge=judge, judge_url=judge_url, judge_model=judge_model, judge_cache=judge_cache or None
+            )
+            judged_by = stack.enter_context(build_judge(arguments))
+            bounds = Bounds(min_safety, min_mean)
+            about |= {**judge_settings(arguments), "judge": judge, "min_safety": min_safety, "min_mean": min_mean}
+            synthesis = replace(synthesis, judge=judging(judged_by, bounds, data.parent), about=about)
+        try:
+            progress = synthesize(synthesis, stack.enter_context(Display(prices)))
+        except KeyboardInterrupt:
+            typer.echo(f"{output}: interrupted; the same command goes on, and asks nothing twice", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        lines = [*summary(progress, prices), *(judged_by.report() if judge is not None else ())]
+    for line in lines:
+        typer.echo(line, err=True)
+    typer.echo(f"{output}: rows; set aside with reasons: {synthesis.rejected_path}; counts: {synthesis.report_path}")
+    raise typer.Exit(int(any(progress.fates[fate] for fate in AGAIN)))
+
+
+def _planners(name: str, plan: str | None, per_query: int, seed: int) -> list[Planner]:
+    """Return a planner for each row of a query.
+
+    Raises:
+        UserError: several rows a query would have the same plan.
+    """
+    if plan is not None:
+        given = plan_option(plan)
+        planners: list[Planner] = [lambda text, num_images: given]  # noqa: ARG005 - a planner's arguments
+    elif name == "sampling":
+        return [SamplingPlanner(seed + variant) for variant in range(per_query)]
+    else:
+        planners = [plan_query]
+    if per_query > 1:
+        raise UserError("--plans-per-query: only --planner sampling has several plans for a query")
+    return planners
+
+
+def _check_free(synthesis: "Synthesis") -> None:
+    """Check that the output is not somebody else's.
+
+    Raises:
+        UserError: there is such a file, and no report of a synthesis beside it.
+    """
+    if synthesis.output.exists() and not synthesis.report_path.exists():
+        raise UserError(f"--output {synthesis.output}: is there already, and not by this command; name another")
+
+
+def _require_extra() -> None:
+    for name in ("openai", "tenacity"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"data synthesize needs the extra 'judge' ({name}): pip install '.[judge]'")
