@@ -1,0 +1,122 @@
+"""A synthesis by the real command, killed on the way as often as asked, and what it came to.
+
+    python -m tests.endpoints.killing --queries 500 --kills 3
+
+builds pocket queries, lets the command ask a stand-in teacher through a proxy that makes faults, kills it with SIGKILL
+after every so many requests, runs it to its end, and prints the counts. Every file stays in the folder it names.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from data.files import read_rows, write_rows
+from data.pocket.world import generate, save
+from data.rows import SFTRow
+from tests.endpoints.proxy import Fault, FaultyProxy
+from tests.endpoints.server import Endpoint
+from tests.endpoints.teacher_model import Habit, TeacherModel
+from toolkit.planner import plan_query
+
+CONCURRENCY = 8
+FAULTS = (Fault.STALL, Fault.TOO_MANY, Fault.SERVER_ERROR, Fault.CUT)
+PRICES = {"--price-in": 0.5, "--price-out": 1.5}
+
+
+def make_queries(folder, count, seed=0):
+    """Write pocket queries and their pictures; return them."""
+    items = list(generate("train", count, seed))
+    save(items, folder)
+    write_rows(folder / "queries.jsonl", [item.query for item in items])
+    return [item.query for item in items]
+
+
+def command(folder, url, *more):
+    """Return the command line of a synthesis in a folder."""
+    options = {"--data": folder / "queries.jsonl", "--output": folder / "sft.jsonl", "--teacher-url": url}
+    options |= {"--teacher-model": "stand-in", "--concurrency": CONCURRENCY, "--timeout": 60, "--attempts": 8} | PRICES
+    flags = [str(part) for option in options.items() for part in option]
+    return [sys.executable, "-m", "stages", "data", "synthesize", *flags, *map(str, more)]
+
+
+class Killing:
+    """A stand-in teacher that kills whoever asks it, at given numbers of requests."""
+
+    def __init__(self, model, kill_at):
+        self.model = model
+        self.kill_at = list(kill_at)
+        self.process = None
+        self.answered = Counter()
+        """Requests answered, by what was asked."""
+
+    def __call__(self, request):
+        self.answered[json.dumps(request, sort_keys=True)] += 1
+        if self.kill_at and self.answered.total() >= self.kill_at[0]:
+            self.kill_at.pop(0)
+            os.kill(self.process.pid, signal.SIGKILL)
+        return self.model(request)
+
+
+def run_killed(folder, queries, kills, *, fault_rate=0.0, more=()):
+    """Run a synthesis to its end, killed on the way; return what it came to.
+
+    Args:
+        folder: with `queries.jsonl`.
+        queries: in that file.
+        kills: how often.
+        fault_rate: share of requests that meet a fault of the transport on their way.
+        more: further flags.
+    """
+    model = TeacherModel(queries, folder, plan_query)
+    replies = {Habit.RIGHT: 1, Habit.REPAIRED: 2, Habit.STUBBORN: 3}
+    wanted = sum(replies[model.habit(query)] for query in queries)
+    killing = Killing(model, [wanted * (number + 1) // (kills + 1) for number in range(kills)])
+    codes, printed = [], ""
+    rates = dict.fromkeys(FAULTS, fault_rate / len(FAULTS))
+    with Endpoint(killing) as upstream, FaultyProxy(upstream.url, rates, stall_seconds=0.2) as proxy:
+        while not codes or codes[-1] == -signal.SIGKILL:
+            process = subprocess.Popen(command(folder, proxy.url, *more), stderr=subprocess.PIPE, text=True)
+            killing.process = process
+            printed = process.communicate()[1]
+            codes.append(process.returncode)
+        made = {str(fault): count for fault, count in proxy.made.items() if fault}
+    report = json.loads((folder / "sft.synthesis.json").read_text())
+    rejects = [json.loads(line) for line in (folder / "sft.rejected.jsonl").read_text().splitlines()]
+    habits = Counter(model.habit(query) for query in queries)
+    return {
+        "exit_codes": codes,
+        "queries": len(queries),
+        "rows": len(read_rows(folder / "sft.jsonl", SFTRow)),
+        "rejects": len(rejects),
+        "never_right": habits[Habit.STUBBORN],
+        "repaired": report["repaired"],
+        "right_when_told": habits[Habit.REPAIRED],
+        "questions": wanted,
+        "different_questions_answered": len(killing.answered),
+        "answered_more_than_once": killing.answered.total() - len(killing.answered),
+        "faults_on_the_way": made,
+        "printed": printed,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--faults", type=float, default=0.1)
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="synthesis-"))
+    queries = make_queries(folder, arguments.queries)
+    found = run_killed(folder, queries, arguments.kills, fault_rate=arguments.faults)
+    printed = found.pop("printed")
+    sys.stdout.write(f"{json.dumps(found, indent=1)}\n{printed}\n{folder}\n")
+
+
+if __name__ == "__main__":
+    main()
