@@ -32,14 +32,10 @@ def read_lines(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
     name, number, num_rows = str(path), 0, 0
     try:
         with path.open("rb") as file:
-            while content := file.readline(max_bytes + 1):
-                number += 1
-                num_bytes = len(content)
-                if num_bytes > max_bytes and not content.endswith(b"\n"):
-                    num_bytes += _skip_line(file)
-                    fault = f"a line of {num_bytes:,} bytes, more than the limit of {max_bytes:,}"
+            for number, (content, num_bytes) in enumerate(bounded_lines(file, max_bytes), start=1):
+                if num_bytes > len(content):
                     num_rows += 1
-                    yield Line(name, number, b"", num_bytes, fault)
+                    yield Line(name, number, b"", num_bytes, too_long(num_bytes, max_bytes))
                     continue
                 bare = (content.removeprefix(BOM_UTF8) if number == 1 else content).strip(b" \t\r\n")
                 if bare:
@@ -50,6 +46,21 @@ def read_lines(path: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
         return
     if not num_rows:
         yield Line(name, 1, b"", 0, "an empty file: there is no row in it")
+
+
+def bounded_lines(file: BinaryIO, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[bytes, int]]:
+    """Yield each line with its number of bytes; of one that is longer than `max_bytes`, only its beginning."""
+    while content := file.readline(max_bytes + 1):
+        num_bytes = len(content)
+        if num_bytes > max_bytes and not content.endswith(b"\n"):
+            num_bytes += _skip_line(file)
+            content = content[:max_bytes]
+        yield content, num_bytes
+
+
+def too_long(num_bytes: int, max_bytes: int = MAX_LINE_BYTES) -> str:
+    """Return what is said of a line of so many bytes."""
+    return f"a line of {num_bytes:,} bytes, more than the limit of {max_bytes:,}"
 
 
 def _skip_line(file: BinaryIO) -> int:

@@ -1,7 +1,7 @@
 """What `tritrace validate` is given to read: files, patterns and standard input, cut into pieces of one record each.
 
-JSON Lines are read line by line and need no more memory than their longest line. A `.json` or raw text file is one
-document and is read whole. What a piece says is for `stages/cli/records.py`.
+JSON Lines are read line by line; of a line longer than any record, only the beginning is. A `.json` or raw text file is
+one document and is read whole. What a piece says is for `stages/cli/records.py`.
 """
 
 import glob
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
+from data.checks.lines import bounded_lines, too_long
 from protocol.errors import UserError
 
 STANDARD_INPUT = "-"
 _BLANKS = re.compile(r"[ \t\r\n]*")
+SizedLine = tuple[bytes, int]
+"""A line, or the beginning of a long one, and its number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +93,17 @@ def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
     """
     try:
         if source == STANDARD_INPUT:
-            yield from _from_stream(source, sys.stdin.buffer)
+            yield from _from_stream(source, bounded_lines(sys.stdin.buffer))
             return
         with Path(source).open("rb") as file:
             if source.endswith((".jsonl", ".ndjson")):
-                yield from _from_lines(source, file)
+                yield from _from_lines(source, bounded_lines(file))
             elif source.endswith(".json"):
                 yield from _from_document(source, file.read())
             elif S_ISREG(os.fstat(file.fileno()).st_mode):
                 yield Piece(source, 1, 1, file.read(), is_raw=True)
             else:
-                yield from _from_stream(source, file)
+                yield from _from_stream(source, bounded_lines(file))
     except IsADirectoryError:
         yield Unreadable(source, 1, 1, f"Is a directory; give its files, such as '{source}/**/*.jsonl'")
     except OSError as error:
@@ -116,24 +119,35 @@ def not_json(error: ValueError | RecursionError, piece: Piece) -> Unreadable:
     return Unreadable(piece.source, line, column, f"not JSON: {error.msg}, at column {column}")
 
 
-def _from_stream(source: str, lines: Iterable[bytes]) -> Iterator[Piece]:
+def _from_stream(source: str, lines: Iterable[SizedLine]) -> Iterator[Piece | Unreadable]:
     lines, blank = iter(lines), []
-    for line in lines:
+    line, num_bytes = b"", 0
+    for line, num_bytes in lines:
         if line.strip():
             break
-        blank.append(line)
-    else:
-        line = b""
+        blank.append((line, num_bytes))
     if line.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
-        yield from _from_lines(source, [*blank, line])
+        yield from _from_lines(source, [*blank, (line, num_bytes)])
         yield from _from_lines(source, lines, first=len(blank) + 2)
     else:
-        yield Piece(source, 1, 1, b"".join([*blank, line, *lines]), is_raw=True)
+        yield _raw(source, [*blank, (line, num_bytes), *lines] if line.strip() else blank)
 
 
-def _from_lines(source: str, lines: Iterable[bytes], first: int = 1) -> Iterator[Piece]:
-    for number, line in enumerate(lines, start=first):
-        if line.strip():
+def _raw(source: str, lines: Iterable[SizedLine]) -> Piece | Unreadable:
+    """Return the one response that a stream is."""
+    parts = []
+    for number, (line, num_bytes) in enumerate(lines, start=1):
+        if num_bytes > len(line):
+            return Unreadable(source, number, 1, too_long(num_bytes))
+        parts.append(line)
+    return Piece(source, 1, 1, b"".join(parts), is_raw=True)
+
+
+def _from_lines(source: str, lines: Iterable[SizedLine], first: int = 1) -> Iterator[Piece | Unreadable]:
+    for number, (line, num_bytes) in enumerate(lines, start=first):
+        if num_bytes > len(line):
+            yield Unreadable(source, number, 1, too_long(num_bytes))
+        elif line.strip():
             yield Piece(source, number, 1, line)
 
 

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
+from data.checks.lines import bounded_lines
 from tests.cli.examples import BAD, GOOD, record
 
 
@@ -151,3 +153,15 @@ def test_a_plan_in_many_rows_is_read_once(tritrace, file, monkeypatch):
     monkeypatch.setattr(planner, "build_plan", lambda *parts: built.append(parts) or build(*parts))
     tritrace("validate", file("a.jsonl", [{"response": GOOD, "plan": "any"}] * 5), "--plan", "everyday")
     assert len(built) <= 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_line_longer_than_a_record_can_be_is_told_and_passed_over(tritrace, file, monkeypatch, is_stream):
+    monkeypatch.setattr("stages.cli.sources.bounded_lines", partial(bounded_lines, max_bytes=1000))
+    long = json.dumps({"response": "x" * 5000}).encode()
+    content = b"\n".join([long, *[json.dumps({"response": "short"}).encode()] * 2])
+    source = ("-",) if is_stream else (file("a.jsonl", content),)
+    code, out, err = tritrace("validate", *source, stdin=content if is_stream else "")
+    assert code == 2
+    assert f":1: a line of {len(long) + 1:,} bytes, more than the limit of" in err
+    assert out.count("invalid") == 2

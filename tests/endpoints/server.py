@@ -1,6 +1,7 @@
 """An OpenAI-compatible endpoint whose model is a function from the request to a reply; it remembers every request."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ def says(content, finish_reason="stop"):
     return Reply(json.dumps(completion | {"usage": usage}))
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed is no fault of the server
+            super().handle_error(request, client_address)
+
+
 class LocalServer:
     """An HTTP server on a free local port, in threads of its own, for the length of a `with` block."""
 
@@ -53,7 +60,7 @@ class LocalServer:
 
         self.is_closing = threading.Event()
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False  # a connection that is kept alive would be waited for
         self.port = self._server.server_port
