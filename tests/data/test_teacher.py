@@ -121,24 +121,34 @@ def test_the_same_call_again_asks_nothing_and_gives_the_same_bytes(folder, queri
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_through_a_faulty_proxy_nothing_is_lost_and_nothing_asked_twice(folder, queries, rate):
     model = TeacherModel(queries, folder, plan_query)
-    faults = tuple(fault for fault in Fault if fault not in {Fault.OUT_OF_RANGE, Fault.MISSING_FIELD})
+    transport = (Fault.TOO_MANY, Fault.SERVER_ERROR, Fault.CUT)
     with (
         Endpoint(model) as upstream,
-        FaultyProxy(upstream.url, evenly(rate, faults), seed=3, stall_seconds=0.05) as proxy,
+        FaultyProxy(
+            upstream.url, evenly(rate, (*transport, Fault.STALL, Fault.INVALID_JSON)), seed=3, stall_seconds=0.05
+        ) as proxy,
     ):
-        synthesis = synthesis_of(folder, queries, proxy.url, timeout_seconds=2.0, max_unanswered=1.0, num_repairs=4)
+        synthesis = synthesis_of(folder, queries, proxy.url, timeout_seconds=60.0, max_unanswered=1.0, num_repairs=4)
         progress = synthesize(synthesis)
         check_counts(synthesis, progress)
         assert sum(proxy.made.values()) == progress.spending.num_requests
         last = {}
         for (body, attempt), fault in sorted(proxy.fault_by_body.items(), key=lambda entry: entry[0][1]):
             # A request is made again only after a failure of the transport.
-            assert attempt == 0 or last[body] in {Fault.TIME_OUT, Fault.TOO_MANY, Fault.SERVER_ERROR, Fault.CUT}
+            assert attempt == 0 or last[body] in transport
             last[body] = fault
         again = synthesize(synthesis_of(folder, queries, upstream.url, num_repairs=4))
     assert again.spending.num_cached == progress.spending.num_questions
     stubborn = sum(model.habit(query) is Habit.STUBBORN for query in queries)
     assert (again.fates[Fate.INVALID], again.fates[Fate.UNANSWERED]) == (stubborn, 0)
+
+
+def test_a_late_reply_is_given_up_and_asked_for_again(folder, queries):
+    good = reference_response(queries[0], plan_query(queries[0].text, 1)).render()
+    with Scripted(Reply("", delay_seconds=60.0), says(good)) as endpoint:
+        progress = synthesize(synthesis_of(folder, queries[:1], endpoint.url, timeout_seconds=3.0))
+        assert progress.fates == {Fate.ROW: 1}
+        assert len(endpoint.requests) == progress.spending.num_requests == 2
 
 
 def test_what_went_unanswered_is_asked_again_by_the_next_run(folder, queries):
