@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from protocol.errors import UserError
 
@@ -107,6 +107,27 @@ def read_image(source: str, root: Path) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{_shortened(source)}: {reason} (looked in {root})") from None
     raise ImageError(f"{_shortened(source)}: leaves the data folder; images are given relative to their rows file")
+
+
+def portable_uri(source: str, root: Path) -> str:
+    """Return an image as a `data:` URI that servers read: as it is where it is upright PNG or JPEG, else as PNG.
+
+    Args:
+        source: as `open_image` takes it.
+        root: the folder that `source` may not leave.
+
+    Raises:
+        ImageError: as `open_image` does.
+    """
+    content = read_image(source, root)
+    picture = decode_image(content, source)
+    with Image.open(BytesIO(content), formats=FORMATS) as image:
+        is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        if is_upright and image.format in {"PNG", "JPEG"}:
+            return data_uri(content)
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG")
+    return data_uri(buffer.getvalue())
 
 
 def _read_bounded(path: Path, name: str) -> bytes:

@@ -1,11 +1,13 @@
 """Evaluating a policy: sample, judge, score, and keep every response beside the numbers.
 
 Writes `samples.jsonl` (a `Sample` a line) and `metrics.json` into a folder. An evaluation that is complete for the same
-prompts, policy and settings, by `evaluation.json`, is read and not repeated.
+prompts, policy and settings, by `evaluation.json`, is read and not repeated. One in which some prompts got no response
+is not complete: the same call asks for those again.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,29 @@ from typing import Any
 from data.files import replacing, row_to_json
 from data.images import read_image
 from data.rows import RolloutPrompt
+from eval.generations import Generation, Policy
 from eval.grading import score_items
 from eval.judges import Item, Judge
-from eval.policies import Generation, Policy
 from eval.responses import forget_responses, respond_once
-from eval.samples import Sample
+from eval.samples import Sample, read_samples
 from eval.scores import Unscored
 from eval.summary import summarize
 from protocol import Plan, diagnose
+
+NO_RESPONSE = "response"
+"""The name under which a sample without a response says why there is none."""
 
 
 def score_samples(
     prompts: Sequence[RolloutPrompt], generations: Sequence[Generation], images_root: Path, judge: Judge
 ) -> Iterator[Sample]:
-    """Yield a scored sample for each prompt and its response, all of them judged together."""
+    """Yield a scored sample for each prompt and its response, all of them judged together.
+
+    A prompt without a response is unscored in everything, and no judge is asked about it.
+    """
+    answered = [
+        (prompt, generation) for prompt, generation in zip(prompts, generations, strict=True) if not generation.failure
+    ]
     items = [
         Item(
             diagnose(generation.text, Plan.from_json(prompt.plan), prompt.labels),
@@ -34,36 +45,52 @@ def score_samples(
             prompt.query,
             partial(_read_images, prompt.images, images_root),
         )
-        for prompt, generation in zip(prompts, generations, strict=True)
+        for prompt, generation in answered
     ]
-    scores_by_item = score_items(items, judge)
-    for prompt, generation, item, scores in zip(prompts, generations, items, scores_by_item, strict=True):
-        yield Sample(
-            id=prompt.id,
-            kind=prompt.kind,
-            query=prompt.query,
-            images=prompt.images,
-            plan=prompt.plan,
-            labels=prompt.labels,
-            response=generation.text,
+    scored = zip(items, score_items(items, judge), strict=True)
+    for prompt, generation in zip(prompts, generations, strict=True):
+        if generation.failure:
+            yield replace(_sample(prompt, generation), unscored={NO_RESPONSE: generation.failure})
+            continue
+        item, scores = next(scored)
+        yield replace(
+            _sample(prompt, generation),
             scores={name: None if isinstance(score, Unscored) else score for name, score in scores.items()},
             unscored={name: score.reason for name, score in scores.items() if isinstance(score, Unscored)},
             diagnostics=tuple(found.to_json() for found in item.verdict.diagnostics),
-            num_tokens=generation.num_tokens,
-            is_truncated=generation.is_truncated,
         )
 
 
+def _sample(prompt: RolloutPrompt, generation: Generation) -> Sample:
+    return Sample(
+        id=prompt.id,
+        kind=prompt.kind,
+        query=prompt.query,
+        images=prompt.images,
+        plan=prompt.plan,
+        labels=prompt.labels,
+        response=generation.text,
+        num_tokens=generation.num_tokens,
+        is_truncated=generation.is_truncated,
+    )
+
+
 def write_evaluation(folder: Path, samples: Sequence[Sample], settings: Mapping[str, Any]) -> None:
-    """Write samples and metrics; `settings` identify the evaluation and are written last."""
+    """Write samples and metrics; `settings` identify the evaluation and are written last.
+
+    What was sampled is kept where some prompts got no response, so that only they are asked again.
+    """
     with replacing(folder / "samples.jsonl") as file:
         for sample in samples:
             file.write(json.dumps(row_to_json(sample), ensure_ascii=False) + "\n")
     with replacing(folder / "metrics.json") as file:
         json.dump(summarize([samples]).to_json(), file, indent=1)
+    num_missing = sum(NO_RESPONSE in sample.unscored for sample in samples)
     with replacing(folder / "evaluation.json") as file:
-        json.dump(dict(settings), file, indent=1, sort_keys=True)
-    forget_responses(folder)
+        incomplete = {"num_missing": num_missing} if num_missing else {}
+        json.dump(dict(settings) | incomplete, file, indent=1, sort_keys=True)
+    if not num_missing:
+        forget_responses(folder)
 
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -83,7 +110,7 @@ def evaluate(
 ) -> list[Sample]:
     """Sample a response to every prompt and score it.
 
-    The responses are kept in the folder until `write_evaluation`, so that a judge that stops costs no sampling.
+    Each response is kept in the folder until `write_evaluation`, so that nothing that stops costs sampling twice.
 
     Args:
         policy: what is asked.
@@ -95,6 +122,38 @@ def evaluate(
     """
     generations = respond_once(policy, prompts, images_root, folder, sampling)
     return list(score_samples(prompts, generations, images_root, judge))
+
+
+def evaluate_once(
+    load: Callable[[], Policy],
+    prompts: Sequence[RolloutPrompt],
+    images_root: Path,
+    judge: Judge,
+    *,
+    folder: Path,
+    sampling: Mapping[str, Any],
+    judged_by: Mapping[str, Any],
+) -> list[Sample]:
+    """Return the evaluation that the folder holds if it is complete; else make it and write it there.
+
+    Args:
+        load: returns what is asked; called only where something is missing.
+        prompts: what it is asked.
+        images_root: the folder that image paths are relative to.
+        judge: who judges.
+        folder: of the evaluation.
+        sampling: what identifies the responses.
+        judged_by: what of the judge decides its scores; {} for the rules.
+
+    Raises:
+        eval.judges.JudgeError: the judge stopped; the responses and its verdicts so far are kept.
+    """
+    settings = dict(sampling) | dict(judged_by)
+    if is_complete(folder, settings):
+        return read_samples(folder / "samples.jsonl")
+    samples = evaluate(load(), prompts, images_root, judge, folder=folder, sampling=sampling)
+    write_evaluation(folder, samples, settings)
+    return samples
 
 
 def _read_images(sources: Sequence[str], root: Path) -> tuple[bytes, ...]:

@@ -1,26 +1,24 @@
-"""Policies: what can be asked for responses. Here, a checkpoint: a base model with or without an adapter.
+"""A checkpoint as a policy: a base model with or without an adapter, sampled with transformers.
 
 Sampling only; what a response is worth is judged elsewhere. Prompts are rendered by the function that TRL trains
 with, so that a checkpoint is asked exactly what it was taught.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from peft import PeftModel
-from tqdm import tqdm
 from transformers import GenerationConfig, LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
 from data.images import open_image
 from data.rows import RolloutPrompt
 from eval.constrained import PlanLogitsProcessor, check_budget
+from eval.generations import Generation, Keep, Policy, keep_nothing, progress
 from eval.models import (
     DEFAULT_OPTIONS,
     LoadOptions,
@@ -32,25 +30,7 @@ from eval.models import (
     tokenizer_of,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One sampled response."""
-
-    text: str
-    """As decoded, without special tokens."""
-    num_tokens: int
-    """Tokens generated, the end token included."""
-    is_truncated: bool
-    """Whether generation ended at its token limit rather than by itself."""
-
-
-class Policy(Protocol):
-    """Anything that answers prompts."""
-
-    def respond(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
-        """Return one response a prompt, in the order of the prompts."""
-        ...
+__all__ = ["Generation", "HFPolicy", "Policy"]
 
 
 class HFPolicy:
@@ -99,12 +79,23 @@ class HFPolicy:
         self.label = label
         self.model.generation_config = _generation_config(self.model, self.processor, max_new_tokens, temperature)
 
-    def respond(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+    def respond(
+        self,
+        prompts: Sequence[RolloutPrompt],
+        images_root: Path,
+        *,
+        done: Mapping[int, Generation] | None = None,
+        keep: Keep = keep_nothing,
+    ) -> list[Generation]:
         """Sample a response to every prompt.
+
+        Batches are made of all prompts and each is seeded by itself, so that what is done changes no other response.
 
         Args:
             prompts: what to respond to.
             images_root: the folder of the prompts' file, which their image paths are relative to.
+            done: generations by place that are there already.
+            keep: called with each place and generation when its batch is finished.
 
         Returns:
             One generation a prompt, in the order of the prompts.
@@ -116,18 +107,23 @@ class HFPolicy:
         if self.constrained:
             max_new_tokens = self.model.generation_config.max_new_tokens
             check_budget([prompt.plan for prompt in prompts], tokenizer_of(self.processor), max_new_tokens)
-        generations: list[Generation | None] = [None] * len(prompts)
-        batches = _batches(prompts, self.batch_size)
+        found = dict(done or {})
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             stack.enter_context(torch.random.fork_rng())
-            torch.manual_seed(self.seed)
-            for batch in _progress(batches, self.label):
-                for index, generation in zip(
-                    batch, self._generate([prompts[i] for i in batch], images_root), strict=True
-                ):
-                    generations[index] = generation
-        return [generation for generation in generations if generation is not None]
+            advance = stack.enter_context(progress(len(prompts), len(found), self.label))
+            for batch in _batches(prompts, self.batch_size):
+                missing = [place for place in batch if place not in found]
+                if not missing:
+                    continue
+                # The first prompt's place tells one batch's draws from another's.
+                torch.manual_seed((self.seed << 32) + batch[0])
+                generations = dict(zip(batch, self._generate([prompts[i] for i in batch], images_root), strict=True))
+                for place in missing:
+                    found[place] = generations[place]
+                    keep(place, generations[place])
+                advance(len(missing))
+        return [found[place] for place in range(len(prompts))]
 
     def _generate(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
         inputs = self._encode(prompts, images_root).to(self.model.device)
@@ -222,15 +218,3 @@ def _batches(prompts: Sequence[RolloutPrompt], batch_size: int) -> list[list[int
         indices = list(group)
         batches += [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     return batches
-
-
-def _progress(batches: list[list[int]], label: str) -> Iterator[list[int]]:
-    """Yield the batches under a progress bar, or with a plain line each quarter without a terminal."""
-    if sys.stderr.isatty():
-        yield from tqdm(batches, desc=label, unit="batch", leave=False)
-        return
-    quarter = max(1, len(batches) // 4)
-    for number, batch in enumerate(batches, start=1):
-        yield batch
-        if number % quarter == 0 or number == len(batches):
-            print(f"{label}: {number}/{len(batches)} batches", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,6 +1,12 @@
-"""Sampled responses, kept until they are judged: when a judge stops, they need not be sampled again."""
+"""Sampled responses, kept one by one until they are judged: whatever stops an evaluation, none is sampled again.
+
+`responses.jsonl` in the folder of an evaluation: a line that says what was asked, then a line a response in the order
+in which they were finished. A line that a killed process left half written is cut off. The file is gone when the
+evaluation is complete.
+"""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,26 +14,33 @@ from typing import Any
 
 from data.files import replacing
 from data.rows import RolloutPrompt
-from eval.policies import Generation, Policy
+from eval.generations import Generation, Policy
 
 FILE_NAME = "responses.jsonl"
-"""In the folder of an evaluation: a line of settings, then one a response; gone when the evaluation is complete."""
 
 
 def respond_once(
     policy: Policy, prompts: Sequence[RolloutPrompt], images_root: Path, folder: Path, settings: Mapping[str, Any]
 ) -> list[Generation]:
-    """Return the responses that were kept for these prompts and settings, or sample them and keep them."""
+    """Return a response to every prompt: the kept one, where prompts and settings are the same, or a fresh one.
+
+    A prompt that got no response (`Generation.failure`) is not kept, and is asked again the next time.
+    """
+    path = folder / FILE_NAME
     header = {"settings": dict(settings), "prompts": [prompt.id for prompt in prompts]}
-    kept = _read(folder / FILE_NAME, header)
-    if kept is not None:
-        return kept
-    generations = policy.respond(prompts, images_root)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / FILE_NAME) as file:
-        for record in (header, *map(asdict, generations)):
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return generations
+    done = _read(path, header)
+    if done is None:
+        done = {}
+        with replacing(path) as file:
+            file.write(json.dumps(header, ensure_ascii=False) + "\n")
+    with path.open("a", encoding="utf-8") as file:
+
+        def keep(place: int, generation: Generation) -> None:
+            if not generation.failure:
+                file.write(json.dumps({"place": place} | asdict(generation), ensure_ascii=False) + "\n")
+                file.flush()
+
+        return policy.respond(prompts, images_root, done=done, keep=keep)
 
 
 def forget_responses(folder: Path) -> None:
@@ -35,11 +48,15 @@ def forget_responses(folder: Path) -> None:
     (folder / FILE_NAME).unlink(missing_ok=True)
 
 
-def _read(path: Path, header: Mapping[str, Any]) -> list[Generation] | None:
+def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Generation] | None:
+    """Return what is kept for this header, by place, with a half-written last line cut off; None where nothing is."""
     if not path.exists():
         return None
-    with path.open(encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]  # written in one piece, or not at all
-    if not records or records[0] != json.loads(json.dumps(header)):
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    os.truncate(path, len(whole))
+    lines = whole.decode().split("\n")[:-1]  # a response may hold other line separators
+    if not lines or json.loads(lines[0]) != json.loads(json.dumps(header)):
         return None
-    return [Generation(**record) for record in records[1:]]
+    records = [json.loads(line) for line in lines[1:]]
+    return {record.pop("place"): Generation(**record) for record in records}

@@ -10,21 +10,13 @@ from importlib import import_module
 from typing import Any
 
 from eval.constrained import check_budget
+from eval.dialects import structured_outputs
 from protocol.errors import UserError
-from protocol.grammar import grammar_of
-from protocol.plan import Plan
+
+__all__ = ["ENGINE_OPTIONS", "sampling_params", "structured_outputs"]
 
 ENGINE_OPTIONS = {"structured_outputs_config": {"backend": "guidance"}}
 """For `vllm.LLM(...)`; `vllm serve` takes `--structured-outputs-config.backend guidance`."""
-
-
-def structured_outputs(plan: str) -> dict[str, str]:
-    """Return the constraint of a plan, given as canonical JSON text.
-
-    These are the keywords of vLLM's `StructuredOutputsParams`, the field `structured_outputs` of a request to its
-    server, and the value of that key in TRL's `generation_kwargs`.
-    """
-    return {"grammar": grammar_of(Plan.from_json(plan))}
 
 
 def sampling_params(

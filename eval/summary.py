@@ -1,4 +1,4 @@
-"""Everything measured about one stage: metrics, also by kind and by quadrant of risks, diagnostics, lengths.
+"""Everything measured about one stage: metrics, also by kind, quadrant of risks and difficulty; diagnostics; lengths.
 
 `summarize(seeds).to_json()` is what `eval/metrics.json` of a run and each stage of report.json hold.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from eval.intervals import Estimate
 from eval.metrics import Seeds, estimates
-from eval.outcomes import quadrant
+from eval.outcomes import difficulty, quadrant
 from eval.samples import Sample
 
 
@@ -41,6 +41,8 @@ class StageSummary:
     """The same for each kind of query, kinds in alphabetical order."""
     by_quadrant: Mapping[str, Mapping[str, Estimate]]
     """The same for each quadrant of risks (`eval.outcomes.quadrant`), in alphabetical order."""
+    by_difficulty: Mapping[str, Mapping[str, Estimate]]
+    """The same for each difficulty (`eval.outcomes.difficulty`), in alphabetical order."""
     diagnostics: Mapping[str, DiagnosticCount]
     """By code, codes in alphabetical order; only codes that were found."""
     lengths: Mapping[str, float]
@@ -63,6 +65,7 @@ def summarize(seeds: Seeds) -> StageSummary:
         estimates=estimates(seeds),
         by_kind=_by_group(seeds, lambda sample: sample.kind),
         by_quadrant=_by_group(seeds, lambda sample: quadrant(sample.labels)),
+        by_difficulty=_by_group(seeds, lambda sample: difficulty(sample.labels)),
         diagnostics=_diagnostics(samples),
         lengths=_lengths(samples),
     )

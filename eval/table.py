@@ -3,13 +3,13 @@
 Rows and their order come from `eval.metrics.METRICS`; nothing is computed here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
 from eval.intervals import Estimate
-from eval.metrics import METRICS, Direction, Metric
+from eval.metrics import METRICS, Direction, Metric, metric_by_name
 
 EstimatesByStage = Mapping[str, Mapping[str, Estimate]]
 """`eval.metrics.estimates` of each stage, in the order of the curriculum."""
@@ -35,6 +35,34 @@ def terminal_table(stages: EstimatesByStage, *, width: int = WIDE) -> Table:
         count = format_count(stages, metric.name)
         table.add_row(metric_title(metric), *cells, count if is_wide else count.replace(" × ", "\n× "))
     return table
+
+
+def group_table(title: str, groups: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Table:
+    """Return a table with a row a group, such as a quadrant or a benchmark, and a column a metric, by name."""
+    table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("", overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    for name in metrics:
+        table.add_column(metric_title(metric_by_name[name]), justify="right")
+    for group, found in groups.items():
+        cells = [format_estimate(found[name], metric_by_name[name], "\n") for name in metrics]
+        table.add_row(group, str(max(found[name].n + found[name].num_unscored for name in metrics)), *cells)
+    return table
+
+
+def group_markdown(groups: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> str:
+    """Return such a table as GitHub Markdown."""
+    header = ["", "n", *(metric_title(metric_by_name[name]) for name in metrics)]
+    rows = [
+        [
+            group,
+            str(max(found[name].n + found[name].num_unscored for name in metrics)),
+            *(format_estimate(found[name], metric_by_name[name]) for name in metrics),
+        ]
+        for group, found in groups.items()
+    ]
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)), "", CAPTION, ""])
 
 
 def to_markdown(stages: EstimatesByStage) -> str:

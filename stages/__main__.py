@@ -15,6 +15,7 @@ from stages.cli import (
     chain,
     checking,
     comparing,
+    evaluating,
     exporting,
     importing,
     language,
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 training.add_to(app)
+evaluating.add_to(app)
 comparing.add_to(app)
 checking.add_to(app)
 language.add_to(app)

@@ -7,12 +7,10 @@ from typing import Any
 
 from data.files import file_fingerprint, read_rows
 from data.rows import RolloutPrompt
-from eval.evaluation import evaluate, is_complete, write_evaluation
+from eval.evaluation import evaluate_once, is_complete
 from eval.judges import Judge, RuleJudge
-from eval.samples import Sample, read_samples
-from stages.lifecycle import model_revision
-from stages.manifest import read_manifest
-from stages.policies import load_policy
+from eval.samples import Sample
+from stages.policies import subject_of
 from stages.progress import say
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
@@ -52,28 +50,23 @@ def evaluate_checkpoint(
         RowsError: the prompts cannot be read.
         JudgeError: the judge stopped; the responses and its verdicts so far are kept.
     """
-    manifest = read_manifest(checkpoint.folder / "manifest.json") if checkpoint.stage else None
+    name, folder = checkpoint.stage or "base", checkpoint.folder / "eval"
+    subject = subject_of(*((None, checkpoint.folder) if checkpoint.stage else (checkpoint.model, None)))
     sampling = {
-        "model": model_revision(checkpoint.model),
-        "adapter": manifest.adapter if manifest else None,
+        **subject.identity(),
         "prompts": file_fingerprint(prompts_path),
         "protocol": protocol_fingerprint(),
         "batch_size": batch_size,
         "max_new_tokens": max_new_tokens,
     }
-    settings = sampling | dict(judged_by or {})
-    name, folder = checkpoint.stage or "base", checkpoint.folder / "eval"
-    if is_complete(folder, settings):
+    if is_complete(folder, sampling | dict(judged_by or {})):
         say(f"{name}: evaluation in {folder} is complete; read")
-        return read_samples(folder / "samples.jsonl")
-    policy = load_policy(
-        None if manifest else checkpoint.model,
-        checkpoint.folder if manifest else None,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        label=f"{name}: evaluating",
+    return evaluate_once(
+        lambda: subject.load(batch_size=batch_size, max_new_tokens=max_new_tokens, label=f"{name}: evaluating"),
+        read_rows(prompts_path, RolloutPrompt),
+        prompts_path.parent,
+        judge or RuleJudge(),
+        folder=folder,
+        sampling=sampling,
+        judged_by=judged_by or {},
     )
-    judge, prompts = judge or RuleJudge(), read_rows(prompts_path, RolloutPrompt)
-    samples = evaluate(policy, prompts, prompts_path.parent, judge, folder=folder, sampling=sampling)
-    write_evaluation(folder, samples, settings)
-    return samples

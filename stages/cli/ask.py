@@ -1,7 +1,14 @@
-"""`tritrace chat`: ask a trained adapter about a picture, and see its trace with the verdict on it."""
+"""`tritrace chat` and `tritrace audit`: ask a checkpoint or a server under the guard, and check the log of that.
 
+Whatever a model wrote is printed so that a terminal shows it and does not obey it.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,62 +16,231 @@ from rich.panel import Panel
 from rich.text import Text
 
 from data.build import rollout_prompt
-from data.images import open_image
+from data.images import decode_image, read_image
 from data.rows import Query
-from protocol import Plan, Verdict, diagnose
-from protocol.diagnostics import show
-from protocol.prompt import Style
+from eval.audit import AuditLog, BrokenChainError, verify
+from eval.generations import Policy
+from eval.guard import Guard, GuardedAnswer
+from protocol import Phase, Plan, Verdict, diagnose
+from protocol.diagnostics import printable, show
+from protocol.errors import UserError
+from stages.cli.candidates import checkpoint_of, server_of, style_of
+from stages.judging import JudgeArguments, build_judge
 from toolkit.planner import plan_query
+
+INVALID, WITHHELD = 1, 3
+"""Exit codes: the trace is invalid; the answer is withheld."""
+_HELP = "a question a line; /image PATH, or a pasted data: URI, adds a picture to the next one; /quit ends"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(chat)
+    app.command()(audit)
 
 
 def chat(
-    text: Annotated[str, typer.Argument(help="what to ask")],
-    adapter: Annotated[Path, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")],
-    image: Annotated[list[Path] | None, typer.Option(help="a picture; may be repeated")] = None,
+    text: Annotated[str | None, typer.Argument(help="what to ask; without it, questions are read one a line")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")] = None,
+    model: Annotated[str | None, typer.Option(help="a base model or a merged one, where there is no adapter")] = None,
+    load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
+    endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
+    endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
+    image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None,
+    prompt_style: Annotated[str | None, typer.Option(help="full or compact  [default: as trained]")] = None,
     constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False,
+    fail_closed: Annotated[bool, typer.Option(help="withhold what does not hold: a safe message, exit 3")] = False,
+    judge: Annotated[Literal["none", "llm", "guard"], typer.Option(help="who judges safety before release")] = "none",
+    judge_url: Annotated[str | None, typer.Option(help="of the judge's endpoint; key: OPENAI_API_KEY")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="the judge's model, or the guard model's folder")] = None,
+    audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None,
+    audit_texts: Annotated[bool, typer.Option(help="record the words too, not only their hashes")] = False,
     max_new_tokens: Annotated[int, typer.Option(help="limit of the response")] = 256,
 ) -> None:
-    """Ask a trained adapter; its trace is shown with its verdict. Exit 1 if the trace is invalid."""
-    from stages.manifest import read_manifest
-    from stages.policies import load_policy
+    """Ask, and see plan, trace with its path, verdict and answer. Exit 1: the trace is invalid; 3: withheld.
 
-    for path in image or []:
-        open_image(path.name, path.parent)
-    manifest = read_manifest(adapter / "manifest.json")
-    root = Path(Path.cwd().anchor)
-    pictures = tuple(str(path.resolve().relative_to(root)) for path in image or [])
-    query = Query(id="chat", text=text, kind="chat", split="chat", images=pictures)
-    plan = plan_query(text, len(pictures))
-    style: Style = "compact" if manifest.data.get("prompt_style") == "compact" else "full"
-    policy = load_policy(stage=adapter, max_new_tokens=max_new_tokens, constrained=constrained)
-    prompt = rollout_prompt(query, style)
-    response = policy.respond([prompt], root)[0]
-    verdict = diagnose(response.text, plan)
-    _show(plan, verdict, is_truncated=response.is_truncated)
-    if constrained:
-        policy.constrained = False
-        free = diagnose(policy.respond([prompt], root)[0].text, plan)
-        codes = ", ".join(dict.fromkeys(found.code for found in free.diagnostics))
-        typer.echo(f"decoded freely: {'valid' if free.is_valid else 'invalid'}{f' ({codes})' if codes else ''}")
-    raise typer.Exit(0 if verdict.is_valid else 1)
+    Without TEXT, questions are read from the terminal or a pipe, a line each.
+    """
+    if endpoint is not None:
+        candidate = server_of(endpoint, endpoint_model, endpoint_server, 1, 120.0, max_new_tokens)
+    else:
+        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens)
+    pictures = [_picture(source) for source in image or []]
+    judging = JudgeArguments(judge="rule" if judge == "none" else judge, judge_url=judge_url, judge_model=judge_model)
+    judged_by = build_judge(judging)
+    policy = candidate.load()
+    policy.constrained = constrained
+    guard = Guard(
+        policy,
+        plan_query,
+        style=style_of(prompt_style) or candidate.style,
+        judge=None if judge == "none" else judged_by,
+        audit=AuditLog(audit_log) if audit_log else None,
+        has_texts=audit_texts,
+        is_enforced=fail_closed,
+    )
+    with judged_by:
+        session = _Session(guard, policy, is_closed=fail_closed)
+        code = session.ask(text, pictures) if text is not None else session.converse(pictures)
+    raise typer.Exit(code)
 
 
-def _show(plan: Plan, verdict: Verdict, *, is_truncated: bool) -> None:
-    console = Console(highlight=False)
-    trace = "\n".join(call.render() for call in verdict.response.trace.calls) or "(no trace)"
-    tools = " -> ".join(call.tool for call in verdict.response.trace.calls)
-    console.print(f"plan: {plan.persona.name}, {plan.graph.topology} ({plan.reason})", style="dim", markup=False)
-    console.print(Panel(Text(trace), title="trace", title_align="left"))
-    state = "valid" if verdict.is_valid else "invalid"
-    consistency = "coherent" if verdict.is_coherent else "incoherent"
-    console.print(f"verdict: {state}, {consistency}; path {tools or '(none)'}", markup=False)
-    for found in verdict.diagnostics:
-        console.print(show(found, verdict.reading.text), markup=False)
-    if is_truncated:
-        console.print("the response was cut off; raise --max-new-tokens", markup=False)
-    console.print(Panel(Text(verdict.reading.visible_answer or "(no answer)"), title="answer", title_align="left"))
+def audit(
+    log: Annotated[Path, typer.Argument(help="a file that tritrace chat --audit, or a Guard, has written")],
+    head: Annotated[str | None, typer.Option(help="the last hash, where it was kept elsewhere")] = None,
+) -> None:
+    """Check that an audit log is what was written. Exit 0: it is; 1: a line was changed, removed or added."""
+    try:
+        chain = verify(log, head=head)
+    except BrokenChainError as error:
+        typer.echo(f"broken: {error}")
+        raise typer.Exit(1) from None
+    typer.echo(f"whole: {chain.count} records, head {chain.head}")
+
+
+@dataclass
+class _Session:
+    """Questions to one policy, each by itself."""
+
+    guard: Guard
+    policy: Policy
+    is_closed: bool
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    def ask(self, text: str, pictures: list[str]) -> int:
+        """Ask, show what came of it, and return the exit code."""
+        answered = self.guard.answer(text, pictures)
+        if self.is_closed and not answered.is_released:
+            self._show_withheld(answered)
+            return WITHHELD
+        if answered.error is not None:
+            raise answered.error
+        if answered.plan is None or answered.verdict is None or answered.generation is None:
+            raise UserError(f"no response: {answered.generation.failure if answered.generation else 'nothing came'}")
+        self._show(answered.plan, answered.verdict, is_truncated=answered.generation.is_truncated)
+        for reason in answered.withheld:
+            self.console.print(f"a guard would withhold it: {reason.name}: {reason.detail}", markup=False)
+        if self.policy.constrained and not self.is_closed:
+            self._say_unconstrained(text, pictures, answered.plan)
+        return 0 if answered.verdict.is_valid else INVALID
+
+    def converse(self, pictures: list[str]) -> int:
+        """Answer line by line until the end of the input; a question that fails does not end it."""
+        waiting = list(pictures)
+        for line in _lines(self.console):
+            command, _, rest = line.partition(" ")
+            if line.startswith("data:") or command == "/image":
+                self._take_picture(line if line.startswith("data:") else rest.strip(), waiting)
+            elif command in {"/quit", "/exit"}:
+                break
+            elif command.startswith("/"):
+                self.console.print(_HELP, markup=False)
+            else:
+                try:
+                    self.ask(line, waiting)
+                except UserError as error:
+                    self.console.print(f"error: {_plain(str(error))}", markup=False)
+                waiting = []
+        return 0
+
+    def _take_picture(self, source: str, waiting: list[str]) -> None:
+        try:
+            waiting.append(_picture(source))
+        except UserError as error:
+            self.console.print(f"error: {_plain(str(error))}", markup=False)
+            return
+        self.console.print(f"{len(waiting)} picture{'s' * (len(waiting) > 1)} for the next question", style="dim")
+
+    def _show(self, plan: Plan, verdict: Verdict, *, is_truncated: bool) -> None:
+        console = self.console
+        trace = "\n".join(call.render() for call in verdict.response.trace.calls) or "(no trace)"
+        console.print(_headline(plan), style="dim", markup=False)
+        console.print(Panel(Text(_plain(trace)), title="trace", title_align="left"))
+        console.print(f"path: {_plain(path_of(verdict))}", markup=False)
+        state = "valid" if verdict.is_valid else "invalid"
+        consistency = "coherent" if verdict.is_coherent else "incoherent"
+        console.print(f"verdict: {state}, {consistency}", markup=False)
+        for found in verdict.diagnostics:
+            console.print(show(found, verdict.reading.text), markup=False)
+        if is_truncated:
+            console.print("the response was cut off; raise --max-new-tokens", markup=False)
+        answer = verdict.reading.visible_answer or "(no answer)"
+        console.print(Panel(Text(_plain(answer)), title="answer", title_align="left"))
+
+    def _show_withheld(self, answered: GuardedAnswer) -> None:
+        """Show the safe message and why; nothing that the model wrote."""
+        if answered.plan is not None:
+            self.console.print(_headline(answered.plan), style="dim", markup=False)
+        for reason in answered.withheld:
+            self.console.print(f"withheld: {reason.name}: {reason.detail}", markup=False)
+        if isinstance(answered.error, UserError):
+            Console(stderr=True, highlight=False, markup=False).print(_plain(str(answered.error)))
+        self.console.print(Panel(Text(answered.text), title="answer", title_align="left"))
+
+    def _say_unconstrained(self, text: str, pictures: list[str], plan: Plan) -> None:
+        uris = tuple(pictures)
+        prompt = rollout_prompt(Query("chat", text, "chat", "chat", images=uris), self.guard.style, lambda *_: plan)
+        self.policy.constrained = False
+        try:
+            free = diagnose(self.policy.respond([prompt], Path(Path.cwd().anchor))[0].text, plan)
+        finally:
+            self.policy.constrained = True
+        found = ", ".join(dict.fromkeys(each.code for each in free.diagnostics))
+        typer.echo(f"decoded freely: {'valid' if free.is_valid else 'invalid'}{f' ({found})' if found else ''}")
+
+
+def path_of(verdict: Verdict) -> str:
+    """Return the way of a trace along its plan's graph; `-x->` is a step that the graph does not have."""
+    graph, calls = verdict.plan.graph, [call.tool for call in verdict.response.trace.calls]
+    if not calls:
+        return "(none)"
+    steps = [calls[0] if calls[0] in graph.start else f"x-> {calls[0]}"]
+    known = verdict.plan.by_name
+    for before, after in pairwise(calls):
+        is_edge = before in known and after in graph.successors(before)
+        steps.append(f"{'->' if is_edge else '-x->'} {after}")
+    steps.append(f"{'->' if calls[-1] in graph.accept else '-x->'} answer")
+    return " ".join(steps)
+
+
+def _headline(plan: Plan) -> str:
+    tools = "; ".join(
+        f"{phase} {', '.join(tool.name for tool in plan.tools if tool.phase is phase)}" for phase in Phase
+    )
+    return f"plan: {plan.persona.name}, {plan.graph.topology} ({_plain(plan.reason)}); {tools}"
+
+
+def _picture(source: str) -> str:
+    """Return a picture, given as a path or a `data:` URI, so that it can be opened from anywhere.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    if source.startswith("data:"):
+        decode_image(read_image(source, Path()), source)
+        return source
+    path = Path(source).expanduser().resolve()
+    decode_image(read_image(path.name, path.parent), source)
+    return str(path)
+
+
+def _lines(console: Console) -> Iterator[str]:
+    """Yield what is typed or piped, a line each, without the blank ones."""
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401 - a terminal alone cuts a pasted line after 4,096 characters
+
+        console.print(_HELP, style="dim", markup=False)
+    while True:
+        try:
+            line = input("> ") if is_terminal else input()
+        except EOFError:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _plain(text: str) -> str:
+    """Return text that a terminal shows and does not obey: no control characters, nothing that turns its direction."""
+    return "\n".join(printable(line) for line in text.split("\n"))

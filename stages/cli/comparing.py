@@ -16,6 +16,7 @@ from rich.text import Text
 
 from protocol.diagnostics import printable
 from protocol.errors import UserError
+from stages.cli.extras import need_scipy
 
 if TYPE_CHECKING:
     from eval.comparison import Change, Comparison
@@ -46,7 +47,7 @@ def report(
     max_samples: Annotated[int, typer.Option(min=1, help="most prompts to show; numbers are over all")] = 1000,
 ) -> None:
     """Write report.html, report.json and table.md again, from what a run has written."""
-    _need_scipy()
+    need_scipy()
     from stages.reporting import rebuild_report
 
     typer.echo(f"report: {rebuild_report(run, images_root=data, max_samples=max_samples)}")
@@ -63,7 +64,7 @@ def compare(
 
     Exit 0: nothing got worse for sure; 1: some metric did (p below 0.05 after Holm's correction); 2: usage.
     """
-    _need_scipy()
+    need_scipy()
     from eval.comparison import compare as compare_samples
     from eval.runs import read_run
 
@@ -87,7 +88,7 @@ def agreement(
     output: Annotated[Format, typer.Option("--format", help="text, or one JSON object")] = Format.TEXT,
 ) -> None:
     """Measure a judge: agreement with labels (accuracy, Cohen's kappa), and with itself over repeats."""
-    _need_scipy()
+    need_scipy()
     from eval.agreement import agreement as agree
     from eval.agreement import read_scores, stability
 
@@ -103,13 +104,6 @@ def agreement(
         typer.echo(json.dumps(record))
     else:
         _print_agreement(_console(), record)
-
-
-def _need_scipy() -> None:
-    try:
-        import scipy.special  # noqa: F401 -- asked for here, so that the message names the extra
-    except ModuleNotFoundError:
-        raise UserError('this command needs scipy: pip install ".[report]"') from None
 
 
 def _console() -> Console:

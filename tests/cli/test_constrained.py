@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import stages.lifecycle
-import stages.manifest
 import stages.policies
 from data.build import rollout_prompt
 from data.files import write_rows
@@ -25,17 +23,18 @@ class StubPolicy:
     def __init__(self, *_, constrained=False, **__):
         self.constrained = constrained
 
-    def respond(self, prompts, _):
+    def respond(self, prompts, _, *, done=None, keep=None):
+        del done, keep
         texts = [closer_of(prompt.plan).shortest if self.constrained else "Sure." for prompt in prompts]
         return [Generation(text, num_tokens=len(text), is_truncated=False) for text in texts]
 
 
 @pytest.fixture(autouse=True)
 def _stubs(monkeypatch):
-    monkeypatch.setattr(stages.policies, "load_policy", StubPolicy)
-    manifest = SimpleNamespace(model="m", data={}, recipe={})
-    monkeypatch.setattr(stages.manifest, "read_manifest", lambda _: manifest)
-    monkeypatch.setattr(stages.lifecycle, "model_revision", lambda _: "of no model")
+    monkeypatch.setattr(stages.policies, "HFPolicy", StubPolicy)
+    manifest = SimpleNamespace(model="m", data={}, recipe={}, adapter="a")
+    monkeypatch.setattr(stages.policies, "read_manifest", lambda _: manifest)
+    monkeypatch.setattr(stages.policies, "model_revision", lambda _: "of no model")
 
 
 def run(monkeypatch, *args):

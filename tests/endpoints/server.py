@@ -39,6 +39,9 @@ class _Server(ThreadingHTTPServer):
 class LocalServer:
     """An HTTP server on a free local port, in threads of its own, for the length of a `with` block."""
 
+    models = ()
+    """What the list of models says."""
+
     def __init__(self):
         class Handler(BaseHTTPRequestHandler):
             server_version = "test"
@@ -54,6 +57,9 @@ class LocalServer:
                     self.answer(handler, body)
                 except ConnectionError:
                     handler.close_connection = True  # the client gave up waiting
+
+            def do_GET(handler):  # noqa: N805
+                send(handler, json.dumps({"object": "list", "data": self.models}).encode())
 
             def log_message(self, *_):
                 pass

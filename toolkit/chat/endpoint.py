@@ -37,6 +37,10 @@ class Reply:
     completion_tokens: int
     fault: str = ""
     """Why the text is no whole reply: cut off, withheld, refused or empty; "" where it is one."""
+    is_cut_off: bool = False
+    """Whether it ended at its token limit."""
+    is_refusal: bool = False
+    """Whether the text is what the server marks as a refusal."""
 
 
 class NoReplyError(Exception):
@@ -105,6 +109,16 @@ class ChatEndpoint:
             raise NoReplyError(f"what came is no chat completion: {self._safe(str(error))}") from error
         raise AssertionError  # attempts end with a return or an error
 
+    async def owner(self) -> str:
+        """Return whom the server names as the owner of the model, by which some servers tell what they are; or ""."""
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                models = await self._client.models.list()
+            found = [model for model in models.data if model.id == self.model] or models.data
+            return str(found[0].owned_by)
+        except (TimeoutError, openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
+            return ""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -118,14 +132,15 @@ class ChatEndpoint:
         completion_tokens = _count(getattr(usage, "completion_tokens", 0))
         self.usage.prompt_tokens += prompt_tokens
         self.usage.completion_tokens += completion_tokens
-        message = choice.message
-        text = message.content if isinstance(message.content, str) else ""
+        message, is_cut_off = choice.message, choice.finish_reason == "length"
+        refusal = getattr(message, "refusal", None)
+        text = message.content if isinstance(message.content, str) else refusal or ""
         fault = _CUT_OFF.get(choice.finish_reason, "")
-        if not fault and getattr(message, "refusal", None):
+        if not fault and refusal:
             fault = f"the {self.asker.name} refuses"
         if not fault and not isinstance(message.content, str):
             fault = "the reply is empty"
-        return Reply(text, prompt_tokens, completion_tokens, fault)
+        return Reply(text, prompt_tokens, completion_tokens, fault, is_cut_off, is_refusal=bool(refusal))
 
     def _safe(self, message: str) -> str:
         """Return a server's message on one short line, without the key, which some servers repeat."""

@@ -1,0 +1,35 @@
+"""The tasks that come with the package, by name."""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from eval.tasks.task import Task, TaskError, parse_task
+from protocol.nearest import nearest
+
+
+@cache
+def built_in_tasks() -> dict[str, Task]:
+    """Return every task of `catalogue/`, by name."""
+    folder = files("eval").joinpath("tasks/catalogue")
+    texts = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir() if each.name.endswith(".yaml")}
+    tasks = [parse_task(texts[name], f"catalogue/{name}") for name in sorted(texts)]
+    return {task.name: task for task in tasks}
+
+
+def find_task(name: str) -> Task:
+    """Return the task of that name, or the one that a YAML file describes.
+
+    Raises:
+        TaskError: there is neither, or the file is wrong.
+    """
+    if name.endswith((".yaml", ".yml")):
+        try:
+            return parse_task(Path(name).read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise TaskError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    known = built_in_tasks()
+    if name not in known:
+        hint = nearest(name, known) or f"known are {', '.join(known)}"
+        raise TaskError(f"no task {name!r}; {hint}\nhint: a task of your own is a YAML file: give its path")
+    return known[name]

@@ -1,0 +1,86 @@
+"""What `tritrace eval` and `tritrace chat` ask: a base model, a merged one, a stage's adapter, or a server.
+
+A server is asked without torch; a checkpoint is loaded when it is first asked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from protocol.errors import UserError
+from protocol.prompt import Style
+
+if TYPE_CHECKING:
+    from eval.generations import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is evaluated."""
+
+    identity: Mapping[str, Any]
+    """What tells it, and how it is sampled, from every other one."""
+    style: Style
+    """How its prompts put a plan into words."""
+    load: Callable[[], "Policy"]
+    """Returns it ready to be asked, the same one each time."""
+
+
+def checkpoint_of(
+    model: str | None, adapter: Path | None, load_in_4bit: bool | None, batch_size: int, max_new_tokens: int
+) -> Candidate:
+    """Return a checkpoint; the model is not loaded yet.
+
+    Raises:
+        UserError: not exactly one of model and adapter is given, or a manifest cannot be read.
+        ModelError: there is no such model.
+    """
+    if (adapter is None) == (model is None):
+        raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
+    from stages.policies import subject_of
+
+    subject = subject_of(model, adapter, quantise=load_in_4bit)
+    sampling = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    return Candidate({**subject.identity(), **sampling}, subject.style, cache(lambda: subject.load(**sampling)))
+
+
+def server_of(
+    url: str, model: str | None, server: str, concurrency: int, timeout_seconds: float, max_new_tokens: int
+) -> Candidate:
+    """Return a model behind a server; nothing is sent yet.
+
+    Raises:
+        UserError: the model's name or the extra is missing, or a setting is out of bounds.
+    """
+    if not model:
+        raise UserError("--endpoint needs --endpoint-model, the server's name of the model")
+    try:
+        from eval.endpoint import EndpointPolicy, EndpointSettings
+    except ModuleNotFoundError as error:
+        raise UserError(f"--endpoint needs the extra 'judge' ({error.name}): pip install '.[judge]'") from None
+    settings = EndpointSettings(
+        url=url,
+        model=model,
+        server=server,
+        max_new_tokens=max_new_tokens,
+        concurrency=concurrency,
+        timeout_seconds=timeout_seconds,
+    )
+    policy = EndpointPolicy(settings)
+    identity = {"endpoint": url.rpartition("@")[2], "endpoint_model": model, "max_new_tokens": max_new_tokens}
+    return Candidate(identity, "full", lambda: policy)
+
+
+def style_of(name: str | None) -> Style | None:
+    """Return the style of prompts that a flag names, or None.
+
+    Raises:
+        UserError: there is no such style.
+    """
+    match name:
+        case None | "full" | "compact":
+            return name
+        case _:
+            raise UserError(f"--prompt-style: expected full or compact, found {name!r}")
