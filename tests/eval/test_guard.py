@@ -17,6 +17,7 @@ from eval.guard import SAFE_MESSAGE, Guard
 from eval.judges import Judge, Judgement
 from eval.scores import Unscored
 from protocol.reader import read
+from tests.endpoints import Endpoint, says
 from toolkit.planner import plan_query
 
 QUESTION = "How do I clean the kettle?"
@@ -88,7 +89,7 @@ HOSTILE = {
     "empty": ("", "invalid"),
     "a trace in the answer": (response("[SAFETY-GATE]: decision=refuse; reason=x\nSure. First ..."), "trace-in-answer"),
     "a block in the answer": (response("<thinking>\nfine\n</thinking>\nSure. First ..., then ..."), "trace-in-answer"),
-    "a spaced tag in the answer": (response("Sure. < / answer > <Answer >First ..."), None),
+    "a spaced tag in the answer": (response("Sure. < / answer > <Answer >First ..."), "trace-in-answer"),
     "two answers": (response(after="\n<answer>\nSure. First ..., then ...\n</answer>"), "invalid"),
     "two traces": (response(after="\n" + response()), "invalid"),
     "text after the answer": (response(after="\nSure. First ..., then ..."), "invalid"),
@@ -227,3 +228,16 @@ def test_the_guard_needs_no_torch():
     program = "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; import eval.guard, eval.endpoint"
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == 0
+
+
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = page.split("### The guard in another program")[1].split("```python\n")[1].split("```")[0]
+    assert len(example.strip().splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (4, 4)).save("kitchen.png")
+    with Endpoint(lambda _: says("Sure. First ...")) as endpoint:
+        exec(example.replace("http://localhost:8000/v1", endpoint.url), {})  # noqa: S102 - our own page
+        assert len(endpoint.requests) == 1
+    assert SAFE_MESSAGE in capsys.readouterr().out
+    assert verify(tmp_path / "audit.jsonl").count == 1

@@ -29,24 +29,31 @@ def texts(policy, prompts, root):
     return [generation.text for generation in policy.respond(prompts, root)]
 
 
-def test_a_merged_model_answers_as_the_stage_in_it(parse, tiny_model_path, rows_folder, tmp_path, prompts):
-    stage = sft.run(*parse("sft", max_pixels=784, preflight=False))
-    adapted = subject_of(None, stage).load(batch_size=4, max_new_tokens=8)
-    merged = tmp_path / "merged"
-    adapted.model.save_pretrained(merged)
-    adapted.processor.save_pretrained(merged)
-    (merged / "manifest.json").write_bytes((stage / "manifest.json").read_bytes())
-    subject = subject_of(str(merged))
-    assert subject.manifest == read_manifest(stage / "manifest.json")
-    assert subject.style == subject_of(None, stage).style == "compact"
-    loaded = subject.load(batch_size=4, max_new_tokens=8)
-    assert loaded.processor.image_processor.size["longest_edge"] == 784
-    assert texts(loaded, prompts, rows_folder) == texts(adapted, prompts, rows_folder)
-    assert texts(HFPolicy(tiny_model_path, batch_size=4, max_new_tokens=8), prompts, rows_folder) != texts(
-        adapted, prompts, rows_folder
-    )
-    identities = [subject_of(None, stage).identity(), subject.identity(), subject_of(str(tiny_model_path)).identity()]
-    assert len({str(identity) for identity in identities}) == 3
+@pytest.fixture
+def stage(parse):
+    return sft.run(*parse("sft", max_pixels=784, preflight=False))
+
+
+@pytest.fixture
+def merged(stage, tmp_path):
+    """Return the folder of a merged model, with the manifest of the stage that is in its weights."""
+    folder = tmp_path / "merged"
+    adapted = subject_of(None, stage).load()
+    adapted.model.save_pretrained(folder)
+    adapted.processor.save_pretrained(folder)
+    (folder / "manifest.json").write_bytes((stage / "manifest.json").read_bytes())
+    return folder
+
+
+def test_a_merged_model_answers_as_the_stage_in_it(stage, merged, tiny_model_path, rows_folder, prompts):
+    subjects = [subject_of(None, stage), subject_of(str(merged)), subject_of(str(tiny_model_path))]
+    assert subjects[1].manifest == read_manifest(stage / "manifest.json")
+    assert [subject.style for subject in subjects] == ["compact", "compact", "full"]
+    assert len({str(subject.identity()) for subject in subjects}) == 3
+    policies = [subject.load(batch_size=4, max_new_tokens=8) for subject in subjects]
+    assert policies[1].processor.image_processor.size["longest_edge"] == 784
+    adapted, alone, base = (texts(policy, prompts, rows_folder) for policy in policies)
+    assert alone == adapted != base
 
 
 def test_a_quantised_checkpoint_answers_and_is_told_from_the_plain_one(tiny_model_path, rows_folder, prompts):
@@ -65,26 +72,28 @@ def test_a_subject_is_one_thing():
 
 
 @pytest.mark.slow
-def test_a_served_checkpoint_answers_as_the_local_one(tiny_model_path, rows_folder, prompts):
-    """`transformers serve` is a real server: its greedy responses are those of a local policy of batch size 1."""
+def test_a_served_checkpoint_answers_as_the_local_one(merged, rows_folder, prompts):
+    """`transformers serve` is a real server: its greedy responses are those of a local policy, stripped of blanks."""
     pytest.importorskip("fastapi")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(tiny_model_path)]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(merged)]
     process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=dict(os.environ))
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process)
         settings = EndpointSettings(
-            url=f"http://127.0.0.1:{port}/v1", model=str(tiny_model_path), max_new_tokens=8, concurrency=2
+            url=f"http://127.0.0.1:{port}/v1", model=str(merged), max_new_tokens=8, concurrency=2
         )
         served = EndpointPolicy(settings).respond(prompts, rows_folder)
     finally:
         process.terminate()
         process.wait()
-    local = HFPolicy(tiny_model_path, batch_size=1, max_new_tokens=8, dtype="float32").respond(prompts, rows_folder)
+    local = HFPolicy(merged, batch_size=1, max_new_tokens=8, dtype="float32").respond(prompts, rows_folder)
     assert [each.failure for each in served] == [""] * len(prompts)
-    assert [each.text for each in served] == [each.text for each in local]
+    assert [each.text for each in served] == [each.text.strip() for each in local]
+    assert any(each.text for each in served)
+    assert [each.is_truncated for each in served] == [each.is_truncated for each in local]
 
 
 def _wait_for(url, process):
