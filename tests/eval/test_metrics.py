@@ -120,6 +120,7 @@ def test_the_keys_of_a_summary_as_json_are_stable():
         "metrics",
         "by_kind",
         "by_quadrant",
+        "by_difficulty",
         "diagnostics",
         "lengths",
     }
