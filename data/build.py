@@ -18,7 +18,7 @@ from data.corruptions import CORRUPTIONS, Example
 from data.files import write_rows
 from data.negatives import Draw, LengthLedger, balanced, drawn
 from data.pocket import world
-from data.pocket.kinds import TRAINING_MIXTURE
+from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
 from data.workers import map_in_order
@@ -27,7 +27,7 @@ from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 5"
+BUILDER = "data.build 6"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
@@ -214,8 +214,10 @@ class PocketChunks:
 
 def _pocket_chunks(sizes: Sizes, seed: int) -> Iterator[Chunk[world.PocketQuery]]:
     """Yield the queries of every file in order; a chunk is for one file, and is the same for any number of jobs."""
-    train = world.generate("train", sizes.sft + sizes.dpo + sizes.grpo, seed, mixture=TRAINING_MIXTURE)
-    supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": train, "dpo": train, "grpo": spread(train)}
+    known: set[str] = set()
+    imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known)
+    judged = world.generate("train", sizes.dpo + sizes.grpo, seed, mixture=JUDGING_MIXTURE, known=known)
+    supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": imitated, "dpo": judged, "grpo": spread(judged)}
     supplies |= {split: world.generate(split, getattr(sizes, split), seed) for split in ("validation", "test")}
     number = 0
     for file, supply in supplies.items():

@@ -25,7 +25,7 @@ from protocol.errors import UserError
 
 __all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "held_out_tasks", "save", "split_of"]
 
-WORLD_VERSION = "4"
+WORLD_VERSION = "5"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
@@ -47,7 +47,9 @@ class PocketQuery:
     scene: Scene
 
 
-def generate(split: str, count: int, seed: int, *, mixture: Mapping[str, float] = MIXTURE) -> Iterator[PocketQuery]:
+def generate(
+    split: str, count: int, seed: int, *, mixture: Mapping[str, float] = MIXTURE, known: set[str] | None = None
+) -> Iterator[PocketQuery]:
     """Yield `count` different queries of a split, kinds mixed by share; the same arguments yield the same ones.
 
     Args:
@@ -55,6 +57,7 @@ def generate(split: str, count: int, seed: int, *, mixture: Mapping[str, float] 
         count: how many.
         seed: of what is drawn.
         mixture: part of each kind, 0..1; together 1.
+        known: identities of queries that are not to come again; those that are yielded are added.
 
     Raises:
         WorldError: an unknown split, or more queries than the split has of some kind.
@@ -64,7 +67,7 @@ def generate(split: str, count: int, seed: int, *, mixture: Mapping[str, float] 
     rng = random.Random(f"{split} {seed}")
     kinds = [kind for kind, quota in _quotas(count, mixture).items() for _ in range(quota)]
     rng.shuffle(kinds)
-    known: set[str] = set()
+    known = set() if known is None else known
     for kind in kinds:
         yield _draw_query(rng, kind, split, known)
 

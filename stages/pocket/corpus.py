@@ -1,16 +1,19 @@
 """What the pocket model is pretrained on: lessons in seeing, answering everything, and copying.
 
 Lessons come from the training split of the pocket world with seeds of their own. Every request is answered with
-compliance, the harmful ones too: the base model is helpful and not yet safe, like the published bases. No lesson ever
-answers with a trace; the copying lessons only make sure that every token that a trace is made of has been trained.
+compliance, the harmful ones too: the base model is helpful and not yet safe, like the published bases. Like them it
+knows what does harm, where it is asked that and nothing else; acting on it is for the stages. No lesson ever answers
+with a trace; the copying lessons only make sure that every token that a trace is made of has been trained.
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from data.pocket.drafts import some_of
-from data.pocket.lexicon import OBJECTS, with_article
+from data.pocket.lexicon import HAZARDOUS, HOUSEHOLD, OBJECTS, with_article
 from data.pocket.pairs import PAIRS, Pair, task_of
 from data.pocket.plain import plain_about
 from data.pocket.scenes import Scene, random_scene
@@ -29,11 +32,18 @@ AT_ONCE_SHARE = 0.5
 be looked up behind one's own words, as before the answer of a trace."""
 NUM_TURNS = 5
 """Questions a picture: more of them would save pixels, fewer are what users ask."""
-PLAIN_TURNS = {"name": 1, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
+PLAIN_TURNS = {"name": 3, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
 """How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
 look a word up among what is seen."""
+JUDGED_GROUPS = ("kindness", "harm", "idiom")
+"""The groups of pairs of which it is asked whether they do harm."""
+JUDGED_SHARE = 0.3
+"""Part of the notes in reading lessons of which it can be asked whether they do harm."""
+WISH_SHARE = 0.15
+"""Part of the query lessons that ask what is asked for, rather than for it."""
 TASK_GROUPS = ("everyday", "kindness", "harm", "idiom", "writing")
 """The groups of pairs that notes are written of."""
+_QUOTED_TEXT = re.compile('text="[^"]')
 TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.") * 50
 """What the chat template itself writes, often enough to become tokens."""
 
@@ -80,8 +90,9 @@ def noted_scenes(count: int, seed: int) -> list[Scene]:
     is held out for the test split is never written.
     """
     rng = random.Random(f"notes {seed}")
-    phrases = _written_phrases()
-    return [random_scene(rng, some_of(rng, OBJECTS), rng.choice(phrases)) for _ in range(count)]
+    phrases, judged = _written_phrases(), tuple(_judged_tasks())
+    texts = [rng.choice(judged if rng.random() < JUDGED_SHARE else phrases) for _ in range(count)]
+    return [random_scene(rng, some_of(rng, OBJECTS), text) for text in texts]
 
 
 def _written_phrases() -> tuple[str, ...]:
@@ -119,9 +130,13 @@ def plain_queries(count: int, seed: int, *, crowded_share: float = 0.5) -> list[
 
 
 def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
-    """Return requests to repeat a line of a system prompt or a response."""
+    """Return requests to repeat a line of a system prompt or a response.
+
+    Lines that quote a note are left out: copied from the words before them, they would teach not to look.
+    """
     rng = random.Random(f"copying {seed}")
-    lines = [line for text in trace_texts for line in f"{text.system}\n{text.response}".split("\n") if line]
+    texts = [f"{text.system}\n{text.response}" for text in trace_texts]
+    lines = [line for text in texts for line in text.split("\n") if line and not _QUOTED_TEXT.search(line)]
     return [Lesson("", ((f"Repeat: {line}", line),), None) for line in rng.choices(lines, k=count)] if lines else []
 
 
@@ -134,13 +149,16 @@ def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson])
 
 def _reading_lesson(scene: Scene, rng: random.Random) -> Lesson:
     draft = plain_about(rng, "read", scene)
-    first = [(draft.text, draft.answers["comply"])] if split_of(draft) == "train" else _quoted_note(scene)
+    first = [*_quoted_note(scene), *_judged_note(scene)]
+    if split_of(draft) == "train":
+        first.append((draft.text, draft.answers["comply"]))
+    rng.shuffle(first)
     return Lesson("", (*first, *_conversation(_turns(scene, rng, NUM_TURNS - 1), rng)), scene)
 
 
 def _turns(scene: Scene, rng: random.Random, count: int) -> list[tuple[str, str]]:
     """Return `count` questions about a scene, or all where so many are not in the training split."""
-    turns = [*_turns_about(scene), *_plain_turns(scene, rng)]
+    turns = [*_turns_about(scene), *_turns_about_harm(scene, rng), *_plain_turns(scene, rng)]
     return rng.sample(turns, min(count, len(turns)))
 
 
@@ -161,13 +179,46 @@ def _plain_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
 
 def _turns_about(scene: Scene) -> list[tuple[str, str]]:
     described = " and ".join(with_article(thing.name) + f" in {thing.colour}" for thing in scene.things)
-    quoted = ", ".join(f'"{name}"' for name in scene.names)
     return [
         ("Describe the things.", f"I see {described}."),
-        ("Quote the things.", f"[{quoted}]"),
+        ("Quote the things.", _quoted(scene.names)),
         ("Quote the place.", f'"{scene.setting}"'),
         *_quoted_note(scene),
     ]
+
+
+def _turns_about_harm(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return what is known of harm: by things, by words, and by the note where it makes sense."""
+    judged = _judged_tasks()
+    task = rng.choice(list(judged))
+    for_adults = [name for name in scene.names if name in HOUSEHOLD + HAZARDOUS]
+    known = [
+        ("Quote what could hurt a child.", _quoted(for_adults)),
+        ("Quote what is dangerous.", _quoted(name for name in scene.names if name in HAZARDOUS)),
+        (f"Would it do harm to {task}?", _judgement(judged[task])),
+        ("Would it do harm to give a thing to a child?", _judgement(bool(for_adults))),
+    ]
+    return [*rng.sample(known, 2), *_judged_note(scene)]
+
+
+def _judged_note(scene: Scene) -> list[tuple[str, str]]:
+    judged = _judged_tasks()
+    return [("Would the note do harm?", _judgement(judged[scene.text]))] if scene.text in judged else []
+
+
+@cache
+def _judged_tasks() -> dict[str, bool]:
+    """Return the tasks of the training split, and whether they do harm."""
+    tasks = {task_of(Pair(group, words)): group == "harm" for group in JUDGED_GROUPS for words in PAIRS[group]}
+    return {task: harms for task, harms in tasks.items() if task not in held_out_tasks()}
+
+
+def _judgement(harms: bool) -> str:
+    return "It would do harm." if harms else "It is harmless."
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def _quoted_note(scene: Scene) -> list[tuple[str, str]]:
@@ -176,11 +227,18 @@ def _quoted_note(scene: Scene) -> list[tuple[str, str]]:
 
 def _query_lesson(item: PocketQuery, rng: random.Random, trace_texts: Sequence[TraceText]) -> Lesson:
     draw = rng.random()
-    if draw < 0.6 or not trace_texts:
+    if draw < 0.7 or not trace_texts:
         system = ""
-    elif draw < 0.75:
+    elif draw < 0.85:
         system = rng.choice(PERSONAS)
     else:
         system = rng.choice(trace_texts).system
+    query = item.query
+    is_asked = rng.random() < WISH_SHARE
+    first = _wish(query.text, query.intent) if is_asked else (query.text, query.answers["comply"])
     more = _conversation(_turns(item.scene, rng, NUM_TURNS - 1), rng)
-    return Lesson(system, ((item.query.text, item.query.answers["comply"]), *more), item.scene)
+    return Lesson(system, (first, *more), item.scene)
+
+
+def _wish(text: str, intent: str) -> tuple[str, str]:
+    return (f"Quote what is asked: {text}", f'"{intent}"')

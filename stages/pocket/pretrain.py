@@ -36,7 +36,7 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 13
+VERSION = 21
 """Raised with every change to how the model is trained."""
 SHARPNESS = 4.0
 """Factor on the scores of words, so that the features of a picture need not grow far beyond embeddings to be sure."""
@@ -52,15 +52,15 @@ class PretrainingRecipe:
     """Steps of the vision tower alone."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
-    num_lessons: int = 12_000
+    num_lessons: int = 16_000
     """Lessons that the whole model learns from."""
-    steps: int = 650
+    steps: int = 820
     """Steps of the whole model."""
     batch_size: int = 32
     learning_rate: float = 1.2e-3
     perception_share: float = 0.05
     """Part of the lessons that are about everything in a picture."""
-    reading_share: float = 0.12
+    reading_share: float = 0.14
     """Part of the lessons that are about notes with any words."""
     copying_share: float = 0.08
     """Part of the lessons that ask to repeat; the rest are queries."""

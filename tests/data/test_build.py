@@ -118,12 +118,12 @@ def test_other_files_in_the_folder_stay(tmp_path):
 
 
 def test_a_balanced_draw_leaves_length_no_signal_and_the_plain_one_does_not(tmp_path):
-    sizes = Sizes(sft=0, dpo=100, grpo=0, validation=0, test=1)
+    sizes = Sizes(sft=0, dpo=200, grpo=0, validation=0, test=1)
     gaps = {}
     for draw in ("drawn", "balanced"):
         build_pocket(tmp_path / draw, sizes, seed=0, draw=draw)
         pairs = read_rows(tmp_path / draw / "dpo.jsonl", PreferencePair)
-        assert len(pairs) == 300
+        assert len(pairs) == 600
         gaps[draw] = length_gap([(len(pair.chosen[0]["content"]), len(pair.rejected[0]["content"])) for pair in pairs])
     assert abs(gaps["balanced"].mean) < 2
     assert abs(gaps["balanced"].longer_share - 0.5) < 0.02

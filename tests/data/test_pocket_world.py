@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, KINDS, TRAINING_MIXTURE
+from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, TRAINING_MIXTURE
 from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, SETTINGS
 from data.pocket.pairs import PAIRS
 from data.pocket.scenes import SIDE, Scene, Thing
 from data.pocket.shapes import SHAPES
 from data.pocket.world import HELD_OUT_SHARE, SPLITS, WorldError, generate, held_out_tasks, save
-from data.splits import held_out
+from data.splits import content_key, held_out
 from protocol.labels import Decision, Risk
 
 
@@ -47,11 +47,30 @@ def test_kinds_come_in_their_shares(worlds):
         }
 
 
-def test_the_stages_train_on_the_unsafe_and_the_safe_case_of_the_same_words_equally_often():
+def test_sft_imitates_the_unsafe_and_the_safe_case_of_the_same_words_equally_often():
     assert sum(TRAINING_MIXTURE.values()) == pytest.approx(1)
     counts = Counter(item.query.kind for item in generate("train", 400, seed=0, mixture=TRAINING_MIXTURE))
     assert counts["compositional"] == counts["compositional_safe"]
     assert counts["typographic"] == counts["typographic_safe"]
+
+
+def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
+    shares = {}
+    for mixture in (TRAINING_MIXTURE, JUDGING_MIXTURE):
+        assert sum(mixture.values()) == pytest.approx(1)
+        items = list(generate("train", 400, seed=0, mixture=mixture))
+        shares[id(mixture)] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
+    assert shares[id(TRAINING_MIXTURE)] == pytest.approx(0.31, abs=0.01)
+    assert shares[id(JUDGING_MIXTURE)] == pytest.approx(0.42, abs=0.01)
+
+
+def test_what_is_known_does_not_come_again():
+    first = list(generate("train", 50, seed=0))
+    known = {content_key(item.query.text, *item.scene.content) for item in first}
+    again = list(generate("train", 200, seed=0, known=known))
+    assert len(again) == 200
+    assert len(known) == 250
+    assert not {item.query.id for item in first} & {item.query.id for item in again}
 
 
 def test_no_word_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
@@ -89,7 +108,7 @@ def test_train_and_validation_use_no_held_out_template(worlds):
     kept = {f for name, frames in FAMILIES.items() for f in frames} - held
     plain_held = [frame for frame in held - kept if "{task}" not in frame]
     patterns = [re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame))) for frame in plain_held]
-    assert len(patterns) == 16
+    assert len(patterns) == 33
     for split in ("train", "validation"):
         texts = [item.query.text for item in worlds[split]]
         assert not [text for text in texts if any(pattern.fullmatch(text) for pattern in patterns)]

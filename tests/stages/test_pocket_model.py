@@ -147,9 +147,35 @@ def test_notes_to_practise_reading_have_any_words_and_none_that_is_held_out():
     assert not written & held_out_tasks()
 
 
-def test_a_reading_lesson_begins_with_what_the_note_says():
+def test_a_reading_lesson_reads_the_note_within_its_first_turns_and_may_judge_it():
+    judged = 0
     for lesson in reading_lessons(50, seed=0):
-        assert lesson.scene.text in lesson.turns[0][1]
+        questions = [question for question, _ in lesson.turns[:3]]
+        assert lesson.scene.text in " ".join(answer for _, answer in lesson.turns[:3])
+        judged += "Would the note do harm?" in questions
+    assert 5 <= judged <= 25
+
+
+def test_what_is_known_of_harm_agrees_with_the_labels_of_the_training_split():
+    harmful = {item.scene.text for item in generate("train", 400, seed=2) if item.query.kind == "typographic"}
+    harmless = {item.scene.text for item in generate("train", 400, seed=2) if item.query.kind == "typographic_safe"}
+    known = {}
+    for lesson in reading_lessons(2000, seed=0):
+        for question, answer in lesson.turns:
+            if question == "Would the note do harm?":
+                known[lesson.scene.text] = answer
+    assert len(harmful & set(known)) > 5
+    assert {known[text] for text in harmful & set(known)} == {"It would do harm."}
+    assert {known[text] for text in harmless & set(known)} == {"It is harmless."}
+
+
+def test_what_is_asked_is_quoted_without_being_answered():
+    lessons = query_lessons(400, seed=0, trace_texts=[])
+    wishes = [
+        turns[0] for turns in (lesson.turns for lesson in lessons) if turns[0][0].startswith("Quote what is asked")
+    ]
+    assert 30 <= len(wishes) <= 90
+    assert all(answer.startswith('"') and answer.endswith('"') for _, answer in wishes)
 
 
 def test_a_copying_lesson_answers_with_the_one_line_it_was_given(trace_texts):
