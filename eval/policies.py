@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -116,8 +117,8 @@ class HFPolicy:
                 missing = [place for place in batch if place not in found]
                 if not missing:
                     continue
-                # The first prompt's place tells one batch's draws from another's.
-                torch.manual_seed((self.seed << 32) + batch[0])
+                # The first prompt's place tells one batch's draws from another's. PyTorch looks at 32 bits of a seed.
+                torch.manual_seed(Random(f"{self.seed} {batch[0]}").getrandbits(32))
                 generations = dict(zip(batch, self._generate([prompts[i] for i in batch], images_root), strict=True))
                 for place in missing:
                     found[place] = generations[place]
