@@ -16,6 +16,7 @@ from stages.cli import (
     checking,
     comparing,
     evaluating,
+    export,
     exporting,
     importing,
     language,
@@ -46,6 +47,7 @@ exporting.add_to(rows.app)
 ask.add_to(app)
 preflight.add_to(app)
 chain.add_to(app)
+export.add_to(app)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from data.images import ImageError
 from eval.models import ModelError
 from stages.columns import ROW_TYPES, fingerprint_rows
 from stages.errors import StageError
+from stages.export.draft import is_export
 from stages.lifecycle import model_revision
 from stages.manifest import Manifest, adapter_hash, merged_manifest, read_manifest, read_seal
 from stages.recipe import decisive
@@ -77,10 +78,11 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
 
 
 def _manifest_paths(run: Path) -> list[Path]:
-    if (run / "manifest.json").is_file():
+    if (run / "manifest.json").is_file() and not is_export(run):
         return [run / "manifest.json"]
-    # `checkpoints/` holds the manifest of a stage that is still being trained.
-    return sorted(path for path in run.glob("**/manifest.json") if path.parent.name != "checkpoints")
+    # `checkpoints/` holds the manifest of a stage that is still being trained; an export, that of what it was made of.
+    paths = sorted(path for path in run.glob("**/manifest.json") if path.parent.name != "checkpoints")
+    return [path for path in paths if not is_export(path.parent)]
 
 
 def _links(

@@ -1,0 +1,39 @@
+"""`tritrace export`: a trained stage as a folder that others can load without this project."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Dtype(StrEnum):
+    """Of a merged model's weights."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(export)
+
+
+def export(
+    stage: Annotated[Path, typer.Argument(help="a stage's folder, such as runs/pocket/seed-0/grpo")],
+    to: Annotated[Path, typer.Option(help="folder to write")],
+    *,
+    merge: Annotated[bool, typer.Option(help="a whole model, with the adapter in its weights")] = False,
+    dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's, or the base's")] = Dtype.AUTO,
+    overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False,
+    licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None,
+) -> None:
+    """Write a stage as a folder that plain transformers and peft load: adapter or merged model, card, plans, grammars.
+
+    A folder that is there already is left alone, unless it is an earlier export and --overwrite is given.
+    """
+    from stages.export.run import ExportOptions, export_stage
+
+    export_stage(stage, to, ExportOptions(merge=merge, dtype=dtype.value, overwrite=overwrite, licence=licence))

@@ -1,0 +1,65 @@
+"""A folder that appears whole or not at all."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.errors import StageError
+
+MARK = "export.json"
+"""The file by which an export is known as one."""
+
+
+@contextmanager
+def drafted(to: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a draft folder beside `to`, which takes its place when the block ends well and vanishes when it does not.
+
+    Args:
+        to: where the folder goes.
+        overwrite: replace an earlier export there; a folder with anything else in it is refused all the same.
+
+    Raises:
+        StageError: something is in the way.
+    """
+    refuse_what_is_in_the_way(to, overwrite=overwrite)
+    draft, old = (to.with_name(f".{to.name}.{suffix}") for suffix in ("draft", "old"))
+    for leftover in (draft, old):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if to.exists():
+            to.replace(old)
+        draft.replace(to)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_what_is_in_the_way(to: Path, *, overwrite: bool) -> None:
+    """Check that a folder can be written.
+
+    Raises:
+        StageError: it is a file, or holds something that is not an earlier export to be replaced.
+    """
+    if to.exists() and not to.is_dir():
+        raise StageError(f"{to}: is a file; name a folder that is not there, or an empty one")
+    found = sorted(path.name for path in to.iterdir()) if to.is_dir() else []
+    if not found:
+        return
+    if not is_export(to):
+        shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+        raise StageError(f"{to}: is not empty and no earlier export ({shown}); name another folder")
+    if not overwrite:
+        raise StageError(f"{to}: holds an earlier export; give --overwrite to replace it")
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder was written by `tritrace export`."""
+    try:
+        return "tritrace_export" in json.loads((folder / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False

@@ -1,0 +1,72 @@
+"""The stages that a stage was made of, from the base on, and what each was trained on, as far as they are here."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.files import RowsError, read_rows
+from stages.columns import ROW_TYPES, Row
+from stages.errors import StageError
+from stages.manifest import Manifest, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A stage in the making of another, or that stage itself."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def lineage(folder: Path) -> list[Ancestor]:
+    """Return a stage and the stages before it, the first one first; it starts later where an earlier one is gone.
+
+    Raises:
+        StageError: the stage's own manifest cannot be read.
+    """
+    found = [Ancestor(folder, read_manifest(folder / "manifest.json"))]
+    while (parent := _parent(found[0])) is not None:
+        found.insert(0, parent)
+    return found
+
+
+def is_whole(stages: list[Ancestor]) -> bool:
+    """Whether a lineage starts at the base."""
+    return stages[0].manifest.parent is None
+
+
+def rows_of(stage: Ancestor) -> list[Row]:
+    """Return the rows that a stage was trained on; [] where the file is gone or has changed since."""
+    path = Path(str(stage.manifest.recipe.get("data")))
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != stage.manifest.data.get("rows"):
+            return []
+        rows: list[Row] = read_rows(path, ROW_TYPES[stage.manifest.stage])
+    except (OSError, RowsError):
+        return []
+    return rows[: stage.manifest.recipe.get("max_rows")]
+
+
+def sources_of(rows: list[Row]) -> Counter[tuple[str, str, str]]:
+    """Count rows by (source, licence, citation)."""
+    return Counter(
+        (row.provenance.source, row.provenance.licence, row.provenance.citation)
+        for row in rows
+        if row.provenance is not None
+    )
+
+
+def _parent(stage: Ancestor) -> Ancestor | None:
+    digest = stage.manifest.parent
+    if digest is None:
+        return None
+    named = Path(str(stage.manifest.recipe.get("parent")))
+    for place in (named, stage.folder.parent / named.name):  # the run may have been moved as a whole
+        try:
+            manifest = read_manifest(place / "manifest.json")
+        except StageError:
+            continue
+        if manifest.digest == digest:
+            return Ancestor(place, manifest)
+    return None

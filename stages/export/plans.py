@@ -1,0 +1,80 @@
+"""The plans beside an exported model: what a server needs to ask it as it was taught, and to constrain its decoding.
+
+A plan's folder holds `plan.json`, `system_prompt.txt` (the words the model was trained with), `grammar.lark` (what
+llguidance takes; as a request field of vLLM it is `structured_outputs.grammar`) and `schema.json`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol import Plan, grammar_of, system_prompt, trace_schema
+from protocol.prompt import Style
+from stages.columns import Row
+from toolkit.planner import named_plan
+
+MAX_PLANS = 32
+"""A planner that samples makes nearly as many plans as rows; the most frequent are exported."""
+NAMED = ("everyday", "writing", "alarm", "vulnerable", "several")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFolder:
+    """A plan as it is exported."""
+
+    plan: Plan
+    prompt: str
+    num_rows: int
+    """Rows of the last stage's data that have it."""
+    name: str = ""
+    """Of a plan of the toolkit that no data named."""
+
+    @property
+    def folder(self) -> str:
+        """Where it is, below the export."""
+        return f"plans/{self.plan.fingerprint}"
+
+
+def choose_plans(rows: Sequence[Row], style: Style) -> tuple[list[PlanFolder], int]:
+    """Return the plans to export, the most frequent first, and how many there are in all.
+
+    Args:
+        rows: what the stage was trained on; where there are none, the rule planner's plans are taken.
+        style: of the system message, where no row tells it.
+    """
+    counts = Counter(row.plan for row in rows)
+    prompts = {row.plan: str(row.prompt[0]["content"]) for row in reversed(rows)}
+    found = [PlanFolder(Plan.from_json(text), prompts[text], count) for text, count in counts.most_common(MAX_PLANS)]
+    if not found:
+        named = {name: named_plan(name) for name in NAMED}
+        found = [PlanFolder(plan, system_prompt(plan, style), 0, name) for name, plan in named.items()]
+    return found, max(len(counts), len(found))
+
+
+def write_plans(plans: Sequence[PlanFolder], root: Path) -> None:
+    """Write every plan, and `plans/index.json` over them."""
+    index = []
+    for each in plans:
+        folder = root / each.folder
+        folder.mkdir(parents=True)
+        files = {
+            "plan.json": json.dumps(json.loads(each.plan.to_json()), indent=2, ensure_ascii=False) + "\n",
+            "system_prompt.txt": each.prompt,
+            "grammar.lark": grammar_of(each.plan),
+            "schema.json": json.dumps(trace_schema(each.plan), indent=2, ensure_ascii=False) + "\n",
+        }
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        index.append(
+            {
+                "fingerprint": each.plan.fingerprint,
+                "folder": each.folder,
+                "persona": each.plan.persona.name,
+                "topology": each.plan.graph.topology,
+                "tools": [tool.name for tool in each.plan.tools],
+                "num_rows": each.num_rows,
+            }
+        )
+    (root / "plans" / "index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

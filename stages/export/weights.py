@@ -1,0 +1,95 @@
+"""The weights of an export: the adapter as it is, or a model with the adapter in its weights."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from eval.models import (
+    LoadOptions,
+    load_config,
+    load_model,
+    load_processor,
+    quiet_libraries,
+    resolve_dtype,
+    split_gguf,
+    tokenizer_of,
+)
+from stages.errors import StageError
+from stages.manifest import Manifest
+
+
+def write_adapter(stage: Path, manifest: Manifest, folder: Path) -> None:
+    """Copy a stage's adapter and write the processor it was trained with beside it."""
+    for path in sorted((stage / "adapter").iterdir()):
+        shutil.copyfile(path, folder / path.name)
+    config = folder / "adapter_config.json"
+    record = json.loads(config.read_text(encoding="utf-8"))
+    record |= {"base_model_name_or_path": split_gguf(manifest.model)[0], "inference_mode": True}
+    config.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    load_processor(manifest.model, LoadOptions.from_recipe(manifest.recipe)).save_pretrained(folder)
+
+
+@quiet_libraries()
+def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dtype) -> None:
+    """Write the base with the adapter added to its weights, in safetensors, and its processor.
+
+    The sum is made in float32, since half precision would round a small adapter away, and then cast. A base in 4 bits
+    is dequantised first: the adapter was trained against those weights, not against the ones before quantisation.
+
+    Raises:
+        ModelError: the base cannot be loaded.
+        StageError: its quantisation cannot be undone, or the adapter is not one of this model.
+    """
+    model = _in_float32(manifest)
+    try:
+        model = PeftModel.from_pretrained(model, str(stage / "adapter")).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: shapes of another model
+        reason = str(error).strip().splitlines()[0]
+        raise StageError(f"{stage / 'adapter'}: not an adapter of {manifest.model}: {reason}") from error
+    processor = load_processor(manifest.model, LoadOptions.from_recipe(manifest.recipe))
+    _end_as_trained(model, processor)
+    model.to(dtype).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def export_dtype(manifest: Manifest, name: str) -> torch.dtype:
+    """Return the dtype of a merged model: as named, or with "auto" the recipe's, or else that of the base's files."""
+    if name == "auto":
+        name = str(manifest.recipe.get("dtype", "auto"))
+    if name != "auto":
+        return resolve_dtype(name)
+    config = load_config(manifest.model, LoadOptions.from_recipe(manifest.recipe))
+    stored = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
+    return stored if isinstance(stored, torch.dtype) else torch.float32
+
+
+def is_quantised(manifest: Manifest) -> bool:
+    """Whether a stage was trained on a base in 4 bits."""
+    return bool(manifest.recipe.get("load_in_4bit"))
+
+
+def _in_float32(manifest: Manifest) -> Any:
+    options = LoadOptions.from_recipe(manifest.recipe)
+    in_4bit = is_quantised(manifest)
+    first = resolve_dtype(str(manifest.recipe.get("dtype", "auto"))) if in_4bit else torch.float32
+    model = load_model(manifest.model, dtype=first, load_in_4bit=in_4bit, options=options)
+    if getattr(model, "hf_quantizer", None) is None:
+        return model
+    try:
+        return model.dequantize(torch.float32).to(torch.float32)
+    except (NotImplementedError, ValueError) as error:
+        advice = "export the adapter alone, without --merge"
+        raise StageError(f"{manifest.model}: its quantisation cannot be undone ({error}); {advice}") from error
+
+
+def _end_as_trained(model: Any, processor: Any) -> None:
+    """Let generation end at the token that ends a turn, which the files of a base need not name."""
+    config, tokenizer = model.generation_config, tokenizer_of(processor)
+    declared = config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])} - {None}
+    config.eos_token_id = sorted(ends)
+    config.pad_token_id = tokenizer.pad_token_id
