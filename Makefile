@@ -1,6 +1,7 @@
 # quickstart: the whole curriculum on the pocket world   test: the test suite
 # check: lint, types, layers                             bench: speed, side by side in one run
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
+# kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
 # Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: quickstart seeds test test-fast check bench fuzz clean
+.PHONY: quickstart seeds test test-fast check bench fuzz kills clean
 
 quickstart: $(VENV)/train.stamp
 	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
@@ -39,6 +40,9 @@ bench: $(VENV)/dev.stamp
 
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.protocol.fuzzing --inputs 200000
+
+kills: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.stages.kills --kills 20
 
 clean:
 	rm -rf $(VENV) runs

@@ -228,6 +228,8 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
         problems.append(f"card_gib: expected more than 0, found {arguments.card_gib:g}")
     if not 0 <= arguments.lora_dropout < 1:
         problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
+    if config.save_total_limit == 1:
+        problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
     if isinstance(arguments, GRPOArguments):
         problems += judge_problems(arguments) + _unfit_grpo(config)
     return problems

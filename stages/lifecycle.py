@@ -4,6 +4,7 @@ How a stage trains is in `training.py`; what it trains, in its own module (`sft.
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from eval.models import ModelError, quiet_libraries, split_gguf
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
+from stages.disk_full import EXIT_CODE, free_bytes, is_disk_full
 from stages.errors import StageError
 from stages.manifest import Manifest, check_parent, hash_folder, merged_manifest, read_manifest
 from stages.progress import say
 from stages.recipe import describe, resolved
+from stages.resuming import checkpoints, damage, sound_checkpoint, step_of
 from stages.rollouts import Reward
 from stages.tracking import tracked
-from stages.training import BuildTrainer, Job, step_of, train
+from stages.training import BuildTrainer, Job, train
 
 
 def run_stage(
@@ -45,7 +48,7 @@ def run_stage(
         StageError: the recipe, its files or the parent stage will not do.
         RowsError: the data file cannot be read.
         ModelError: the base model cannot be loaded.
-        SystemExit: with code 130 when interrupted; the same command takes the stage up again.
+        SystemExit: with code 130 when interrupted, 75 when the disk is full; the same command takes the stage up again.
     """
     output = Path(arguments.output)
     rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows)
@@ -54,15 +57,18 @@ def run_stage(
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
         return output
     say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}", *describe(arguments, config)]))
-    job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
     try:
+        job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
         with quiet_libraries(), tracked(f"{stage} {output}", manifest.recipe) as run:
             train(job, build_trainer, run)
     except KeyboardInterrupt:
-        last = _last_checkpoint(output)
-        where = f"step {step_of(last)}" if last else "its beginning"
-        say(f"{stage}: interrupted; run the same command again to continue from {where}")
+        say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
         raise SystemExit(130) from None
+    except Exception as error:
+        if not is_disk_full(error, output):
+            raise
+        _end_on_full_disk(stage, output)
+        raise SystemExit(EXIT_CODE) from None
     return output
 
 
@@ -111,12 +117,15 @@ def _is_finished(output: Path, manifest: Manifest) -> bool:
 
 
 def _find_checkpoint(output: Path, manifest: Manifest) -> Path | None:
-    """Return the checkpoint to resume from; those of another recipe are cleared away, saying why."""
+    """Return the checkpoint to resume from; damaged ones and those of another recipe are cleared away, saying why."""
     folder = output / "checkpoints"
-    checkpoint = _last_checkpoint(output)
+    checkpoint, faults = sound_checkpoint(output)
     changes = _changes(manifest, folder / "manifest.json") if checkpoint else []
     PartialState().wait_for_everyone()  # all processes have looked before one changes anything
     if PartialState().is_main_process:
+        for damaged, fault in faults.items():
+            say(f"{manifest.stage}: {damaged.name} is left out: {fault}")
+            shutil.rmtree(damaged)
         if changes:
             say(f"{manifest.stage}: starts afresh, not from {checkpoint}: {'; '.join(changes)}")
         if changes or checkpoint is None:
@@ -137,7 +146,19 @@ def _changes(manifest: Manifest, path: Path) -> list[str]:
         return [str(error)]
 
 
-def _last_checkpoint(output: Path) -> Path | None:
-    """Return the last checkpoint that was written to its end; the trainer's state is what it writes last."""
-    complete = [path.parent for path in (output / "checkpoints").glob("checkpoint-*/trainer_state.json")]
-    return max(complete, key=step_of, default=None)
+def _place(output: Path) -> str:
+    """Return where the same command would take a stage up."""
+    checkpoint, _ = sound_checkpoint(output)
+    return f"step {step_of(checkpoint)}" if checkpoint else "its beginning"
+
+
+def _end_on_full_disk(stage: str, output: Path) -> None:
+    """Clear away what was half written, and say what happened; the words may go to the same full disk."""
+    for checkpoint in checkpoints(output):
+        if damage(checkpoint):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):
+        say(
+            f"{stage}: the disk of {output} is full ({free_bytes(output) / 2**20:.1f} MiB free); free some and run the "
+            f"same command again to continue from {_place(output)}"
+        )

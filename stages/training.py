@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerState
 
 from data.rows import RolloutPrompt
 from stages.arguments import StageArguments, TRLConfig
@@ -25,6 +25,7 @@ from stages.loading import adapter_weights, has_vision, is_same_adapter, load_fo
 from stages.manifest import Manifest, adapter_hash
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
+from stages.resuming import SealCallback, step_of
 from stages.rollouts import Reward
 from stages.tracking import Run, TrackingCallback
 
@@ -91,20 +92,27 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressCallback(job.stage))
     trainer.add_callback(TrackingCallback(run))
+    trainer.add_callback(SealCallback())
     if job.stage != "sft":
         _check_reference(trainer.model, start)
     before = adapter_weights(trainer.model)  # TRL rounds the adapter of a quantised base, which is no training
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
+    _train(trainer, job)
     if is_same_adapter(before, adapter_weights(trainer.model)):
         raise StageError(_unchanged(job))
     if trainer.is_world_process_zero():
         _finish(job, trainer, time.monotonic() - started, run)
 
 
-def step_of(checkpoint: Path) -> int:
-    """Return the step a checkpoint was written at."""
-    return int(checkpoint.name.removeprefix("checkpoint-"))
+def _train(trainer: Any, job: Job) -> None:
+    if job.checkpoint is None:
+        trainer.train()
+    elif 0 < job.config.max_steps <= job.first_step:
+        # It ended between its last checkpoint and its export. The trainer would take one step more than it is told.
+        trainer._load_from_checkpoint(str(job.checkpoint))  # noqa: SLF001
+        trainer.state = TrainerState.load_from_json(str(job.checkpoint / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=str(job.checkpoint))
 
 
 def _check_rows(job: Job, model: Any, processor: Any) -> None:

@@ -45,7 +45,10 @@ def _one_thread_and_shared_store(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny-model")
+    return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+def write_tiny_model(folder):
     tokenizer = train_tokenizer([PROMPT[0]["content"], QUESTION, TRACE])
     build_model(tokenizer, seed=0, sizes=SIZES).save_pretrained(folder)
     build_processor(tokenizer).save_pretrained(folder)
@@ -54,7 +57,10 @@ def tiny_model_path(tmp_path_factory):
 
 @pytest.fixture
 def rows_folder(tmp_path):
-    folder = tmp_path / "data"
+    return write_tiny_rows(tmp_path / "data")
+
+
+def write_tiny_rows(folder):
     (folder / "images").mkdir(parents=True)
     shared = {"kind": "plain", "split": "train", "prompt": PROMPT, "plan": PLAN.to_json(), "provenance": PROVENANCE}
     rows = {"sft": [], "dpo": [], "grpo": []}
@@ -80,24 +86,26 @@ def parse(tiny_model_path, rows_folder, tmp_path):
     """Return the arguments of a short stage; keywords override them, None leaves a flag out."""
 
     def parse_short(stage, **overrides):
-        options = {
-            "model": tiny_model_path,
-            "data": rows_folder / f"{stage}.jsonl",
-            "output": tmp_path / stage,
-            "max_steps": 4,
-            "save_steps": 2,
-            "logging_steps": 1,
-            "learning_rate": 1e-2,
-            "per_device_train_batch_size": 4,
-            "lora_r": 4,
-        }
-        if stage == "grpo":
-            options |= {"num_generations": 4, "per_device_train_batch_size": 8, "max_completion_length": 8}
-        options |= overrides
-        flags = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        return parse_stage(stage, flags)
+        paths = {"model": tiny_model_path, "data": rows_folder / f"{stage}.jsonl", "output": tmp_path / stage}
+        return parse_stage(stage, short_flags(stage, **(paths | overrides)))
 
     return parse_short
+
+
+def short_flags(stage, **overrides):
+    """Return the flags of a short stage; keywords override them, None leaves a flag out."""
+    options = {
+        "max_steps": 4,
+        "save_steps": 2,
+        "logging_steps": 1,
+        "learning_rate": 1e-2,
+        "per_device_train_batch_size": 4,
+        "lora_r": 4,
+    }
+    if stage == "grpo":
+        options |= {"num_generations": 4, "per_device_train_batch_size": 8, "max_completion_length": 8}
+    options |= overrides
+    return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 
 def longer_reward(*, completions, log_extra, **_):

@@ -1,10 +1,14 @@
 """An interrupted stage ends where an uninterrupted one does; a finished one is skipped; a changed one starts afresh."""
 
+import errno
 import json
+import shutil
 
 import pytest
+import torch
 
-from stages import dpo, grpo, sft
+from stages import dpo, grpo, sft, training
+from stages.disk_full import is_disk_full
 from stages.manifest import read_manifest
 from stages.progress import ProgressCallback
 from tests.stages.conftest import longer_reward
@@ -121,7 +125,107 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_not_resumed_from(parse,
         sft.run(*parse("sft"))
     (tmp_path / "sft" / "checkpoints" / "checkpoint-2" / "trainer_state.json").unlink()
     sft.run(*parse("sft"))
-    assert "resumes" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "checkpoint-2 is left out: trainer_state.json is missing" in said
+    assert "resumes" not in said
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def spoil(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "adapter_model.safetensors": (truncate, "adapter_model.safetensors is not what was written"),
+    "optimizer.pt": (spoil, "optimizer.pt is not what was written"),
+    "trainer_state.json": (empty, "trainer_state.json is not what was written"),
+    "rng_state.pth": (lambda path: path.unlink(), "rng_state.pth is missing"),
+    "seal.json": (lambda path: path.unlink(), "was not written to its end"),
+}
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(parse, tmp_path, interrupt_at, capsys):
+    options = {"max_steps": 6, "preflight": "false"}
+    whole = sft.run(*parse("sft", output=tmp_path / "whole", **options))
+    interrupt_at(5)
+    with pytest.raises(SystemExit):
+        sft.run(*parse("sft", output=tmp_path / "broken", **options))
+    for name, (harm, fault) in DAMAGES.items():
+        output = tmp_path / "damaged"
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(tmp_path / "broken", output)
+        harm(output / "checkpoints" / "checkpoint-4" / name)
+        capsys.readouterr()
+        sft.run(*parse("sft", output=output, **options))
+        said = capsys.readouterr().out
+        assert f"sft: checkpoint-4 is left out: {fault}" in said
+        assert "sft: resumes from step 2" in said
+        assert read_manifest(output / "manifest.json").digest == read_manifest(whole / "manifest.json").digest
+
+
+def test_a_stage_killed_while_it_exports_is_exported_and_not_trained_further(parse, tmp_path, monkeypatch, capsys):
+    options = {"max_steps": 5, "preflight": "false"}  # in the middle of an epoch
+    whole = sft.run(*parse("sft", output=tmp_path / "whole", **options))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_export", stop)
+    with pytest.raises(SystemExit):
+        sft.run(*parse("sft", output=tmp_path / "broken", **options))
+    monkeypatch.undo()
+    broken = sft.run(*parse("sft", output=tmp_path / "broken", **options))
+    assert "resumes from step 5" in capsys.readouterr().out
+    assert read_manifest(broken / "manifest.json").digest == read_manifest(whole / "manifest.json").digest
+
+
+def test_a_full_disk_ends_a_stage_cleanly_and_it_continues_when_there_is_room(parse, tmp_path, monkeypatch, capsys):
+    options = {"max_steps": 4, "preflight": "false"}
+    whole = sft.run(*parse("sft", output=tmp_path / "whole", **options))
+    save = torch.save
+    written = []
+
+    def fill(value, file, *args, **keywords):
+        if "checkpoint-4" in str(file):
+            written.append(file)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(value, file, *args, **keywords)
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(SystemExit) as stopped:
+        sft.run(*parse("sft", output=tmp_path / "full", **options))
+    assert written
+    assert stopped.value.code == 75
+    said = capsys.readouterr().out
+    assert f"sft: the disk of {tmp_path / 'full'} is full (" in said
+    assert "free some and run the same command again to continue from step 2" in said
+    assert not (tmp_path / "full" / "checkpoints" / "checkpoint-4").exists()
+    monkeypatch.setattr(torch, "save", save)
+    full = sft.run(*parse("sft", output=tmp_path / "full", **options))
+    assert read_manifest(full / "manifest.json").digest == read_manifest(whole / "manifest.json").digest
+
+
+def test_a_full_disk_is_known_however_it_is_reported(tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    wrapped = ValueError("could not save")
+    wrapped.__cause__ = full
+    wordless = RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0")
+    for error in (full, wrapped, Exception("Error: I/O error: No space left on device (os error 28)")):
+        assert is_disk_full(error, tmp_path)
+    for error in (OSError(errno.EACCES, "Permission denied"), ValueError("full of surprises"), wordless):
+        assert not is_disk_full(error, tmp_path)
+    monkeypatch.setattr("stages.disk_full.free_bytes", lambda _: 4096)
+    assert is_disk_full(wordless, tmp_path)
+    assert not is_disk_full(RuntimeError("shapes differ"), tmp_path)
 
 
 def test_a_retrained_but_equal_parent_does_not_retrain_its_child(parse, capsys):
