@@ -24,6 +24,7 @@ from stages.cli import (
     preflight,
     rewards,
     rows,
+    runs,
     training,
 )
 
@@ -48,6 +49,7 @@ ask.add_to(app)
 preflight.add_to(app)
 chain.add_to(app)
 export.add_to(app)
+runs.add_to(app)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from stages.judging import JudgeArguments, build_judge, judge_problems, judge_se
 from stages.progress import say
 from stages.reporting import report_run
 from stages.rewards import reward_of
-from stages.tracking import tracked
+from stages.tracking import run_of, tracked
 
 POCKET = "pocket"
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -147,13 +147,17 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
     if recipe.model == POCKET:
         curriculum = replace(curriculum, model=str(_pocket_model(recipe, data)))
     samples: dict[str, list[Sequence[Sample]]] = {}
-    with tracked(f"curriculum {root}", asdict(recipe), is_curriculum=True):
+    with tracked(f"curriculum {root}", asdict(recipe), is_curriculum=True, home=root) as run:
         for seed in recipe.seeds:
             for checkpoint in curriculum.checkpoints(seed):
                 # Greedy responses of the base are the same for every seed.
                 if checkpoint.stage or not samples:
-                    samples.setdefault(checkpoint.stage or "base", []).append(curriculum.evaluate(checkpoint))
-    say(f"report: {report_run(root, samples, images_root=data, recipe=asdict(recipe))}")
+                    found = curriculum.evaluate(checkpoint)
+                    samples.setdefault(checkpoint.stage or "base", []).append(found)
+                    (run_of(checkpoint.folder) or run).log_samples(found)
+        say(f"report: {report_run(root, samples, images_root=data, recipe=asdict(recipe))}")
+        for name in ("report.html", "report.json", "table.md"):
+            run.log_file(root / name)
     return root
 
 

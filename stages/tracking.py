@@ -1,100 +1,207 @@
 """Tracking in MLflow: one run a stage, under the run of its curriculum where there is one.
 
-The store is a local SQLite file unless `MLFLOW_TRACKING_URI` says otherwise. Tracking is a convenience: when its store
-fails, that is said once and training goes on.
+The store is a local SQLite file unless `MLFLOW_TRACKING_URI` says otherwise. Tracking is a convenience: a store that
+does not answer is said once, asked again now and then within short time-outs, and costs no numbers: what it missed
+waits for it, and every number is in `metrics.jsonl` of the stage too. Only the main process tracks.
 """
 
+import json
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+from accelerate import PartialState
 from transformers import TrainerCallback
 
+from data.files import replacing
 from eval.models import quiet_libraries
+from eval.samples import Sample
+from eval.summary import summarize
+from stages.patience import Patience
+from stages.tracking_files import HOME, LOCAL_METRICS, digest_of, keep_until, plain, read_home, sample_columns
 
 EXPERIMENT = "tritrace"
 LOCAL_ROOT = Path("runs")
 MAX_PARAM_LENGTH = 500
 
-_parent_run_id: ContextVar[str | None] = ContextVar("_parent_run_id", default=None)
+_parent: ContextVar["Run | None"] = ContextVar("_parent", default=None)
 
 
 class TrackingWarning(UserWarning):
-    """The tracking store failed; this run is no longer tracked."""
+    """The tracking store does not answer, or does not take what it is given."""
 
 
 class Run:
-    """One MLflow run, whose methods do nothing once the store has failed."""
+    """One MLflow run. Its methods return soon while the store is away, and what it missed waits for it."""
 
-    def __init__(self, name: str, params: Mapping[str, Any]) -> None:
-        """Start a run and log its parameters, as text cut to `MAX_PARAM_LENGTH` characters."""
+    def __init__(self, home: Path | None = None) -> None:
+        """Make a run that is yet to be started or opened.
+
+        Args:
+            home: folder of what is tracked.
+        """
         self.run_id: str | None = None
+        self.is_main = PartialState().is_main_process
+        self.patience = Patience(self._warn)
+        self._home = home
         self._client: Any = None
-        self._is_on = True
-        self._attempt(lambda: self._start(name))
-        self._attempt(lambda: self._log_params(params))
+        self._is_new = True
+
+    def start(self, name: str, params: Mapping[str, Any], identity: Mapping[str, Any] | None = None) -> None:
+        """Start the run, or continue the one that `home` was tracked by with the same identity.
+
+        Args:
+            name: of the run.
+            params: what it was told: parameters cut to `MAX_PARAM_LENGTH` characters, and whole in `recipe.yaml`.
+            identity: what makes it the same thing when it is resumed; by default its parameters.
+        """
+        self._do(partial(self._start, name, digest_of([name, params if identity is None else identity])))
+        self._do(partial(self._log_params, params))
+
+    def reopen(self, run_id: str) -> None:
+        """Take a run that may have ended, to add to it."""
+        self.run_id, self._is_new = run_id, False
+        self._do(self._open)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log the finite numbers among some metrics; the rest is dropped."""
-        self._attempt(lambda: self._log_metrics(metrics, step))
+        numbers = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
+        if self._home is not None and self.is_main:
+            with (self._home / LOCAL_METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step} | numbers) + "\n")
+        self._do(partial(self._log_metrics, numbers, step, int(time.time() * 1000)))
 
     def log_file(self, path: Path) -> None:
         """Keep a copy of a file with the run."""
-        self._attempt(lambda: self._client.log_artifact(self.run_id, str(path)))
+        self._do(lambda: self._client.log_artifact(self.run_id, str(path)))
+
+    def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        """Append rows, given as columns, to a table that the store shows; its name ends in .json."""
+        self._do(partial(self._log_table, columns, name))
+
+    def log_samples(self, samples: Sequence[Sample]) -> None:
+        """Log an evaluation: its metrics as `eval/...`, and the samples as a table, once."""
+        estimates = summarize([samples]).estimates
+        numbers = {f"eval/{name}": each.value for name, each in estimates.items() if each.value is not None}
+        self._do(partial(self._log_metrics, numbers, 0, int(time.time() * 1000)))
+        self._do(partial(self._log_samples, samples))
 
     def end(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED."""
-        self._attempt(lambda: self._client.set_terminated(self.run_id, status))
+        """Close the run as FINISHED, FAILED or KILLED; a store that is away is asked a last time."""
+        self._do(lambda: self._client.set_terminated(self.run_id, status))
+        self.patience.catch_up(at_once=True)
 
-    def _attempt(self, action: Callable[[], None]) -> None:
-        if not self._is_on:
-            return
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, training is worth more
-            self._is_on = False
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warnings.warn(f"tracking is off for this run: {reason}", TrackingWarning, stacklevel=3)
+    def _do(self, action: Callable[[], None]) -> None:
+        if self.is_main:
+            self.patience.do(action)
+
+    def _warn(self, trouble: str) -> None:
+        kept = f"; its numbers are in {self._home / LOCAL_METRICS}" if self._home else ""
+        warnings.warn(f"the tracking store {tracking_uri()} {trouble}{kept}", TrackingWarning, stacklevel=6)
 
     @quiet_libraries()
-    def _start(self, name: str) -> None:
-        self._client = _client()
-        parent = _parent_run_id.get()
-        tags = {"mlflow.runName": name} | ({"mlflow.parentRunId": parent} if parent else {})
-        self.run_id = self._client.create_run(_experiment_id(self._client), tags=tags).info.run_id
+    def _open(self) -> None:
+        self._client = open_client()
+
+    @quiet_libraries()
+    def _start(self, name: str, key: str) -> None:
+        self._open()
+        known = {"uri": tracking_uri(), "key": key}
+        run_id = self._continued(known)
+        self._is_new = run_id is None
+        if run_id is None:
+            tags = {"mlflow.runName": name}
+            run_id = str(self._client.create_run(experiment_id(self._client), tags=tags).info.run_id)
+        if self._home is not None:
+            with replacing(self._home / HOME) as file:
+                json.dump(known | {"run_id": run_id}, file)
+        self._put_under_parent(run_id)
+        self.run_id = run_id
+
+    def _continued(self, known: Mapping[str, str]) -> str | None:
+        """Return the run that the folder was tracked by, open again, if it is of the same thing and still there."""
+        before = read_home(self._home) if self._home is not None else {}
+        if any(before.get(name) != value for name, value in known.items()):
+            return None
+        run_id = str(before["run_id"])
+        query = f"attributes.run_id = '{run_id}'"
+        if not self._client.search_runs([experiment_id(self._client)], query, max_results=1):
+            return None
+        self._client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    def _put_under_parent(self, run_id: str) -> None:
+        parent = _parent.get()
+        if parent is None:
+            return
+        if parent.run_id is None:
+            parent.patience.catch_up()  # the store was away when the parent started
+        if parent.run_id is not None:
+            self._client.set_tag(run_id, "mlflow.parentRunId", parent.run_id)
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
+        if not self._is_new:  # they are there, and cannot be changed
+            return
         from mlflow.entities import Param
 
         texts = {key: _shortened(str(value)) for key, value in params.items()}
         self._client.log_batch(self.run_id, params=[Param(key, text) for key, text in texts.items()])
+        self._client.log_text(self.run_id, yaml.safe_dump(plain(params), sort_keys=False), "recipe.yaml")
 
-    def _log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
+    def _log_metrics(self, numbers: Mapping[str, float], step: int, now: int) -> None:
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        numbers = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
         batch = [Metric(name, value, now, step) for name, value in numbers.items()]
         self._client.log_batch(self.run_id, metrics=batch)
 
+    @quiet_libraries()
+    def _log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pandas, about how MLflow asks for types
+            self._client.log_table(self.run_id, {key: list(values) for key, values in columns.items()}, name)
+
+    def _log_samples(self, samples: Sequence[Sample]) -> None:
+        columns = sample_columns(samples)
+        # A table is appended to; that of the same samples is there already where a finished run is read again.
+        name = f"samples-{digest_of(columns)[:8]}.json"
+        if name not in {file.path for file in self._client.list_artifacts(self.run_id)}:
+            self._log_table(columns, name)
+
 
 @contextmanager
-def tracked(name: str, params: Mapping[str, Any], *, is_curriculum: bool = False) -> Iterator[Run]:
+def tracked(
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    is_curriculum: bool = False,
+    home: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    first_step: int = 0,
+) -> Iterator[Run]:
     """Track what happens inside as one run.
 
     Args:
         name: of the run.
         params: what it was told.
         is_curriculum: make runs that start inside children of this one.
+        home: folder of what is tracked; given again with the same identity, its run is continued.
+        identity: what makes it the same thing when it is resumed; by default its parameters.
+        first_step: of what is resumed; later numbers in `metrics.jsonl` are of an abandoned run and are dropped.
     """
-    run = Run(name, params)
-    token = _parent_run_id.set(run.run_id) if is_curriculum else None
+    if home is not None and PartialState().is_main_process:
+        home.mkdir(parents=True, exist_ok=True)
+        keep_until(home / LOCAL_METRICS, first_step)
+    run = Run(home)
+    run.start(name, params, identity)
+    token = _parent.set(run) if is_curriculum else None
     try:
         yield run
     except (KeyboardInterrupt, SystemExit):
@@ -107,7 +214,17 @@ def tracked(name: str, params: Mapping[str, Any], *, is_curriculum: bool = False
         run.end("FINISHED")
     finally:
         if token is not None:
-            _parent_run_id.reset(token)
+            _parent.reset(token)
+
+
+def run_of(home: Path) -> Run | None:
+    """Return the run that a folder was tracked by, to add to it; None where there is none in this store."""
+    known = read_home(home)
+    if known.get("uri") != tracking_uri():
+        return None
+    run = Run()
+    run.reopen(str(known["run_id"]))
+    return run
 
 
 class TrackingCallback(TrainerCallback):
@@ -128,10 +245,12 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{LOCAL_ROOT / 'mlflow.db'}"
 
 
-def _client() -> Any:
+def open_client() -> Any:
+    """Return a client of the store, whose folder is made where it does not exist."""
     # MLflow asks an unreachable server again for minutes by default.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    for name, value in {"MAX_RETRIES": "1", "TIMEOUT": "5", "BACKOFF_FACTOR": "1", "BACKOFF_JITTER": "0"}.items():
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    os.environ.setdefault("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "20")
     from mlflow import MlflowClient
 
     uri = tracking_uri()
@@ -140,7 +259,8 @@ def _client() -> Any:
     return MlflowClient(tracking_uri=uri)
 
 
-def _experiment_id(client: Any) -> str:
+def experiment_id(client: Any) -> str:
+    """Return the id of our experiment, which is made where it does not exist."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return str(experiment.experiment_id)
