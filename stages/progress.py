@@ -1,5 +1,6 @@
 """What a stage says while it runs: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ _SHOWN = {
 
 
 def say(line: str) -> None:
-    """Print a line now, above a progress bar if there is one."""
+    """Print a line now, above a progress bar if there is one; of several processes, the first alone speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     tqdm.write(line, file=sys.stdout)
     sys.stdout.flush()
 

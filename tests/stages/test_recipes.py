@@ -141,3 +141,24 @@ def test_the_head_and_what_is_tied_to_it_stay_dense_under_nf4():
 def test_an_unknown_shape_is_refused_with_those_that_are_known():
     with pytest.raises(StageError, match=r"there is no 'qwen2.5-vl-3'; did you mean qwen2.5-vl-3b.*smollm2-135m"):
         shape_config("qwen2.5-vl-3")
+
+
+@pytest.mark.parametrize("name", ["cpu", "fsdp2", "multi_gpu", "zero2", "zero3"])
+def test_every_accelerate_file_opens_with_a_command_of_recipes_that_are_there_and_is_one_that_accelerate_reads(name):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    path = REPOSITORY / "stages" / "recipes" / "accelerate" / f"{name}.yaml"
+    command = path.read_text().splitlines()[0]
+    launch, _, ours = command.partition(" -m stages ")
+    assert launch.startswith(f"# accelerate launch --config_file stages/recipes/accelerate/{name}.yaml")
+    stage, *flags = ours.split()
+    parse_stage(stage, flags)
+    assert load_config_from_file(str(path)).num_processes >= 2
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+def test_vllm_is_a_matter_of_trls_own_keys(mode):
+    recipe = REPOSITORY / "stages" / "recipes" / "qwen2.5-vl-3b" / "grpo.yaml"
+    flags = ["--use_vllm", "true", "--vllm_mode", mode]
+    _, config = parse_stage("grpo", ["--config", str(recipe), *flags])
+    assert (config.use_vllm, config.vllm_mode) == (True, mode)
