@@ -59,8 +59,14 @@ def run_stage(
     say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}", *describe(arguments, config)]))
     try:
         job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
-        place = {"home": output, "identity": manifest.identity(), "first_step": job.first_step}
-        with quiet_libraries(), tracked(f"{stage} {output}", manifest.recipe, **place) as run:
+        tracking = tracked(
+            f"{stage} {output}",
+            manifest.recipe,
+            home=output,
+            identity=manifest.identity(),
+            first_step=job.first_step,
+        )
+        with quiet_libraries(), tracking as run:
             train(job, build_trainer, run)
     except KeyboardInterrupt:
         say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")

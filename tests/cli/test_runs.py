@@ -30,7 +30,8 @@ def test_runs_are_listed_under_their_curriculum_with_their_results():
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if "finished" in line]
     assert [line.split()[0] for line in lines] == ["curriculum", "stage", "alone"]
-    assert lines[1].startswith("   stage")
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    assert indents == [indents[0], indents[0] + 2, indents[0]]
     assert "100.0" in lines[1]
     assert "loss 0.25" in lines[1]
     found = json.loads(CliRunner().invoke(app, ["runs", "--format", "json"]).output)

@@ -206,6 +206,7 @@ def stop(process):
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_in_the_middle_costs_neither_the_training_nor_numbers(server, tmp_path):
     process = server()
     with warnings.catch_warnings(record=True) as said:

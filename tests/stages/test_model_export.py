@@ -99,7 +99,7 @@ def test_the_card_names_base_data_recipe_results_and_limits(trained, rows_folder
     _, header, body = card.split("---\n", 2)
     facts = yaml.safe_load(header)
     assert (facts["license"], facts["library_name"], facts["base_model"]) == ("mit", "peft", str(tiny_model_path))
-    assert "| Trace validity % ↑ | 0.0 [0.0, 24.3] | 12 × 1 |" in body
+    assert "| Trace validity % ↑ | 0.0 [0.0, 24.2] | 12 × 1 |" in body
     assert "| test | Apache-2.0 | – | 24 |" in body
     assert "* SFT: learning_rate 0.01, " in body
     assert "Judged by the rules of this project" in body
