@@ -1,4 +1,4 @@
-"""Trajectories that must agree: a batch and its parts; two processes and one; resumed and not.
+"""Trajectories that must agree: a batch and its parts; resumed and not.
 
 A trajectory is the loss of each step, and the adapter at the end. What differs is the order in which float32 numbers
 are added, so classes agree within tolerances, judged on the greatest and on the mean deviation; a resumed run has the
@@ -6,9 +6,6 @@ same order and agrees bit for bit.
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,8 +13,6 @@ from safetensors.torch import load_file
 
 from stages import dpo, sft
 from stages.progress import ProgressCallback
-from tests.conftest import REPOSITORY
-from tests.stages.conftest import short_flags
 
 NUM_STEPS = 6  # twelve rows, eight a step: in the fourth epoch
 MAX_LOSS, MEAN_LOSS = 1e-4, 3e-5
@@ -28,8 +23,6 @@ RUN = {"sft": sft.run, "dpo": dpo.run}
 STEPS = {"max_steps": NUM_STEPS, "save_steps": 2, "preflight": "false"}
 WHOLE = {"per_device_train_batch_size": 8}
 PARTS = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-HALVES = {"per_device_train_batch_size": 4}
-"""Of two processes."""
 
 
 def losses(folder):
@@ -84,20 +77,3 @@ def test_parts_resumed_are_parts_uninterrupted(parse, parent, tmp_path, monkeypa
     broken = train("sft", parse, parent, tmp_path / "broken", **PARTS)
     assert torch.equal(adapter(whole), adapter(broken))
     assert losses(whole) == losses(broken)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
-def test_two_processes_are_one_with_twice_the_accumulation(stage, parse, parent, tmp_path):
-    one = train(stage, parse, parent, tmp_path / "one", **PARTS)
-    arguments, _ = parse(stage)
-    options = {"model": arguments.model, "data": arguments.data, "output": tmp_path / "two"}
-    options |= STEPS | HALVES | ({} if stage == "sft" else {"parent": parent})
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "stages/recipes/accelerate/cpu.yaml"]
-    command = [sys.executable, *launch, "--main_process_port", "0", "-m", "stages", stage]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "OMP_NUM_THREADS": "1"}
-    command += short_flags(stage, **options)
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count(f"{stage}: done in") == 1  # one process speaks
-    assert_same_trajectory(one, tmp_path / "two")
