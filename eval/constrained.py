@@ -1,7 +1,7 @@
 """Constrained decoding with transformers: each row may only continue a sentence of its own plan's grammar.
 
-For evaluation and synthesis. Not for GRPO rollouts: the trainer computes unconstrained log-probabilities, and a
-reward for validity would be constant.
+For evaluation and synthesis. In GRPO only where a recipe says so (`constrained`): the trainer computes unconstrained
+log-probabilities, and a reward for validity is constant then.
 
 A grammar alone does not make a response end in time. So the processor knows the budget: as soon as the rest of it could
 become too short, only tokens are left from which the response can still be closed; and a budget that no valid response

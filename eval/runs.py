@@ -61,7 +61,7 @@ def _by_stage(files: Iterable[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for file in files:
         found.setdefault(_stage_of(file), []).append(file)
-    return {stage: found[stage] for stage in sorted(found, key=_stage_order)}
+    return {stage: found[stage] for stage in sorted(found, key=stage_order)}
 
 
 def _stage_of(file: Path) -> str:
@@ -69,7 +69,8 @@ def _stage_of(file: Path) -> str:
     return folder.parent.name if folder.name == "eval" else folder.name
 
 
-def _stage_order(stage: str) -> tuple[int, str]:
+def stage_order(stage: str) -> tuple[int, str]:
+    """Return where a stage stands in tables: the curriculum's in its order, others after them by name."""
     return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), stage)
 
 

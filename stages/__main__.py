@@ -16,8 +16,10 @@ from stages.cli import (
     checking,
     comparing,
     evaluating,
+    experimenting,
     export,
     exporting,
+    harness,
     importing,
     language,
     planning,
@@ -25,6 +27,7 @@ from stages.cli import (
     rewards,
     rows,
     runs,
+    tracing,
     training,
 )
 
@@ -37,6 +40,7 @@ app = typer.Typer(
 )
 training.add_to(app)
 evaluating.add_to(app)
+experimenting.add_to(app)
 comparing.add_to(app)
 checking.add_to(app)
 language.add_to(app)
@@ -50,6 +54,8 @@ preflight.add_to(app)
 chain.add_to(app)
 export.add_to(app)
 runs.add_to(app)
+tracing.add_to(runs.app)
+harness.add_to(app)
 
 
 def main() -> None:

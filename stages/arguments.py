@@ -22,6 +22,7 @@ from eval.presets.tritrace import TritraceWeights
 from stages.errors import StageError
 from stages.judging import JudgeArguments, judge_problems
 from stages.recipe_files import option_hints, read_recipe, unknown_key
+from stages.rollouts.arguments import RolloutArguments, rollout_problems
 
 Stage = Literal["sft", "dpo", "grpo"]
 TRLConfig: TypeAlias = SFTConfig | DPOConfig | GRPOConfig
@@ -77,14 +78,18 @@ class StageArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOArguments(
-    StageArguments, JudgeArguments, TritraceWeights, SaferToolkitWeights, SafegrpoWeights, SaferVlmWeights
+    StageArguments,
+    JudgeArguments,
+    RolloutArguments,
+    TritraceWeights,
+    SaferToolkitWeights,
+    SafegrpoWeights,
+    SaferVlmWeights,
 ):
-    """What GRPO can be told beside that: its reward, its judge, and the weights of each preset (`eval/presets`)."""
+    """What GRPO can be told beside that: reward, judge, rollouts, and the weights of each preset (`eval/presets`)."""
 
     reward: str = "tritrace"
     """Name of the reward preset."""
-    max_unscored: float = 0.2
-    """Share of rollouts that may go unscored (a judge that is down) before the stage stops."""
 
 
 arguments_by_stage: dict[str, type[StageArguments]] = {
@@ -231,7 +236,7 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
     if config.save_total_limit == 1:
         problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
     if isinstance(arguments, GRPOArguments):
-        problems += judge_problems(arguments) + _unfit_grpo(config)
+        problems += judge_problems(arguments) + rollout_problems(arguments, config) + _unfit_grpo(config)
     return problems
 
 

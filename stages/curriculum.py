@@ -136,16 +136,8 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
         UserError: a recipe, a file or a model will not do.
         SystemExit: with code 130 when interrupted; the same command continues.
     """
-    own_flags, stage_flags = _split(flags)
-    recipe = parse_flat(CurriculumRecipe, ["--config", str(recipe_path), *own_flags])
-    root = Path(recipe.output)
-    data = Path(recipe.data) if recipe.data else root / "data"
-    curriculum = Curriculum(recipe, Path(recipe_path).parent, recipe.model, data, stage_flags)
-    curriculum.check()
-    if recipe.data is None:
-        _build_pocket_data(recipe, data)
-    if recipe.model == POCKET:
-        curriculum = replace(curriculum, model=str(_pocket_model(recipe, data)))
+    curriculum = open_curriculum(recipe_path, flags)
+    recipe, root, data = curriculum.recipe, Path(curriculum.recipe.output), curriculum.data
     samples: dict[str, list[Sequence[Sample]]] = {}
     with tracked(f"curriculum {root}", asdict(recipe), is_curriculum=True, home=root) as run:
         for seed in recipe.seeds:
@@ -159,6 +151,33 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
         for name in ("report.html", "report.json", "table.md"):
             run.log_file(root / name)
     return root
+
+
+def open_curriculum(
+    recipe_path: str | Path, flags: Sequence[str] = (), check: Callable[[Curriculum], None] | None = None
+) -> Curriculum:
+    """Read a curriculum, and make its data and its model where they are to be made and are not there.
+
+    Args:
+        recipe_path: the YAML file.
+        flags: as for `run_curriculum`.
+        check: refuses what is to be done with it, before anything is made.
+
+    Raises:
+        UserError: a recipe, a file or a model will not do.
+    """
+    own_flags, stage_flags = _split(flags)
+    recipe = parse_flat(CurriculumRecipe, ["--config", str(recipe_path), *own_flags])
+    data = Path(recipe.data) if recipe.data else Path(recipe.output) / "data"
+    curriculum = Curriculum(recipe, Path(recipe_path).parent, recipe.model, data, stage_flags)
+    curriculum.check()
+    if check is not None:
+        check(curriculum)
+    if recipe.data is None:
+        _build_pocket_data(recipe, data)
+    if recipe.model == POCKET:
+        curriculum = replace(curriculum, model=str(_pocket_model(recipe, data)))
+    return curriculum
 
 
 def _split(flags: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

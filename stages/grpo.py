@@ -11,13 +11,16 @@ from typing import Any
 
 from trl import GRPOConfig
 
+from eval.constrained import check_budget
+from eval.models import tokenizer_of
 from stages.arguments import GRPOArguments
 from stages.judging import build_judge
 from stages.lifecycle import run_stage
 from stages.progress import say
 from stages.rewards import build_reward
-from stages.rollout_trainer import RolloutTrainer
-from stages.rollouts import Reward, RolloutLog
+from stages.rollouts.guarded_reward import GuardedReward, Reward
+from stages.rollouts.log import MEBIBYTE, RolloutLog
+from stages.rollouts.trainer import RolloutTrainer
 from stages.training import Setup
 
 
@@ -33,11 +36,19 @@ def run(arguments: GRPOArguments, config: GRPOConfig, reward: Reward | None = No
         StageError: the recipe, its files or the parent stage will not do.
         JudgeError: the judge cannot be used, or too much of what it was asked went unscored.
     """
+    trainers: list[RolloutTrainer] = []
+
+    def build(setup: Setup) -> RolloutTrainer:
+        trainers.append(build_trainer(setup))
+        return trainers[-1]
+
     with build_judge(arguments) as judge:
         reward = build_reward(arguments.reward, judge, arguments) if reward is None else reward
-        folder = run_stage("grpo", arguments, config, build_trainer, reward)
-        for line in judge.report():
-            say(line)
+        try:
+            folder = run_stage("grpo", arguments, config, build, reward)
+        finally:
+            for line in [*judge.report(), *(line for each in trainers for line in each.rollout_log.report())]:
+                say(line)
     return folder
 
 
@@ -45,22 +56,36 @@ def build_trainer(setup: Setup) -> RolloutTrainer:
     """Return TRL's trainer over the adapter, with a record of its rollouts.
 
     Raises:
+        BudgetError: rollouts are to be constrained, and some plan needs longer responses.
         ValueError: the job has no reward.
     """
-    arguments: Any = setup.job.arguments
-    reward = setup.job.reward
-    if reward is None:
+    job = setup.job
+    arguments: Any = job.arguments
+    if job.reward is None:
         raise ValueError("a job of GRPO needs a reward")
-    rollout_log = RolloutLog(
-        setup.job.output / "rollouts.jsonl",
-        reward,
+    if arguments.constrained:
+        plans = [row.plan for row in job.rows]
+        check_budget(plans, tokenizer_of(setup.processor), job.config.max_completion_length)
+    reward = GuardedReward(
+        job.reward,
         max_unscored=arguments.max_unscored,
-        first_step=setup.job.first_step,
+        max_completion_length=job.config.max_completion_length,
+        overlong_window=arguments.overlong_window,
+    )
+    rollout_log = RolloutLog(
+        job.output / "rollouts.jsonl",
+        reward,
+        group_size=job.config.num_generations,
+        first_step=job.first_step,
+        max_bytes=arguments.rollouts_file_mib * MEBIBYTE,
+        run=setup.run,
+        table_every=max(1, int(job.config.logging_steps)),
     )
     return RolloutTrainer(
         rollout_log=rollout_log,
+        choices=arguments,
         model=setup.model,
-        args=setup.job.config,
+        args=job.config,
         train_dataset=setup.dataset,
         processing_class=setup.processor,
     )

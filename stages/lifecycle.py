@@ -12,6 +12,7 @@ from accelerate import PartialState
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from eval.models import ModelError, quiet_libraries, split_gguf
+from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
 from stages.disk_full import EXIT_CODE, free_bytes, is_disk_full
@@ -20,7 +21,7 @@ from stages.manifest import Manifest, check_parent, hash_folder, merged_manifest
 from stages.progress import say
 from stages.recipe import describe, resolved
 from stages.resuming import checkpoints, damage, sound_checkpoint, step_of
-from stages.rollouts import Reward
+from stages.rollouts.guarded_reward import Reward
 from stages.tracking import tracked
 from stages.training import BuildTrainer, Job, train
 
@@ -68,6 +69,10 @@ def run_stage(
         )
         with quiet_libraries(), tracking as run:
             train(job, build_trainer, run)
+    except UserError:
+        if sound_checkpoint(output)[0]:
+            say(f"{stage}: stopped; once that is mended, the same command continues from {_place(output)}")
+        raise
     except KeyboardInterrupt:
         say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
         raise SystemExit(130) from None

@@ -6,6 +6,7 @@ from typing import Any
 
 from eval.presets import PRESETS
 from stages.arguments import StageArguments, TRLConfig
+from stages.rollouts.arguments import without_effect
 
 # Follow from other values or from the machine, and would only blur what was chosen.
 _DERIVED = frozenset(
@@ -46,6 +47,7 @@ _COSMETIC = frozenset(
         "parent",
         "preflight",
         "report_to",
+        "rollouts_file_mib",
         "save_steps",
         "save_total_limit",
     }
@@ -78,8 +80,12 @@ def _unused_weights(arguments: StageArguments) -> set[str]:
 
 
 def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved recipe that decides the outcome of training, paths aside."""
-    return {name: value for name, value in recipe.items() if name not in _COSMETIC}
+    """Return the part of a resolved recipe that decides the outcome of training, paths aside.
+
+    Keys about rollouts that change nothing are left out, so that a stage made before there was a key is not made again.
+    """
+    unused = _COSMETIC | without_effect(recipe)
+    return {name: value for name, value in recipe.items() if name not in unused}
 
 
 def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:

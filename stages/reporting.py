@@ -13,11 +13,15 @@ from typing import Any
 from rich.console import Console
 
 from data.files import RowsError, replacing
+from eval.harness.reading import FOLDER, read_results
+from eval.harness.scores import BenchmarkScore, benchmark_rows
+from eval.harness.table import benchmarks_to_markdown
 from eval.metrics import Seeds
 from eval.report import write_report
-from eval.runs import read_run
+from eval.runs import read_run, stage_order
 from eval.summary import summarize
 from eval.table import terminal_table, to_markdown
+from stages.rollouts.files import read_rollouts
 
 MAX_SAMPLES = 1000
 """Prompts whose responses a report shows; its numbers are over all of them regardless."""
@@ -38,10 +42,15 @@ def report_run(
     stages = {name: _stage_facts(manifest) for name, manifest in manifests.items()}
     versions = next(iter(manifests.values())).get("versions", {}) if manifests else {}
     meta = {"recipe": dict(recipe), "versions": dict(versions), "stages": stages, "rollouts": rollout_means(root)}
-    write_report(root, samples, images_root=images_root, meta=meta, max_samples=max_samples)
+    benchmarks = benchmark_rows(harness_scores(root))
+    write_report(
+        root, samples, images_root=images_root, meta=meta, max_samples=max_samples, benchmarks=benchmarks
+    )  # fmt: skip
     estimates_by_stage = {stage: summarize(seeds).estimates for stage, seeds in samples.items()}
     with replacing(root / "table.md") as file:
         file.write(to_markdown(estimates_by_stage))
+        if benchmarks:
+            file.write("\n" + benchmarks_to_markdown(benchmarks, list(samples)))
     console = Console()
     console.print(terminal_table(estimates_by_stage, width=console.width))
     return root / "report.html"
@@ -71,22 +80,36 @@ def rebuild_report(root: Path, *, images_root: Path | None = None, max_samples: 
     return report_run(root, samples, images_root=images, recipe=recipe, max_samples=max_samples)
 
 
+def harness_scores(root: Path) -> dict[str, list[list[BenchmarkScore]]]:
+    """Return what other harnesses wrote of each stage of a run, a list a seed; {} where there is nothing.
+
+    Raises:
+        HarnessResultError: a result file is not in its harness's schema.
+    """
+    found: dict[str, list[list[BenchmarkScore]]] = {}
+    for pattern in ("seed-*/*", "*", "."):
+        for folder in sorted(root.glob(f"{pattern}/{FOLDER}") if pattern != "." else [root / FOLDER]):
+            if scores := read_results(folder) if folder.is_dir() else []:
+                found.setdefault(folder.resolve().parent.name, []).append(scores)
+        if found:
+            break
+    return {stage: found[stage] for stage in sorted(found, key=stage_order)}
+
+
 def rollout_means(root: Path) -> list[dict[str, Any]]:
     """Return of each GRPO step the mean reward, its components and the length of a response, over all seeds."""
     rollouts_by_step: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    paths = [*root.glob("seed-*/grpo/rollouts.jsonl"), *root.glob("grpo/rollouts.jsonl")]
-    for path in paths:
-        with path.open(encoding="utf-8") as file:
-            for rollout in map(json.loads, file):
-                kept = {name: rollout[name] for name in ("reward", "components")}
-                rollouts_by_step[rollout["step"]].append(kept | {"length": len(rollout["response"])})
+    for folder in [*root.glob("seed-*/grpo"), *root.glob("grpo")]:
+        for rollout in read_rollouts(folder):
+            kept = {name: rollout[name] for name in ("reward", "components")}
+            rollouts_by_step[rollout["step"]].append(kept | {"length": len(rollout["response"])})
     return [
         {
             "step": step,
             "reward": _mean([rollout["reward"] for rollout in rollouts]),
             "components": {
                 name: _mean([rollout["components"].get(name) for rollout in rollouts])
-                for name in rollouts[0]["components"]
+                for name in dict.fromkeys(name for rollout in rollouts for name in rollout["components"])
             }
             | {"length, characters": fmean(rollout["length"] for rollout in rollouts)},
         }

@@ -13,6 +13,7 @@ from protocol.errors import UserError
 from stages.arguments import GRPOArguments, StageArguments
 from stages.errors import StageError
 from stages.judging import items_of_batch
+from stages.rollouts.guarded_reward import DIAGNOSTICS
 
 RewardFunction = Callable[..., list[float | None]]
 LogExtra = Callable[[str, list[Any]], None]
@@ -22,8 +23,9 @@ def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -
     """Return the reward function of a preset, with TRL's signature.
 
     It reads the columns `plan` (canonical JSON text), `labels` (a JSON object) and, where there is one, `query` (the
-    user's words). As extra columns of the completions it logs every score under its name, and every component of the
-    reward as `PRESET/COMPONENT`. What could not be judged earns None, which TRL leaves out of the group.
+    user's words). As extra columns of the completions it logs every score under its name, every component of the
+    reward as `PRESET/COMPONENT`, and as `diagnostics` the faults of the response. What could not be judged earns None,
+    which TRL leaves out of the group.
 
     Args:
         preset: its name.
@@ -45,6 +47,7 @@ def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -
         graded = grade_all(items_of_batch(completions, columns), judged_by)
         rewards = [chosen.reward(each, weights) for each in graded]
         _log_columns([_columns(preset, *each) for each in zip(graded, rewards, strict=True)], log_extra)
+        log_extra(DIAGNOSTICS, [[found.to_json() for found in each.verdict.diagnostics] for each in graded])
         return [_number(each.total) for each in rewards]
 
     reward.__name__ = preset

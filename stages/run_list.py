@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.metrics import METRICS
-from stages.tracking import experiment_id, open_client
+from stages.store import experiment_id, open_client
 
 SHOWN = ("safety", "attack_success", "over_refusal", "validity")
 _TRAINING = ("reward", "loss", "train_loss")

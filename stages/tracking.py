@@ -1,13 +1,12 @@
 """Tracking in MLflow: one run a stage, under the run of its curriculum where there is one.
 
-The store is a local SQLite file unless `MLFLOW_TRACKING_URI` says otherwise. Tracking is a convenience: a store that
+The store is that of `stages/store.py`. Tracking is a convenience: a store that
 does not answer is said once, asked again now and then within short time-outs, and costs no numbers: what it missed
 waits for it, and every number is in `metrics.jsonl` of the stage too. Only the main process tracks.
 """
 
 import json
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +25,9 @@ from eval.models import quiet_libraries
 from eval.samples import Sample
 from eval.summary import summarize
 from stages.patience import Patience
+from stages.store import experiment_id, open_client, tracking_uri
 from stages.tracking_files import HOME, LOCAL_METRICS, digest_of, keep_until, plain, read_home, sample_columns
 
-EXPERIMENT = "tritrace"
-LOCAL_ROOT = Path("runs")
 MAX_PARAM_LENGTH = 500
 
 _parent: ContextVar["Run | None"] = ContextVar("_parent", default=None)
@@ -238,37 +236,6 @@ class TrackingCallback(TrainerCallback):
         del args, control
         if state.is_world_process_zero:
             self.run.log_metrics(logs, step=state.global_step)
-
-
-def tracking_uri() -> str:
-    """Return the address of the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{LOCAL_ROOT / 'mlflow.db'}"
-
-
-def open_client() -> Any:
-    """Return a client of the store, whose folder is made where it does not exist."""
-    # MLflow asks an unreachable server again for minutes by default.
-    for name, value in {"MAX_RETRIES": "1", "TIMEOUT": "5", "BACKOFF_FACTOR": "1", "BACKOFF_JITTER": "0"}.items():
-        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
-    os.environ.setdefault("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for every small table, in every log
-    from mlflow import MlflowClient
-
-    uri = tracking_uri()
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=uri)
-
-
-def experiment_id(client: Any) -> str:
-    """Return the id of our experiment, which is made where it does not exist."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    uri = tracking_uri()
-    # Beside a local store, where MLflow would choose the working directory.
-    beside = Path(uri.removeprefix("sqlite:///")).parent.resolve() / "mlartifacts"
-    return str(client.create_experiment(EXPERIMENT, beside.as_uri() if uri.startswith("sqlite") else None))
 
 
 def _is_finite(value: object) -> bool:

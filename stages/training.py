@@ -26,7 +26,7 @@ from stages.manifest import Manifest, adapter_hash
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.resuming import SealCallback, step_of
-from stages.rollouts import Reward
+from stages.rollouts.guarded_reward import Reward
 from stages.tracking import Run, TrackingCallback
 
 
@@ -70,6 +70,8 @@ class Setup:
     """A `PeftModel` with the adapter to train."""
     processor: Any
     dataset: Dataset
+    run: Run | None = None
+    """Where the trainer tracks what the callbacks do not; None for nowhere."""
 
 
 BuildTrainer = Callable[[Setup], Any]
@@ -88,7 +90,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     if not job.arguments.preflight:
         _check_rows(job, model, processor)
     start = adapter_weights(model)
-    trainer = build_trainer(Setup(job, model, processor, to_dataset(job.rows, job.images_root)))
+    trainer = build_trainer(Setup(job, model, processor, to_dataset(job.rows, job.images_root), run))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressCallback(job.stage))
     trainer.add_callback(TrackingCallback(run))

@@ -21,6 +21,8 @@ from markupsafe import Markup
 
 from data.files import replacing
 from eval.comparison import Change, Comparison, compare
+from eval.harness.scores import BenchmarkRow
+from eval.harness.table import BENCHMARK_CAPTION, benchmark_title, format_benchmark
 from eval.intervals import Estimate
 from eval.metrics import METRICS, Metric, Seeds
 from eval.outcomes import Outcome
@@ -40,7 +42,7 @@ from eval.table import (
 )
 from protocol.diagnostics import codes
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 GLANCE = (
     ("Top score, %", ("safety", "helpfulness", "rigor")),
     ("Mean score", ("safety_mean", "helpfulness_mean", "rigor_mean")),
@@ -60,6 +62,7 @@ def write_report(
     images_root: Path,
     meta: Mapping[str, Any],
     max_samples: int = 1000,
+    benchmarks: Sequence[BenchmarkRow] = (),
 ) -> None:
     """Write `report.json` and `report.html` into a folder, each at once or not at all.
 
@@ -70,15 +73,17 @@ def write_report(
         meta: how the run was made: recipe, versions, hashes, seconds, peak memory; under `ROLLOUTS` optionally the
             statistics of GRPO. Shown and kept as it is.
         max_samples: most prompts on the page; every number is over all of them regardless.
+        benchmarks: what other harnesses report of the stages.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {stage: summarize(seeds) for stage, seeds in stages.items()}
     comparisons = consecutive(stages)
     record = report_record(summaries, comparisons, meta)
+    record["benchmarks"] = [row.to_json() for row in benchmarks]
     with replacing(folder / "report.json") as file:
         json.dump(record, file, ensure_ascii=False, indent=1, allow_nan=False)
     viewer = viewer_record(stages, images_root, max_samples)
-    page = render_page(summaries, comparisons, viewer, record["meta"])
+    page = render_page(summaries, comparisons, viewer, record["meta"], benchmarks)
     with replacing(folder / "report.html") as file:
         file.write(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", page))
 
@@ -120,6 +125,7 @@ def render_page(
     comparisons: Sequence[Comparison],
     viewer: Mapping[str, Any],
     meta: Mapping[str, Any],
+    benchmarks: Sequence[BenchmarkRow] = (),
 ) -> str:
     """Return the HTML of the report."""
     style, script = _source("style.css"), _script()
@@ -141,6 +147,8 @@ def render_page(
             groupings=_groupings(summaries),
             codes=[(code, codes().get(code)) for code in sorted(found)],
             caption=CAPTION,
+            benchmarks=benchmarks,
+            benchmark_caption=BENCHMARK_CAPTION,
             progress=[*progress_charts(estimates), *filter(None, [length_chart(summaries)])],
             balance=balance_chart(summaries),
             rollouts=rollout_charts(meta.get(ROLLOUTS) or []),
@@ -203,6 +211,8 @@ def _environment() -> Environment:
         format_count=format_count,
         unscored_note=unscored_note,
         change_cell=change_cell,
+        benchmark_title=benchmark_title,
+        format_benchmark=format_benchmark,
     )
     return environment
 

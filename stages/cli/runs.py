@@ -45,7 +45,7 @@ def runs(
         return
     try:
         from stages.run_list import tracked_runs
-        from stages.tracking import tracking_uri
+        from stages.store import tracking_uri
     except ModuleNotFoundError as error:
         raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
     try:

@@ -27,7 +27,7 @@ from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
 from stages.progress import say
-from stages.rollouts import Reward
+from stages.rollouts.guarded_reward import Reward
 
 COMFORT = 0.9
 """Share of the memory above which an estimate is too close to it: what allocators waste is not estimated."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from data.rows import RolloutPrompt
 from stages.preflight.findings import Finding, Section
-from stages.rollouts import Reward
+from stages.rollouts.guarded_reward import Reward
 
 NUM_PROMPTS = 4
 RESPONSES = ("", "I would rather not say.", "<thinking>\n</thinking>\n<answer>\nYes.\n</answer>")

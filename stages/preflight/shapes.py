@@ -32,7 +32,7 @@ class ModelShape:
     weight_bytes: int
     """Of the base as it is loaded, quantised or not."""
     merged_bytes: int
-    """Of the layers that carry the adapter, as dense weights; 0 where quantised, which are never merged."""
+    """Of the layers that carry the adapter, as dense weights; 0 where they are not merged for sampling."""
     num_trainable: int
     """Weights of the adapter."""
     element: int
@@ -116,7 +116,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     return ModelShape(
         num_parameters=num_parameters,
         weight_bytes=weight_bytes,
-        merged_bytes=0 if arguments.load_in_4bit else dense,
+        merged_bytes=0 if arguments.load_in_4bit or not getattr(arguments, "merge_for_sampling", True) else dense,
         num_trainable=num_trainable(adapted),
         element=dtype.itemsize,
         quantised=arguments.load_in_4bit,

@@ -102,7 +102,7 @@ def test_the_security_policy_admits_exactly_the_pages_own_script(tmp_path, image
 def test_the_keys_of_the_json_are_stable(tmp_path, images_root):
     written(tmp_path / "run", images_root, recipe="pocket.yaml", loss=float("nan"))
     record = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
-    assert set(record) == {"version", "meta", "definitions", "stages", "changes"}
+    assert set(record) == {"version", "meta", "definitions", "stages", "changes", "benchmarks"}
     assert record["meta"] == {"recipe": "pocket.yaml", "loss": None}
     assert list(record["definitions"]) == [metric.name for metric in METRICS]
     assert set(record["definitions"]["validity"]) == {"title", "unit", "scale", "direction", "definition"}

@@ -1,16 +1,25 @@
 """A tiny model with random weights and a handful of rows: enough to prove what a stage does, not what it teaches."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
+from transformers import PrinterCallback
 
-from data.files import write_rows
+from data.files import read_rows, write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
+from eval.models import quiet_libraries
 from protocol import Labels, system_prompt
-from stages import tracking
+from stages import grpo, store
 from stages.arguments import parse_stage
+from stages.columns import to_dataset
+from stages.loading import load_for_training
+from stages.manifest import Manifest
 from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
+from stages.rollouts.files import read_rollouts
+from stages.training import Job, Setup
 from toolkit.planner import plan_query
 
 SIZES = PocketSizes(
@@ -36,7 +45,7 @@ PROVENANCE = Provenance("test", "Apache-2.0", "test 1")
 @pytest.fixture(autouse=True)
 def _one_thread_and_shared_store(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(tracking, "LOCAL_ROOT", tmp_path_factory.getbasetemp() / "tracking")
+    monkeypatch.setattr(store, "LOCAL_ROOT", tmp_path_factory.getbasetemp() / "tracking")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -113,3 +122,39 @@ def longer_reward(*, completions, log_extra, **_):
     lengths = [len(completion[0]["content"]) for completion in completions]
     log_extra("length", lengths)
     return [length / 100 for length in lengths]
+
+
+@pytest.fixture
+def make_trainer(parse):
+    """Return GRPO's trainer on a fresh adapter that does something; it is built as the stage builds it."""
+
+    def make(reward=longer_reward, **options):
+        arguments, config = parse("grpo", beta=0.02, **options)
+        path = Path(arguments.data)
+        Path(arguments.output).mkdir(exist_ok=True)
+        rows = read_rows(path, RolloutPrompt)
+        model, processor = load_for_training(arguments, config.seed)
+        generator = torch.Generator().manual_seed(0)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
+        manifest = Manifest(
+            stage="grpo", model="", model_revision="", parent=None, recipe={}, data={}, seed=config.seed
+        )
+        job = Job("grpo", arguments, config, rows, manifest, None, reward)
+        trainer = grpo.build_trainer(Setup(job, model, processor, to_dataset(rows, path.parent)))
+        trainer.remove_callback(PrinterCallback)
+        trainer.current_gradient_accumulation_steps = 1
+        return trainer
+
+    with quiet_libraries():
+        yield make
+
+
+def rows_of(trainer, *indices):
+    """Return groups of the trainer's rows as a generation batch gets them."""
+    return [trainer.train_dataset[index] for index in indices for _ in range(trainer.num_generations)]
+
+
+def rollouts_in(folder):
+    return list(read_rollouts(Path(folder)))

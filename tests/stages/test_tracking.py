@@ -16,14 +16,14 @@ import yaml
 
 from eval.samples import Sample
 from protocol import Labels
-from stages import patience, tracking
+from stages import patience, store, tracking
 from stages.patience import FIRST_WAIT_SECONDS, Patience
 from stages.tracking import TrackingWarning, run_of, tracked
 
 
 def runs():
-    client = tracking.open_client()
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    client = store.open_client()
+    experiment = client.get_experiment_by_name(store.EXPERIMENT)
     return client, client.search_runs([experiment.experiment_id])
 
 
@@ -222,7 +222,7 @@ def test_a_server_that_goes_away_in_the_middle_costs_neither_the_training_nor_nu
             server()
     assert [each.category for each in said].count(TrackingWarning) == 1
     assert run.patience.num_waiting == 0
-    client = tracking.open_client()
+    client = store.open_client()
     assert len(client.get_metric_history(run.run_id, "loss")) == 49
     assert client.get_run(run.run_id).info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(run.run_id)} == {"recipe.yaml"}

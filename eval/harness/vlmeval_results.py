@@ -1,0 +1,117 @@
+"""Reading what VLMEvalKit wrote (as in its source of August 2026): `status.json`, or a score table a benchmark.
+
+`status.json` has `model_name` and by dataset its `status`, `metrics` (flat, such as "split=none|Overall"), which of
+them is the `primary_metric` (a name, several, or none), and where it could not be scored `skip_reason` or
+`error_message`. It states neither errors nor how many questions there were. Older versions write
+`MODEL_DATASET_acc.csv` or `_score.csv`/`_score.json` instead.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from eval.harness.errors import HarnessResultError
+from eval.harness.scores import BenchmarkScore
+
+HARNESS = "VLMEvalKit"
+STATUS = "status.json"
+_DONE = "done"
+_ENDINGS = ("_acc.csv", "_score.csv", "_score.json", "_acc.json")
+_OVERALL = ("overall", "acc", "final score norm", "score")
+"""What the number about the whole benchmark is called, the likeliest first."""
+
+
+def read_vlmeval(path: Path) -> list[BenchmarkScore]:
+    """Return the primary numbers of a status file, a reason where a dataset has none.
+
+    Raises:
+        HarnessResultError: the file cannot be read, or is no such file.
+    """
+    datasets = _object(path).get("datasets")
+    if not isinstance(datasets, dict):
+        raise HarnessResultError(f"{path}: datasets: expected an object by dataset, as VLMEvalKit writes it")
+    return [score for name, status in datasets.items() for score in _dataset_scores(path, name, status)]
+
+
+def score_tables(files: Iterable[Path], with_status: set[Path]) -> list[Path]:
+    """Return the files that are score tables, in folders that have no status of their own or right below."""
+    return [
+        file
+        for file in files
+        if file.name.endswith(_ENDINGS) and not any(status.is_relative_to(file.parent) for status in with_status)
+    ]
+
+
+def read_vlmeval_table(path: Path) -> list[BenchmarkScore]:
+    """Return the number about the whole benchmark, a split each, of a score table.
+
+    Raises:
+        HarnessResultError: the file cannot be read, or has no number of a known name; the message names those known.
+    """
+    benchmark = next(path.name.removesuffix(ending) for ending in _ENDINGS if path.name.endswith(ending))
+    benchmark = benchmark.removeprefix(f"{path.parent.name}_")  # files are MODEL/MODEL_DATASET_acc.csv
+    rows = _csv_rows(path) if path.suffix == ".csv" else [_object(path)]
+    scores = []
+    for row in rows:
+        names = {str(name).strip().lower(): name for name in row}
+        name = next((names[each] for each in _OVERALL if each in names), None)
+        value = None if name is None else _number(row[name])
+        if value is None:
+            expected = ", ".join(_OVERALL)
+            raise HarnessResultError(f"{path}: expected a number called one of {expected}; found {', '.join(names)}")
+        split = row.get("split")
+        metric = str(name) if split in {None, "", "none"} else f"{name} (split={split})"
+        scores.append(BenchmarkScore(HARNESS, benchmark, metric, value))
+    return scores
+
+
+def _dataset_scores(path: Path, name: str, status: Any) -> Iterator[BenchmarkScore]:
+    if not isinstance(status, dict):
+        raise HarnessResultError(f"{path}: datasets.{name}: expected an object, found {status!r}")
+    metrics = status.get("metrics") or {}
+    primary = status.get("primary_metric")
+    chosen = primary if isinstance(primary, list) else [primary] if primary else []
+    values = {metric: _number(metrics.get(metric)) for metric in chosen}
+    if not any(value is not None for value in values.values()):
+        yield BenchmarkScore(HARNESS, name, "primary metric", None, reason=_reason(status))
+        return
+    for metric, value in values.items():
+        reason = "" if value is not None else f"the status has no number for {metric}"
+        yield BenchmarkScore(HARNESS, name, str(metric), value, reason=reason)
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    for name in ("error_message", "skip_reason"):
+        if status.get(name):
+            return str(status[name])
+    reached = status.get("status")
+    return "no primary metric was written" if reached == _DONE else f"not finished: {reached}"
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HarnessResultError(f"{path}: not readable as VLMEvalKit results: {error}") from None
+    if not isinstance(record, dict):
+        raise HarnessResultError(f"{path}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def _csv_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise HarnessResultError(f"{path}: not readable as VLMEvalKit results: {error}") from None

@@ -1,0 +1,28 @@
+"""`tritrace experiment`: variants of the stages from the same parents, trained, evaluated and compared."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(experiment)
+
+
+def experiment(
+    context: typer.Context,
+    declaration: Annotated[Path, typer.Argument(help="such as stages/recipes/pocket/experiments/rewards.yaml")],
+    seed: Annotated[list[int] | None, typer.Option(help="instead of the declared seeds; repeatable")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="run this variant; repeatable")] = None,
+    output: Annotated[Path | None, typer.Option(help="instead of the declared folder")] = None,
+) -> None:
+    """Train the declared variants for every seed, evaluate them, and print a table with intervals.
+
+    Fields of the curriculum and of its stages can be given as flags, such as --grpo.max_steps 3. What is finished and
+    unchanged is skipped; what was interrupted is continued.
+    """
+    from stages.experiments.run import run_experiment
+
+    run_experiment(declaration, seeds=seed or (), only=only or (), output=output, flags=context.args)

@@ -1,0 +1,41 @@
+"""`tritrace runs trace`: evaluated responses as traces in MLflow's own user interface."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.errors import UserError
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add the command to the group of `tritrace runs`."""
+    group.command("trace")(trace)
+
+
+def trace(
+    evaluation: Annotated[Path, typer.Argument(help="the output of tritrace eval, a stage, a run, or a samples.jsonl")],
+    limit: Annotated[int, typer.Option(min=1, help="most traces of one evaluation; what went wrong first")] = 100,
+    mlflow_run: Annotated[str | None, typer.Option(help="id of the MLflow run that the traces belong to")] = None,
+) -> None:
+    """Log responses as MLflow traces: a span a virtual-tool call, with diagnostics, and a feedback a score.
+
+    Given again, it logs only what is not there yet. The store is runs/mlflow.db, or MLFLOW_TRACKING_URI.
+    """
+    from eval.runs import evaluations
+    from eval.samples import read_samples
+
+    try:
+        from stages.store import tracking_uri
+        from stages.traces import evaluation_name, log_traces, worst_first
+    except ModuleNotFoundError as error:
+        raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
+    for stage, paths in evaluations(evaluation).items():
+        for path in paths:
+            samples = worst_first(read_samples(path), limit)
+            done = 0
+            for done, _ in enumerate(log_traces(samples, evaluation_name(path), stage=stage, run_id=mlflow_run), 1):
+                if done % 25 == 0:
+                    typer.echo(f"{stage}: {done} traces")
+            typer.echo(f"{stage}: {done} traces logged, {len(samples) - done} already there ({path})")
+    typer.echo(f"mlflow ui --backend-store-uri {tracking_uri()}")

@@ -1,0 +1,179 @@
+"""Running an experiment: parents first, then each variant for each seed; what is finished and unchanged is skipped.
+
+A variant is trained into `OUTPUT/VARIANT/seed-N/STAGE`, the folder of a run, so that `tritrace compare`, `report` and
+`manifest` read it like any other. The table is written again after every variant.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data.files import file_fingerprint, replacing
+from eval.samples import Sample
+from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
+from stages.checkpoints import Checkpoint
+from stages.curriculum import Curriculum, open_curriculum, run_by_stage
+from stages.errors import StageError
+from stages.experiments.declaration import STAGES, Experiment, Made, Variant, read_experiment
+from stages.experiments.table import Row, write_table
+from stages.manifest import read_manifest
+from stages.progress import say
+from stages.rewards import reward_of
+from stages.tracking import tracked
+
+
+def run_experiment(
+    path: Path,
+    *,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    output: Path | None = None,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Run, continue or skip every variant, print the table, and return the folder.
+
+    Args:
+        path: the declaration.
+        seeds: instead of those declared.
+        only: names of the variants to run and show; none is all.
+        output: instead of the declared folder.
+        flags: of the curriculum, and of stages as in `--grpo.max_steps 3`.
+
+    Raises:
+        UserError: the declaration, a recipe or a file will not do.
+        SystemExit: with code 130 when interrupted; the same command continues.
+    """
+    experiment = read_experiment(path)
+    if unknown := set(only) - set(experiment.variants):
+        raise StageError(f"--only: {path} has no variant {', '.join(sorted(unknown))}")
+    experiment = replace(experiment, seeds=tuple(seeds) or experiment.seeds, output=output or experiment.output)
+    numbers = [str(seed) for seed in experiment.seeds]
+    plan = _Plan(experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment)))
+    rows: dict[str, Row] = {}
+    with tracked(f"experiment {path.stem}", {"variants": list(experiment.variants)}, is_curriculum=True):
+        for seed in experiment.seeds:
+            for variant in experiment.variants.values():
+                if only and variant.name not in only:
+                    continue
+                for name, samples, seconds in plan.results(variant, seed):
+                    rows.setdefault(name, Row(name)).add(seed, samples, seconds)
+                table = write_table(experiment, rows)
+    say(table.read_text(encoding="utf-8"))
+    say(f"experiment: {table}")
+    return experiment.output
+
+
+def _check(experiment: Experiment) -> Callable[[Curriculum], None]:
+    """Return a check of every variant's recipes that can be made before anything costs time."""
+
+    def check(curriculum: Curriculum) -> None:
+        problems = []
+        for variant in experiment.variants.values():
+            for stage in variant.stages:
+                try:
+                    arguments, _ = _Plan(experiment, curriculum).parse(variant, stage, experiment.seeds[0], None, None)
+                    reward_of(arguments)
+                except StageError as error:
+                    problems += [f"variants.{variant.name}: {problem}" for problem in error.problems]
+        if problems:
+            raise StageError(problems)
+
+    return check
+
+
+@dataclass
+class _Plan:
+    """An experiment with its curriculum; remembers what was evaluated."""
+
+    experiment: Experiment
+    curriculum: Curriculum
+
+    def __post_init__(self) -> None:
+        self._told: set[tuple[str, int]] = set()
+
+    def results(self, variant: Variant, seed: int) -> list[tuple[str, Sequence[Sample], float]]:
+        """Return name, samples and seconds of training of the variant, and of its start where it is new."""
+        found = []
+        start, seconds = self._start(variant.start, seed)
+        if (variant.start, seed) not in self._told:
+            self._told.add((variant.start, seed))
+            found.append((f"({variant.start})", self.curriculum.evaluate(start), seconds))
+        parent = None if variant.start == "base" else start.folder
+        stage = variant.stages[-1]
+        for stage in variant.stages:
+            parent = self._train(variant, stage, seed, parent)
+            seconds += read_manifest(parent / "manifest.json").seconds
+        checkpoint = Checkpoint(stage, parent or start.folder, self.curriculum.model)
+        return [*found, (variant.name, self.curriculum.evaluate(checkpoint), seconds)]
+
+    def parse(
+        self, variant: Variant, stage: Stage, seed: int, parent: Path | None, data: Path | None
+    ) -> tuple[StageArguments, TRLConfig]:
+        """Return what a stage of a variant is told: the curriculum's recipe, its place, and what is set for it."""
+        recipes = self.curriculum
+        flags = {"config": recipes.recipes / getattr(recipes.recipe, stage), "model": recipes.model, "seed": seed}
+        flags |= {"data": data or recipes.data / f"{stage}.jsonl"}
+        flags |= {"output": self.experiment.output / variant.name / f"seed-{seed}" / stage}
+        if parent is not None:
+            flags["parent"] = parent
+        given = [f"--{name}={value}" for name, value in flags.items()]
+        return parse_stage(stage, [*given, *recipes.stage_flags[stage], *variant.flags(stage)])
+
+    def _train(self, variant: Variant, stage: Stage, seed: int, parent: Path | None) -> Path:
+        say(f"experiment: {variant.name}, seed {seed}, {stage}")
+        data = self._rows(variant, stage, seed)
+        return run_by_stage[stage](*self.parse(variant, stage, seed, parent, data))
+
+    def _start(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
+        """Return a checkpoint of the curriculum, trained where it is not, and the seconds that it took."""
+        folder = Path(self.curriculum.recipe.output) / f"seed-{seed}"
+        if stage == "base":
+            return Checkpoint(None, folder / "base", self.curriculum.model), 0.0
+        seconds = 0.0
+        for each in STAGES[: STAGES.index(stage) + 1]:
+            path = run_by_stage[each](*self.curriculum.parse(each, seed))
+            seconds += read_manifest(path / "manifest.json").seconds
+        return Checkpoint(stage, folder / stage, self.curriculum.model), seconds
+
+    def _rows(self, variant: Variant, stage: Stage, seed: int) -> Path | None:
+        names = variant.data.get(stage, ())
+        paths = [
+            self._made(self.experiment.made[name], seed)
+            if name in self.experiment.made
+            else self.curriculum.data / f"{name}.jsonl"
+            for name in names
+        ]
+        if len(paths) < 2:
+            return paths[0] if paths else None
+        together = self.curriculum.data / f"{'+'.join(names)}-seed-{seed}.jsonl"  # images are relative to the file
+        with replacing(together) as file:
+            file.writelines(path.read_text(encoding="utf-8") for path in paths)
+        return together
+
+    def _made(self, made: Made, seed: int) -> Path:
+        """Return the rows that a command makes; they are made once for a checkpoint and a command."""
+        checkpoint, _ = self._start(made.start, seed)
+        data = self.curriculum.data
+        output = data / f"{self.experiment.path.stem}-{made.name}-seed-{seed}.jsonl"
+        values = {"checkpoint": checkpoint.folder, "model": checkpoint.model, "data": data, "output": output}
+        command = [part.format(**values, seed=seed) for part in shlex.split(made.command)]
+        stamp = output.with_suffix(".made.json")
+        identity = {"command": made.command, "seed": seed}
+        if checkpoint.stage:
+            identity["checkpoint"] = read_manifest(checkpoint.folder / "manifest.json").digest
+        if output.is_file() and stamp.is_file():
+            known = json.loads(stamp.read_text(encoding="utf-8"))
+            if known == identity | {"rows": file_fingerprint(output)}:
+                say(f"data: {output} is up to date")
+                return output
+        say(f"data: {output}: tritrace {' '.join(command)}")
+        # A process of its own gives back the memory of the model that it samples.
+        if subprocess.run([sys.executable, "-m", "stages", *command], check=False).returncode:  # noqa: S603
+            raise StageError(f"made.{made.name}: `tritrace {' '.join(command)}` failed")
+        with replacing(stamp) as file:
+            json.dump(identity | {"rows": file_fingerprint(output)}, file)
+        return output

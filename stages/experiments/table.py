@@ -1,0 +1,115 @@
+"""The table of an experiment: every variant's metrics with intervals, and paired differences from the baseline."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from data.files import replacing
+from eval.comparison import Change, Comparison, compare
+from eval.metrics import metric_by_name
+from eval.samples import Sample
+from eval.table import format_estimate, format_number, format_p, format_signed, metric_title
+from stages.experiments.declaration import Experiment
+
+CAPTION = (
+    "Mean [95 % interval] on the held-out prompts; n is prompts × seeds; minutes are of training, parents included, "
+    "the mean over seeds. In brackets: what variants start from."
+)
+DIFFERENCES = (
+    "Paired difference [95 % interval] from `{baseline}` on the same prompts and seeds; p after Holm's correction over "
+    "all {count} metrics of a row."
+)
+
+
+@dataclass
+class Row:
+    """A variant with what its seeds have come to so far."""
+
+    name: str
+    seeds: dict[int, Sequence[Sample]] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    def add(self, seed: int, samples: Sequence[Sample], seconds: float) -> None:
+        """Take in a seed."""
+        self.seeds[seed], self.seconds[seed] = samples, seconds
+
+    @property
+    def samples(self) -> list[Sequence[Sample]]:
+        """The samples, a sequence a seed, in the order of the seeds."""
+        return [self.seeds[seed] for seed in sorted(self.seeds)]
+
+
+def write_table(experiment: Experiment, rows: Mapping[str, Row]) -> Path:
+    """Write `table.md` and `table.json` of what is finished, and return the former's path."""
+    comparisons = _comparisons(rows, experiment.baseline)
+    with replacing(experiment.output / "table.json") as file:
+        json.dump(_record(rows, comparisons), file, indent=1)
+    with replacing(experiment.output / "table.md") as file:
+        file.write("\n".join([*_metrics_lines(experiment, rows), "", *_difference_lines(experiment, comparisons), ""]))
+    return experiment.output / "table.md"
+
+
+def _comparisons(rows: Mapping[str, Row], baseline: str) -> dict[str, Comparison]:
+    """Return each variant against the baseline, over the seeds that both have."""
+    found = {}
+    base = rows.get(baseline)
+    for name, row in rows.items():
+        if base is None or name == baseline:
+            continue
+        shared = sorted(row.seeds.keys() & base.seeds.keys())
+        if shared:
+            sides = [[each.seeds[seed] for seed in shared] for each in (base, row)]
+            found[name] = compare(*sides, names=(baseline, name))
+    return found
+
+
+def _metrics_lines(experiment: Experiment, rows: Mapping[str, Row]) -> list[str]:
+    metrics = [metric_by_name[name] for name in experiment.metrics]
+    lines = _header(["variant", *map(metric_title, metrics), "minutes", "n"])
+    for row in rows.values():
+        cells = [format_estimate(metric.estimate(row.samples), metric) for metric in metrics]
+        count = f"{len({sample.id for each in row.samples for sample in each})} × {len(row.seeds)}"
+        lines.append(_line([row.name, *cells, format_number(fmean(row.seconds.values()) / 60, 1), count]))
+    return [*lines, "", CAPTION]
+
+
+def _difference_lines(experiment: Experiment, comparisons: Mapping[str, Comparison]) -> list[str]:
+    metrics = [metric_by_name[name] for name in experiment.metrics]
+    if not comparisons:
+        return []
+    lines = _header(["variant", *map(metric_title, metrics)])
+    for name, comparison in comparisons.items():
+        changes = {change.metric.name: change for change in comparison.changes}
+        lines.append(_line([name, *(_difference(changes[metric.name]) for metric in metrics)]))
+    return [*lines, "", DIFFERENCES.format(baseline=experiment.baseline, count=len(metric_by_name))]
+
+
+def _difference(change: Change) -> str:
+    found, digits = change.difference, 1 if change.metric.unit == "%" else 2
+    if found.value is None or found.low is None or found.high is None:
+        return "–"
+    p = "" if change.p_adjusted is None else f", p {format_p(change.p_adjusted)}"
+    low, high = format_number(found.low, digits), format_number(found.high, digits)
+    return f"{format_signed(found.value, digits)} [{low}, {high}]{p}"
+
+
+def _record(rows: Mapping[str, Row], comparisons: Mapping[str, Comparison]) -> dict[str, object]:
+    return {
+        name: {
+            "seeds": sorted(row.seeds),
+            "seconds": [row.seconds[seed] for seed in sorted(row.seconds)],
+            "metrics": {each.name: each.estimate(row.samples).to_json() for each in metric_by_name.values()},
+            "difference": [change.to_json() for change in comparisons[name].changes] if name in comparisons else None,
+        }
+        for name, row in rows.items()
+    }
+
+
+def _header(names: Sequence[str]) -> list[str]:
+    return [_line(names), _line(["---", *["---:"] * (len(names) - 1)])]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

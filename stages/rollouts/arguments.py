@@ -1,0 +1,95 @@
+"""What a recipe of GRPO can say about its rollouts: how they are sampled, kept, and what becomes of useless groups."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ZeroSpread = Literal["keep", "skip", "resample"]
+Reflect = Literal["none", "self", "informed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutArguments:
+    """Beside TRL's own keys; what each of them does to training is told in `stages/README.md`."""
+
+    max_unscored: float = 0.2
+    """Share of the last rollouts that may go unscored (a judge that is down, a reward that raises) before it stops."""
+    rollouts_file_mib: int = 64
+    """Size from which `rollouts.jsonl` is put aside as `rollouts.0001.jsonl`, and so on, and begun anew."""
+    merge_for_sampling: bool = True
+    """Sample from weights with the adapter added to them, which is faster and takes a copy of the adapted layers."""
+    constrained: bool = False
+    """Sample under the grammar of each prompt's plan; the loss stays that of the unconstrained policy."""
+    overlong_window: int = 0
+    """The last so many tokens of a completion cost up to a whole point of reward (DAPO); 0 is no such penalty."""
+    zero_spread: ZeroSpread = "keep"
+    """Groups whose rewards do not differ: train on their KL term, leave them out, or sample other prompts first."""
+    resample_rounds: int = 2
+    """How often other prompts are sampled in place of such groups; what then still does not differ is left out."""
+    reflect: Reflect = "none"
+    """Have low responses corrected by the policy: told what the checker finds, or also what the labels know."""
+    reflect_below: float = 0.5
+    """Reward under which a response is reflected on."""
+    reflect_share: float = 0.25
+    """Most of a group that may be corrections; the rest are the policy's own responses to the prompt."""
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether responses are judged before the batch is fixed."""
+        return self.reflect != "none" or self.zero_spread == "resample"
+
+
+NEUTRAL = {"merge_for_sampling": True, "constrained": False, "overlong_window": 0, "zero_spread": "keep"} | {
+    "reflect": "none"
+}
+"""At these values a key changes nothing; what belongs to it then changes nothing either."""
+_BELONGING = {"zero_spread": ("resample_rounds",), "reflect": ("reflect_below", "reflect_share")}
+
+
+def without_effect(recipe: dict[str, Any]) -> set[str]:
+    """Return the keys of a resolved recipe that change nothing, as they are."""
+    found = {name for name, value in NEUTRAL.items() if recipe.get(name, value) == value}
+    found |= {other for name in found & _BELONGING.keys() for other in _BELONGING[name]}
+    return found | ({"resample_rounds"} if recipe.get("zero_spread") != "resample" else set())
+
+
+def num_corrections(share: float, group_size: int) -> int:
+    """Return the places of a group that corrections may take.
+
+    >>> num_corrections(0.25, 8), num_corrections(0.3, 10)
+    (2, 3)
+    """
+    return int(share * group_size + 1e-9)
+
+
+def rollout_problems(arguments: RolloutArguments, config: Any) -> list[str]:
+    """Return what is out of bounds, or cannot work together."""
+    shares = {name: getattr(arguments, name) for name in ("max_unscored", "reflect_below")}
+    problems = [f"{name}: expected 0 to 1, found {share:g}" for name, share in shares.items() if not 0 <= share <= 1]
+    counts = {name: getattr(arguments, name) for name in ("rollouts_file_mib", "resample_rounds")}
+    problems += [f"{name}: expected 1 or more, found {count}" for name, count in counts.items() if count < 1]
+    longest = config.max_completion_length or 0
+    if not 0 <= arguments.overlong_window <= longest:
+        problems.append(
+            f"overlong_window: expected 0 to max_completion_length ({longest}), found {arguments.overlong_window}"
+        )
+    group = config.num_generations
+    if arguments.reflect != "none" and not 1 <= num_corrections(arguments.reflect_share, group) <= group / 2:
+        problems.append(
+            f"reflect_share: expected one response to half of a group of {group}, found {arguments.reflect_share:g}"
+        )
+    return problems + _unfit_together(arguments, config)
+
+
+def _unfit_together(arguments: RolloutArguments, config: Any) -> list[str]:
+    problems = []
+    if config.use_vllm and (arguments.looks_ahead or arguments.constrained):
+        problems.append(
+            "use_vllm: reflect, zero_spread: resample and constrained sample with transformers; leave it out"
+        )
+    completions = config.per_device_train_batch_size * config.steps_per_generation
+    if arguments.looks_ahead and completions % config.num_generations:
+        problems.append(
+            f"per_device_train_batch_size: {completions} completions a process split a group of "
+            f"{config.num_generations}; reflect and zero_spread: resample need whole groups"
+        )
+    return problems

@@ -1,0 +1,169 @@
+"""Safety-aware rollouts: responses that are worth little are reflected on and corrected by the policy itself.
+
+After SaFeR-VLM (arXiv 2510.06871): below a score the model is shown its response, what the checker found in it and the
+safety question; it writes a reflection, and with that in the context a corrected response. The correction enters the
+group of the original prompt beside the response that it corrects, and is trained on as a response to that prompt.
+
+A group keeps its size. Its last places are open: a correction takes one from whatever the policy had put there, so that
+which of its own responses make room does not depend on their worth, and what is corrected stays as contrast. A
+correction that is cut off, unscored or worth no more than its original is dropped.
+
+Our own, since the published text does not tell them: the threshold, the share, the wording, and that a correction has
+to be better. Nothing here knows TRL.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from protocol import Labels, Plan, diagnose
+from protocol.diagnostics import show
+from stages.rollouts.arguments import Reflect, num_corrections
+from stages.rollouts.guarded_reward import Judged
+from stages.rollouts.stats import groups_of
+
+MAX_FAULTS = 8
+"""So many faults are told; the first ones are the roots of the others."""
+
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response to a row of the data set, with what it is worth."""
+
+    row: dict[str, Any]
+    text: str
+    token_ids: list[int]
+    is_truncated: bool
+    judged: Judged
+    note: dict[str, Any] = field(default_factory=lambda: {"origin": "policy"})
+    """How it came about, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A conversation that the policy goes on with."""
+
+    row: dict[str, Any]
+    """Where it began; its images belong to the first user message."""
+    messages: Messages
+    is_response: bool
+    """Whether what comes next is a response, which a plan's grammar may bind."""
+
+
+Sample = Callable[[Sequence[Turn]], list[list[int] | None]]
+"""Returns the tokens of what comes next in each conversation; None where one has grown too long for the model."""
+Judge = Callable[[Sequence[dict[str, Any]], Sequence[list[int]]], list[Response]]
+"""Returns tokens as responses to rows, judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reflection:
+    """Which responses are corrected, and how."""
+
+    kind: Reflect
+    below: float
+    share: float
+    """Most of a group that may be corrections."""
+    sample: Sample
+    decode: Callable[[list[int]], str]
+    judge: Judge
+
+    def correct(self, responses: Sequence[Response], group_size: int) -> tuple[list[Response], int]:
+        """Return the responses with corrections among them, and how many were tried.
+
+        Args:
+            responses: whole groups, one after the other.
+            group_size: responses a group.
+        """
+        num_places = num_corrections(self.share, group_size)
+        chosen = [
+            (start * group_size + place, start * group_size + low)
+            for start, group in enumerate(groups_of(responses, group_size))
+            for place, low in open_places([each.judged.reward for each in group], self.below, num_places)
+        ]
+        corrected = list(responses)
+        for (place, low), correction in zip(
+            chosen, self._corrections([responses[low] for _, low in chosen]), strict=True
+        ):
+            if correction is not None and _is_better(correction, responses[low]):
+                correction.note["corrects"] = low % group_size
+                corrected[place] = correction
+        return corrected, len(chosen)
+
+    def _corrections(self, originals: Sequence[Response]) -> list[Response | None]:
+        """Return a judged correction of each original; None where its conversation grew too long."""
+        asked = [self._asked(each) for each in originals]
+        reflections = self._sampled([Turn(each.row, talk, False) for each, talk in zip(originals, asked, strict=True)])
+        talks = [
+            None if ids is None else [*talk, _says("assistant", self.decode(ids)), _says("user", _text("correct"))]
+            for talk, ids in zip(asked, reflections, strict=True)
+        ]
+        places = [place for place, talk in enumerate(talks) if talk is not None]
+        written = self._sampled([Turn(originals[place].row, talks[place] or [], True) for place in places])
+        done = [(place, ids) for place, ids in zip(places, written, strict=True) if ids is not None]
+        found: list[Response | None] = [None] * len(originals)
+        if done:
+            judged = self.judge([originals[place].row for place, _ in done], [ids for _, ids in done])
+            for (place, _), response in zip(done, judged, strict=True):
+                reflection = self.decode(reflections[place] or [])
+                response.note.update(origin="correction", reflection=reflection)
+                found[place] = response
+        return found
+
+    def _sampled(self, turns: Sequence[Turn]) -> list[list[int] | None]:
+        return self.sample(turns) if turns else []
+
+    def _asked(self, original: Response) -> Messages:
+        request = _text("reflect", faults=faults_told(original, self.kind))
+        return [*original.row["prompt"], _says("assistant", original.text), _says("user", request)]
+
+
+def open_places(rewards: Sequence[float | None], below: float, num_places: int) -> list[tuple[int, int]]:
+    """Return which place of a group a correction may take, and of which response, the worst first.
+
+    >>> open_places([0.1, 0.9, 0.0, None, 0.2, 0.8], below=0.5, num_places=2)  # the last two make room
+    [(4, 2), (5, 0)]
+    >>> open_places([0.9, 0.1, 0.9, 0.0], below=0.5, num_places=2)
+    [(2, 1)]
+    """
+    first = len(rewards) - num_places
+    low = [(reward, place) for place, reward in enumerate(rewards[:first]) if reward is not None and reward < below]
+    return [(first + index, place) for index, (_, place) in enumerate(sorted(low)[:num_places])]
+
+
+def faults_told(original: Response, kind: Reflect) -> str:
+    """Return the faults of a response in words: those that follow from it and its plan alone, or also from the labels.
+
+    Args:
+        original: the response; its row has a `plan`, and `labels`.
+        kind: "informed" tells what the labels know; the correction then rests on what the policy cannot see.
+    """
+    labels = Labels.from_json(original.row["labels"]) if kind == "informed" else Labels()
+    found = diagnose(original.text, Plan.from_json(original.row["plan"]), labels).diagnostics
+    return "\n".join(show(each, original.text) for each in found[:MAX_FAULTS])
+
+
+def _is_better(correction: Response, original: Response) -> bool:
+    reward, before = correction.judged.reward, original.judged.reward
+    return reward is not None and before is not None and reward > before and not correction.is_truncated
+
+
+def _says(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": text}
+
+
+def _text(name: str, **values: str) -> str:
+    # Plain text for a model: escaping for HTML would change it.
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
+    return environment.from_string(_template(name)).render(**values).strip()
+
+
+@cache
+def _template(name: str) -> str:
+    return files("stages").joinpath("prompts", f"{name}.j2").read_text(encoding="utf-8")

@@ -1,0 +1,299 @@
+"""TRL's GRPO trainer with what a curriculum needs beside it, and the one place that touches TRL's inside.
+
+Every rollout is written down, resuming is exact, sampling may be merged or bound by a grammar, and batches may be made
+ahead (`stages/rollouts/look_ahead.py`). Overrides three methods of TRL 1.16 that have no public hook, and calls one
+more, which is why `pyproject.toml` pins its minor version.
+
+A batch that was made ahead replaces what `_generate_single_turn` would sample. Everything that the loss is made of,
+token masks, log-probabilities of the policy and of the reference, rewards and advantages, is still computed by TRL, for
+each response under the prompt of its row: a correction counts as a response to the original prompt.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from peft.tuners.lora import LoraLayer
+from transformers import LogitsProcessorList
+from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from eval.constrained import PlanLogitsProcessor
+from stages.lengths import model_limit
+from stages.rollouts.arguments import RolloutArguments
+from stages.rollouts.log import RolloutLog
+from stages.rollouts.look_ahead import Ahead, LookAhead
+from stages.rollouts.reflection import Reflection, Response, Turn
+from stages.rollouts.stats import groups_of, has_spread
+
+
+class RolloutTrainer(GRPOTrainer):
+    """Writes every rollout down, samples as the recipe says, and never mixes modalities in a generation batch."""
+
+    def __init__(self, *, rollout_log: RolloutLog, choices: RolloutArguments | None = None, **options: Any) -> None:
+        """Build TRL's trainer with the record as its reward.
+
+        Args:
+            rollout_log: judges and remembers.
+            choices: how rollouts are sampled and what becomes of useless groups.
+            options: TRL's own.
+
+        Raises:
+            ValueError: batches are to be made ahead, and the model is split over processes.
+        """
+        self.rollout_log = rollout_log
+        self.choices = choices or RolloutArguments()
+        super().__init__(reward_funcs=[rollout_log], **options)
+        self._plans: list[str] | None = None
+        self._given: list[list[int]] | None = None
+        self._ahead = self._look_ahead() if self.choices.looks_ahead else None
+        if self._ahead is not None and self._is_split:
+            raise ValueError("reflect and zero_spread: resample need the whole model on every process")
+
+    @property
+    def _is_split(self) -> bool:
+        return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
+
+    def _get_train_sampler(self, dataset: Any = None) -> "GroupSampler":
+        dataset = self.train_dataset if dataset is None else dataset
+        return GroupSampler(
+            has_images=_has_images(dataset),
+            group_size=self.num_generations,
+            groups_per_batch=self.args.generation_batch_size // self.num_generations,
+            num_repeats=self.num_iterations * self.args.steps_per_generation,
+            seed=self.args.seed,
+            shuffle=bool(self.shuffle_dataset),
+        )
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._given is not None:
+            given, self._given = self._given, None
+            return given, None
+        model = self.accelerator.unwrap_model(self.model)
+        with ExitStack() as stack:
+            if self.choices.merge_for_sampling and not self.use_vllm and not self._is_split:
+                stack.enter_context(merged(model))
+            if self._plans is not None:
+                longest = self.max_completion_length
+                bound = partial(PlanLogitsProcessor, self._plans, self._tokenizer, self.eos_token_ids, longest)
+                stack.enter_context(processed(model, bound))
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        if not self.model.training:
+            raise RuntimeError("rollouts are sampled in training only; evaluation has its own code (`eval/`)")
+        ahead = self._made_ahead(inputs) if self._ahead is not None else None
+        if ahead is not None:
+            inputs = [each.row for each in ahead.responses]
+        self._plans = [row["plan"] for row in inputs] if self.choices.constrained else None
+        batch = super()._generate_and_score_completions(inputs)
+        numbers = {} if ahead is None else ahead.numbers
+        if self.choices.zero_spread != "keep":
+            numbers |= {"rollouts/skipped_groups": self._skip_without_spread(batch)}
+        self.rollout_log.write(
+            self.state.global_step,
+            batch["advantages"].tolist(),
+            prompt_tokens=batch["prompt_mask"].sum(dim=1).tolist(),
+            end_ids=self._end_ids,
+            notes=None if ahead is None else [each.note for each in ahead.responses],
+            numbers=numbers,
+        )
+        return batch
+
+    @property
+    def _end_ids(self) -> set[int]:
+        return {*self.eos_token_ids, self._tokenizer.pad_token_id}
+
+    def _skip_without_spread(self, batch: dict[str, Any]) -> float:
+        """Take groups without spread out of the loss, KL term and normaliser included; return their number here."""
+        rewards = gather_object(self.rollout_log.pending_rewards)
+        is_kept = [float(has_spread(group)) for group in groups_of(rewards, self.num_generations) for _ in group]
+        here = self.accelerator.process_index * len(batch["completion_mask"])
+        kept = torch.tensor(is_kept[here : here + len(batch["completion_mask"])], device=self.accelerator.device)
+        batch["completion_mask"] = (batch["completion_mask"] * kept.unsqueeze(1)).to(batch["completion_mask"].dtype)
+        batch["num_items_in_batch"] = self.accelerator.gather(batch["completion_mask"].sum()).sum()
+        num_skipped: float = (len(kept) - float(kept.sum())) / self.num_generations
+        return num_skipped
+
+    def _look_ahead(self) -> LookAhead:
+        choices = self.choices
+        reflection = None
+        if choices.reflect != "none":
+            reflection = Reflection(
+                kind=choices.reflect,
+                below=choices.reflect_below,
+                share=choices.reflect_share,
+                sample=self.sample,
+                decode=self._decode,
+                judge=self._judge,
+            )
+        return LookAhead(
+            group_size=self.num_generations,
+            sample=self.sample,
+            judge=self._judge,
+            spare_rows=self._spare_rows,
+            reflection=reflection,
+            num_rounds=choices.resample_rounds if choices.zero_spread == "resample" else 0,
+        )
+
+    def _made_ahead(self, inputs: Sequence[dict[str, Any]]) -> Ahead:
+        assert self._ahead is not None  # noqa: S101 - for the type checker
+        key = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
+        ahead = self._ahead.batch(inputs, key)
+        self._given = [each.token_ids for each in ahead.responses]
+        return ahead
+
+    def sample(self, turns: Sequence[Turn]) -> list[list[int] | None]:
+        """Return the tokens of what the policy says next; None where the conversation leaves no room for it."""
+        talks = [_with_pictures(turn) for turn in turns]
+        fits = [self._has_room(turn, talk) for turn, talk in zip(turns, talks, strict=True)]
+        found: list[list[int] | None] = [None] * len(turns)
+        places = [place for place, is_short in enumerate(fits) if is_short]
+        if not places:
+            return found
+        is_bound = self.choices.constrained and turns[0].is_response
+        self._plans = [turns[place].row["plan"] for place in places] if is_bound else None
+        prompt_ids, images, fields = self._tokenize_prompts([talks[place] for place in places])
+        sampled, _ = self._generate_single_turn(prompt_ids, images, fields, self.num_generations)
+        for place, token_ids in zip(places, sampled, strict=True):
+            found[place] = token_ids
+        return found
+
+    def _has_room(self, turn: Turn, talk: Any) -> bool:
+        if len(turn.messages) == len(turn.row["prompt"]):
+            return True  # prompts that are too long were refused before training
+        num_tokens = len(self._tokenize_prompts([talk])[0][0])
+        return num_tokens + int(self.max_completion_length) <= model_limit(self.model.config)
+
+    def _decode(self, token_ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
+        return text
+
+    def _judge(self, rows: Sequence[dict[str, Any]], token_ids: Sequence[list[int]]) -> list[Response]:
+        texts = [self._decode(ids) for ids in token_ids]
+        shared = {"trainer_state": self.state, "log_metric": self._log_metric}
+        judged = self.rollout_log.judge_ahead(rows, texts, token_ids, shared)
+        return [
+            Response(row, text, ids, not ids or ids[-1] not in self._end_ids, each)
+            for row, text, ids, each in zip(rows, texts, token_ids, judged, strict=True)
+        ]
+
+    def _spare_rows(self, rows: Sequence[dict[str, Any]], count: int, rng: random.Random) -> list[dict[str, Any]]:
+        taken = {row["id"] for row in rows}
+        has_images = _has_images(self.train_dataset)
+        modality = bool(rows[0].get("images"))
+        free = [
+            place
+            for place, name in enumerate(self.train_dataset["id"])
+            if has_images[place] == modality and name not in taken
+        ]
+        return [self.train_dataset[place] for place in rng.sample(free, min(count, len(free)))]
+
+
+def _has_images(dataset: Any) -> list[bool]:
+    if "images" not in dataset.column_names:
+        return [False] * len(dataset)
+    return [bool(images) for images in dataset["images"]]
+
+
+def _with_pictures(turn: Turn) -> Any:
+    pictures = turn.row.get("images")
+    return prepare_multimodal_messages(turn.messages, images=pictures) if pictures else turn.messages
+
+
+class GroupSampler(torch.utils.data.Sampler[int]):
+    """Yields the indices that TRL's `RepeatSampler` would, with two differences.
+
+    The order of an epoch follows from the seed and the epoch alone, so that a resumed run sees the same prompts; it is
+    that of the rows where they are not to be shuffled. And a generation batch has one modality, because TRL crashes on
+    a mixed one; prompts that fill no batch are left out of the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        has_images: Sequence[bool],
+        group_size: int,
+        groups_per_batch: int,
+        num_repeats: int,
+        seed: int,
+        shuffle: bool = True,
+    ) -> None:
+        self.has_images = has_images
+        self.group_size = group_size
+        self.groups_per_batch = groups_per_batch
+        self.num_repeats = num_repeats
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        num_batches = sum(list(self.has_images).count(modality) // self.groups_per_batch for modality in (False, True))
+        return num_batches * self.groups_per_batch * self.group_size * self.num_repeats
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in self._batches():
+            for _ in range(self.num_repeats):
+                for index in batch:
+                    yield from [index] * self.group_size
+
+    def _batches(self) -> list[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+
+        def ordered(count: int) -> list[int]:
+            return torch.randperm(count, generator=generator).tolist() if self.shuffle else list(range(count))
+
+        order = ordered(len(self.has_images))
+        batches = []
+        for modality in (False, True):
+            indices = [index for index in order if self.has_images[index] == modality]
+            whole = len(indices) - len(indices) % self.groups_per_batch
+            batches += [indices[at : at + self.groups_per_batch] for at in range(0, whole, self.groups_per_batch)]
+        return [batches[at] for at in ordered(len(batches))]
+
+
+@contextmanager
+def merged(model: Any) -> Iterator[None]:
+    """Sample from the base with the adapter added to its weights, which saves two small products a layer and token.
+
+    Afterwards the very tensors of before are put back: subtracting what was added would leave rounding errors behind.
+    Quantised layers stay unmerged, because adding to them would round.
+    """
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    weights = [layer.get_base_layer().weight for layer in layers]
+    if any(not weight.is_floating_point() for weight in weights):
+        yield
+        return
+    originals = [weight.data for weight in weights]
+    try:
+        for weight in weights:
+            weight.data = weight.data.clone()
+        model.merge_adapter(adapter_names=["default"])
+        yield
+    finally:
+        for layer, weight, original in zip(layers, weights, originals, strict=True):
+            weight.data = original
+            layer.merged_adapters.clear()
+
+
+@contextmanager
+def processed(model: Any, build_processor: Any) -> Iterator[None]:
+    """Have every `generate` use a logits processor of its own; TRL takes none, and one serves a single call."""
+    generate = model.generate
+
+    def generate_processed(*args: Any, **kwargs: Any) -> Any:
+        return generate(*args, logits_processor=LogitsProcessorList([build_processor()]), **kwargs)
+
+    model.generate = generate_processed
+    try:
+        yield
+    finally:
+        del model.generate
