@@ -54,7 +54,7 @@ $(VENV)/train.stamp: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/train.stamp
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,check,judge,dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,check,judge,inspect,dev]"
 	# The tests of the report want a Chromium; where none can be had they are skipped, and say so.
 	command -v chromium || $(BIN)/playwright install --only-shell chromium || true
 	touch $@

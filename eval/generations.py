@@ -67,8 +67,11 @@ class Policy(Protocol):
 def progress(total: int, num_done: int, label: str) -> Iterator[Callable[[int], object]]:
     """Show how many prompts are answered: a bar on a terminal, a plain line each quarter elsewhere.
 
-    Yields a function that takes how many more there are.
+    Yields a function that takes how many more there are. Without a label nothing is shown.
     """
+    if not label:
+        yield lambda _: None
+        return
     if sys.stderr.isatty():
         with tqdm(total=total, initial=num_done, desc=label, unit="prompt", leave=False) as bar:
             yield bar.update

@@ -64,7 +64,7 @@ class HFPolicy:
             temperature: 0 is greedy; else plain sampling, without top-k or top-p.
             seed: of the sampling; the same seed, prompts and batch size give the same responses.
             constrained: mask decoding by the grammar of each prompt's plan: every response is valid.
-            label: what the progress is called.
+            label: what the progress is called; "" shows none.
             options: how the base and its processor are read; those of the training show pictures as it did.
 
         Raises:
