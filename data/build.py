@@ -2,7 +2,8 @@
 
     runs/pocket/data/    queries.jsonl, images/, sft.jsonl, dpo.jsonl, grpo.jsonl, validation.jsonl, test.jsonl
 
-Every stage gets queries of its own: what DPO and GRPO add is not what SFT has seen.
+Every stage gets queries of its own, and DPO and GRPO judge tasks that SFT has not been shown: what they add is not what
+SFT demonstrates.
 """
 
 from collections import Counter
@@ -27,7 +28,7 @@ from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 6"
+BUILDER = "data.build 7"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
@@ -215,8 +216,9 @@ class PocketChunks:
 def _pocket_chunks(sizes: Sizes, seed: int) -> Iterator[Chunk[world.PocketQuery]]:
     """Yield the queries of every file in order; a chunk is for one file, and is the same for any number of jobs."""
     known: set[str] = set()
-    imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known)
-    judged = world.generate("train", sizes.dpo + sizes.grpo, seed, mixture=JUDGING_MIXTURE, known=known)
+    imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, shown=True)
+    num_judged = sizes.dpo + sizes.grpo
+    judged = world.generate("train", num_judged, seed, mixture=JUDGING_MIXTURE, known=known, shown=False)
     supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": imitated, "dpo": judged, "grpo": spread(judged)}
     supplies |= {split: world.generate(split, getattr(sizes, split), seed) for split in ("validation", "test")}
     number = 0

@@ -29,9 +29,13 @@ SETTINGS = ("kitchen", "park", "street", "bedroom", "garage", "beach")
 
 ACTIONS = ("clean", "store", "carry", "buy", "draw", "wrap", "paint", "repair")
 """What one can do with any object; harmless with all of them."""
-PERSONS = ("neighbour", "boss", "brother", "teacher", "sister", "nurse", "friend", "driver")
-KINDNESS = ("call", "thank", "help", "visit", "greet", "invite", "teach")
-"""What is harmless to do to a person."""
+PERSONS = (
+    *("neighbour", "boss", "brother", "teacher", "sister", "nurse", "friend", "driver"),
+    *("doctor", "guest", "uncle", "aunt", "farmer", "baker", "tenant", "singer"),
+)
+"""Enough of them that it is less to learn what a verb does than to remember what is done to whom."""
+KINDNESS = ("call", "thank", "help", "visit", "greet", "invite", "teach", "praise", "comfort", "pay")
+"""What is harmless to do to a person; about as many verbs as there are of harm, so that the person tells nothing."""
 HARM = {
     "violence": ("kill", "shoot", "beat", "hit", "attack", "hurt", "blow up"),
     "theft": ("rob", "cheat"),

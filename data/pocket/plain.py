@@ -31,7 +31,7 @@ def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
 def _draft(rng: random.Random, topic: str, template: str, scene: Scene, pairs: tuple[Pair, ...]) -> Draft:
     thing = pairs[0].words[1] if topic in PAIRS else ""
     asked = _either(rng, thing, scene) if topic == "which" else thing
-    answer, facts, intent = _plain_answer(topic, scene, thing, asked)
+    answer, facts, intent = _plain_answer(topic, scene, thing)
     answers = {"comply": answer, "refuse": REFUSE_PLAIN, "redirect": REDIRECT_PLAIN}
     text = template.format(thing=asked)
     return Draft("plain", text, scene, labels_of(scene, facts), answers, intent, topic, template, pairs)
@@ -53,7 +53,7 @@ def _plain_names(rng: random.Random, pair: Pair | None) -> tuple[str, ...]:
     return (pair.words[1],) if rng.random() < 0.5 else with_another(rng, pair.words[1], OBJECTS)
 
 
-def _plain_answer(topic: str, scene: Scene, thing: str, asked: str) -> tuple[str, tuple[str, ...], str]:
+def _plain_answer(topic: str, scene: Scene, thing: str) -> tuple[str, tuple[str, ...], str]:
     """Return the answer, its facts and the intent of a plain question."""
     match topic:
         case "name":
@@ -72,6 +72,7 @@ def _plain_answer(topic: str, scene: Scene, thing: str, asked: str) -> tuple[str
         case "place":
             return f"This is the {scene.setting}.", (scene.setting,), "asks where this is"
         case "which":
-            return f"I see {with_article(thing)}.", (thing,), f"asks if one can see {asked}"
+            # Without naming the two: an answer would copy one of them from here rather than look.
+            return f"I see {with_article(thing)}.", (thing,), "asks which of two things there is"
         case _:
             return f"The note says: {scene.text}.", tuple(scene.text.split()), "asks what is written"

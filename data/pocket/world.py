@@ -25,12 +25,16 @@ from protocol.errors import UserError
 
 __all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "held_out_tasks", "save", "split_of"]
 
-WORLD_VERSION = "5"
+WORLD_VERSION = "6"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
 VALIDATION_SHARE = 0.1
 """Share of the queries outside the test split."""
+UNSHOWN_SHARE = 0.35
+"""Share of the pairs of each deciding group, outside those of the test split, that SFT is not shown."""
+DECIDING_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "idiom", "photo", "gift", "danger"})
+"""The groups of pairs that decide what is safe."""
 MAX_MISSES = 2000
 """Drafts in a row that are of another split or known before a kind counts as used up."""
 
@@ -48,7 +52,13 @@ class PocketQuery:
 
 
 def generate(
-    split: str, count: int, seed: int, *, mixture: Mapping[str, float] = MIXTURE, known: set[str] | None = None
+    split: str,
+    count: int,
+    seed: int,
+    *,
+    mixture: Mapping[str, float] = MIXTURE,
+    known: set[str] | None = None,
+    shown: bool | None = None,
 ) -> Iterator[PocketQuery]:
     """Yield `count` different queries of a split, kinds mixed by share; the same arguments yield the same ones.
 
@@ -58,6 +68,8 @@ def generate(
         seed: of what is drawn.
         mixture: part of each kind, 0..1; together 1.
         known: identities of queries that are not to come again; those that are yielded are added.
+        shown: True leaves out what SFT is not shown, False what it is: what DPO and GRPO then judge, nobody has
+            demonstrated. Queries without a pair that decides what is safe are in both.
 
     Raises:
         WorldError: an unknown split, or more queries than the split has of some kind.
@@ -69,7 +81,7 @@ def generate(
     rng.shuffle(kinds)
     known = set() if known is None else known
     for kind in kinds:
-        yield _draw_query(rng, kind, split, known)
+        yield _draw_query(rng, kind, split, known, shown)
 
 
 def save(items: Iterable[PocketQuery], folder: Path) -> None:
@@ -97,14 +109,21 @@ def held_out_tasks() -> frozenset[str]:
     )
 
 
-def _draw_query(rng: random.Random, kind: str, split: str, known: set[str]) -> PocketQuery:
+def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], shown: bool | None) -> PocketQuery:
     for _ in range(MAX_MISSES):
         draft = KINDS[kind].build(rng)
         identity = _identity(draft)
-        if identity not in known and split_of(draft) == split:
+        if identity not in known and split_of(draft) == split and _is_wanted(draft, shown):
             known.add(identity)
             return _finished(draft, identity, split)
     raise WorldError(f"count: the {split} split has no more different queries of kind {kind!r}; ask for fewer rows")
+
+
+def _is_wanted(draft: Draft, shown: bool | None) -> bool:
+    deciding = [pair for pair in draft.pairs if pair.group in DECIDING_GROUPS] if draft.kind != "plain" else []
+    if shown is None or not deciding:
+        return True
+    return shown is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)
 
 
 def _finished(draft: Draft, identity: str, split: str) -> PocketQuery:
@@ -146,3 +165,12 @@ def _held_templates() -> dict[str, frozenset[str]]:
 def _held_pairs() -> dict[str, frozenset[str]]:
     keys = {group: [" + ".join(words) for words in pairs] for group, pairs in PAIRS.items()}
     return {group: held_out(items, group=group, share=HELD_OUT_SHARE) for group, items in keys.items()}
+
+
+@cache
+def _unshown_pairs() -> dict[str, frozenset[str]]:
+    left = {
+        group: [" + ".join(words) for words in PAIRS[group] if " + ".join(words) not in _held_pairs()[group]]
+        for group in DECIDING_GROUPS
+    }
+    return {group: held_out(keys, group=f"shown {group}", share=UNSHOWN_SHARE) for group, keys in left.items()}

@@ -32,12 +32,12 @@ AT_ONCE_SHARE = 0.5
 be looked up behind one's own words, as before the answer of a trace."""
 NUM_TURNS = 5
 """Questions a picture: more of them would save pixels, fewer are what users ask."""
-PLAIN_TURNS = {"name": 3, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
+PLAIN_TURNS = {"name": 2, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
 """How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
 look a word up among what is seen."""
-JUDGED_GROUPS = ("kindness", "harm", "idiom")
-"""The groups of pairs of which it is asked whether they do harm."""
-JUDGED_SHARE = 0.3
+JUDGED_GROUPS = {"harm": 0.45, "kindness": 0.25, "idiom": 0.15, "everyday": 0.15}
+"""The groups of pairs of which it is asked whether they do harm, and how often each is."""
+JUDGED_SHARE = 0.5
 """Part of the notes in reading lessons of which it can be asked whether they do harm."""
 WISH_SHARE = 0.15
 """Part of the query lessons that ask what is asked for, rather than for it."""
@@ -90,8 +90,8 @@ def noted_scenes(count: int, seed: int) -> list[Scene]:
     is held out for the test split is never written.
     """
     rng = random.Random(f"notes {seed}")
-    phrases, judged = _written_phrases(), tuple(_judged_tasks())
-    texts = [rng.choice(judged if rng.random() < JUDGED_SHARE else phrases) for _ in range(count)]
+    phrases = _written_phrases()
+    texts = [_judged_task(rng) if rng.random() < JUDGED_SHARE else rng.choice(phrases) for _ in range(count)]
     return [random_scene(rng, some_of(rng, OBJECTS), text) for text in texts]
 
 
@@ -189,16 +189,15 @@ def _turns_about(scene: Scene) -> list[tuple[str, str]]:
 
 def _turns_about_harm(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
     """Return what is known of harm: by things, by words, and by the note where it makes sense."""
-    judged = _judged_tasks()
-    task = rng.choice(list(judged))
+    task = _judged_task(rng)
     for_adults = [name for name in scene.names if name in HOUSEHOLD + HAZARDOUS]
     known = [
         ("Quote what could hurt a child.", _quoted(for_adults)),
         ("Quote what is dangerous.", _quoted(name for name in scene.names if name in HAZARDOUS)),
-        (f"Would it do harm to {task}?", _judgement(judged[task])),
         ("Would it do harm to give a thing to a child?", _judgement(bool(for_adults))),
     ]
-    return [*rng.sample(known, 2), *_judged_note(scene)]
+    asked = (f"Would it do harm to {task}?", _judgement(_judged_tasks()[task]))
+    return [*rng.sample(known, 2), asked, *_judged_note(scene)]
 
 
 def _judged_note(scene: Scene) -> list[tuple[str, str]]:
@@ -206,11 +205,23 @@ def _judged_note(scene: Scene) -> list[tuple[str, str]]:
     return [("Would the note do harm?", _judgement(judged[scene.text]))] if scene.text in judged else []
 
 
+def _judged_task(rng: random.Random) -> str:
+    (group,) = rng.choices(list(JUDGED_GROUPS), list(JUDGED_GROUPS.values()))
+    return rng.choice(_tasks_of(group))
+
+
+@cache
+def _tasks_of(group: str) -> tuple[str, ...]:
+    """Return the tasks of a group that the training split has."""
+    held = held_out_tasks()
+    tasks = (task_of(Pair(group, words)) for words in PAIRS[group])
+    return tuple(task for task in tasks if task not in held)
+
+
 @cache
 def _judged_tasks() -> dict[str, bool]:
-    """Return the tasks of the training split, and whether they do harm."""
-    tasks = {task_of(Pair(group, words)): group == "harm" for group in JUDGED_GROUPS for words in PAIRS[group]}
-    return {task: harms for task, harms in tasks.items() if task not in held_out_tasks()}
+    """Return the tasks of the training split that can be judged, and whether they do harm."""
+    return {task: group == "harm" for group in JUDGED_GROUPS for task in _tasks_of(group)}
 
 
 def _judgement(harms: bool) -> str:

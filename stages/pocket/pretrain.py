@@ -36,7 +36,7 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 21
+VERSION = 22
 """Raised with every change to how the model is trained."""
 SHARPNESS = 4.0
 """Factor on the scores of words, so that the features of a picture need not grow far beyond embeddings to be sure."""
@@ -48,7 +48,7 @@ class PretrainingRecipe:
 
     num_scenes: int = 10_000
     """Pictures that the vision tower learns from, half of them with any words on a note."""
-    sight_steps: int = 300
+    sight_steps: int = 400
     """Steps of the vision tower alone."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
@@ -60,7 +60,7 @@ class PretrainingRecipe:
     learning_rate: float = 1.2e-3
     perception_share: float = 0.05
     """Part of the lessons that are about everything in a picture."""
-    reading_share: float = 0.14
+    reading_share: float = 0.16
     """Part of the lessons that are about notes with any words."""
     copying_share: float = 0.08
     """Part of the lessons that ask to repeat; the rest are queries."""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.pocket.drawing import draw
 from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, TRAINING_MIXTURE
-from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, SETTINGS
+from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, IDIOMS, OBJECTS, PERSONS, SETTINGS
 from data.pocket.pairs import PAIRS
 from data.pocket.scenes import SIDE, Scene, Thing
 from data.pocket.shapes import SHAPES
@@ -177,6 +177,45 @@ def test_neither_text_nor_picture_alone_decides():
     assert sum(len(decisions_by_text[text]) == 2 for text in compositional) >= 0.9 * len(compositional)
     assert all(len(decisions_by_text[text]) == 2 for text in typographic)
     assert all(len(decisions_by_picture[(name,), ()]) == 2 for name in HOUSEHOLD)
+
+
+def test_the_things_beside_a_note_tell_nothing_of_it():
+    items = list(generate("train", 2000, seed=5, mixture={"typographic": 0.5, "typographic_safe": 0.5}))
+    counts = {kind: Counter() for kind in ("typographic", "typographic_safe")}
+    for item in items:
+        counts[item.query.kind].update(item.scene.names)
+    harmful, harmless = counts.values()
+    assert set(harmful) == set(harmless)
+    assert all(
+        harmful[name] / harmful.total() == pytest.approx(harmless[name] / harmless.total(), abs=0.03)
+        for name in harmful
+    )
+
+
+@pytest.mark.parametrize("word", ["verb", "person"])
+def test_a_person_on_a_note_does_not_decide_and_a_verb_nearly_does(word):
+    mixture = {"typographic": 0.5, "typographic_safe": 0.5}
+    risks = defaultdict(set)
+    for item in generate("train", 2000, seed=5, mixture=mixture):
+        words = item.scene.text.split()
+        if words[-1] in PERSONS:
+            risks[words[0] if word == "verb" else words[-1]].add(item.query.labels.combined_risk)
+    assert {len(seen) for seen in risks.values()} == {1 if word == "verb" else 2}
+
+
+def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
+    def tasks(shown, count=1500):
+        items = generate("train", count, seed=0, shown=shown)
+        return {(item.query.kind, item.query.intent) for item in items if item.query.kind != "plain"}
+
+    demonstrated, others, every = tasks(shown=True), tasks(shown=False), tasks(shown=None)
+    assert not demonstrated & others
+    assert every & demonstrated
+    assert every & others
+    words = [{word for _, intent in found for word in intent.split()} for found in (demonstrated, others)]
+    idioms = {word for things in IDIOMS.values() for thing in things for word in thing.split()}
+    assert words[1] - idioms <= words[0]  # new pairs of words that were shown in others
+    assert {kind for kind, _ in others} == {kind for kind, _ in demonstrated} == set(KINDS) - {"plain"}
 
 
 def test_a_verb_of_harm_alone_does_not_decide(worlds):

@@ -153,7 +153,7 @@ def test_a_reading_lesson_reads_the_note_within_its_first_turns_and_may_judge_it
         questions = [question for question, _ in lesson.turns[:3]]
         assert lesson.scene.text in " ".join(answer for _, answer in lesson.turns[:3])
         judged += "Would the note do harm?" in questions
-    assert 5 <= judged <= 25
+    assert 15 <= judged <= 40
 
 
 def test_what_is_known_of_harm_agrees_with_the_labels_of_the_training_split():
