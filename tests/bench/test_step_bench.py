@@ -1,0 +1,154 @@
+"""A step of each stage beside one of TRL's own trainer: `make bench`. A plain `pytest` is short.
+
+Same model (the pocket model's size, random weights), adapter, rows, batch and machine, in one run: the trainers take
+turns step by step, so that whatever else the machine does falls on all of them alike. Ours have what a stage has:
+progress, tracking in MLflow, and for GRPO the default reward with the rule judge and the record of rollouts, where
+TRL's has a constant reward. All completions of GRPO have the full length (`min_new_tokens`), since the lengths that a
+policy chooses would decide the time. Printed are medians, and the median of the ratios to TRL's step of the same turn
+with its quartiles; the aims are at most 1.03 for SFT and DPO, 1.05 for GRPO unmerged and below 1 merged.
+"""
+
+import copy
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PrinterCallback, TrainerCallback
+from trl import DPOTrainer, GRPOTrainer, SFTTrainer
+
+from data.files import read_rows
+from eval.models import quiet_libraries
+from stages import dpo, grpo, sft, store
+from stages.arguments import parse_stage
+from stages.columns import ROW_TYPES, to_dataset
+from stages.loading import load_for_training
+from stages.manifest import Manifest
+from stages.progress import ProgressCallback
+from stages.rewards import reward_of
+from stages.tracking import TrackingCallback, tracked
+from stages.training import Job, Setup
+
+BARE = "TRL"
+MERGED = "ours, merged"
+VARIANTS = {"sft": (BARE, "ours"), "dpo": (BARE, "ours"), "grpo": (BARE, "ours, unmerged", MERGED)}
+BARE_TRAINERS = {"sft": SFTTrainer, "dpo": DPOTrainer, "grpo": GRPOTrainer}
+BUILDERS = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
+NUM_STEPS = {"sft": 41, "dpo": 41, "grpo": 21}
+SHORT = {"per_device_train_batch_size": 8, "max_completion_length": 8, "num_generations": 4}
+"""Of GRPO, where nothing is measured."""
+
+
+class Turns:
+    """Lets trainers in threads of their own take one step each in turn, and times the steps."""
+
+    def __init__(self, count):
+        self.places = [threading.Semaphore(int(place == 0)) for place in range(count)]
+        self.seconds = [[] for _ in range(count)]
+        self.errors = []
+
+    def of(self, place):
+        return _Turn(self, place)
+
+
+class _Turn(TrainerCallback):
+    def __init__(self, turns, place):
+        self.turns, self.place, self.began = turns, place, 0.0
+
+    def wait(self):
+        self.turns.places[self.place].acquire()
+        self.began = time.perf_counter()
+
+    def on_train_begin(self, *_, **__):
+        self.wait()
+
+    def on_step_end(self, _args, state, _control, **__):
+        self.turns.seconds[self.place].append(time.perf_counter() - self.began)
+        self.turns.places[(self.place + 1) % len(self.turns.places)].release()
+        if state.global_step < state.max_steps:
+            self.wait()
+
+
+def constant(*, completions, **_):
+    return [0.5] * len(completions)
+
+
+def trainer_of(stage, variant, folder, options, run):
+    """Build one of the trainers on a model of its own."""
+    flags = {
+        "config": Path(__file__).parents[2] / "stages" / "recipes" / "pocket" / f"{stage}.yaml",
+        "model": folder / "model",
+        "data": folder / "data" / f"{stage}.jsonl",
+        "output": folder / stage / variant.replace(", ", "-"),
+    }
+    if stage == "grpo":
+        flags["merge_for_sampling"] = variant == MERGED
+    arguments, config = parse_stage(stage, [f"--{name}={value}" for name, value in (flags | options).items()])
+    config.save_strategy = "no"
+    if stage == "grpo":
+        config.generation_kwargs = {"min_new_tokens": config.max_completion_length}
+    # Bare TRL mixes modalities.
+    rows = [row for row in read_rows(Path(arguments.data), ROW_TYPES[stage]) if row.images]
+    model, processor = load_for_training(arguments, config.seed)
+    dataset = to_dataset(rows, folder / "data")
+    if variant == BARE:
+        reward = {"reward_funcs": [constant]} if stage == "grpo" else {}
+        trainer = BARE_TRAINERS[stage](
+            model=model, args=copy.deepcopy(config), train_dataset=dataset, processing_class=processor, **reward
+        )
+    else:
+        Path(arguments.output).mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(stage=stage, model="", model_revision="", parent=None, recipe={}, data={}, seed=0)
+        job = Job(stage, arguments, config, rows, manifest, None, reward_of(arguments))
+        trainer = BUILDERS[stage](Setup(job, model, processor, dataset, run))
+        trainer.add_callback(ProgressCallback(stage))
+        trainer.add_callback(TrackingCallback(run))
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def steps_in_turns(trainers):
+    """Train all trainers, a step each in turn, and return their seconds a step without the first."""
+    turns = Turns(len(trainers))
+
+    def train(trainer, place):
+        trainer.add_callback(turns.of(place))
+        try:
+            trainer.train()
+        except Exception as error:  # noqa: BLE001 - raised again in the main thread
+            turns.errors.append(error)
+            for semaphore in turns.places:
+                semaphore.release(1000)
+
+    threads = [threading.Thread(target=train, args=(each, place)) for place, each in enumerate(trainers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if turns.errors:
+        raise turns.errors[0]
+    return [seconds[1:] for seconds in turns.seconds]
+
+
+@pytest.mark.parametrize("stage", list(VARIANTS))
+@pytest.mark.benchmark(group="steps")
+def test_step_time(stage, benchmark, world, monkeypatch):
+    is_short = benchmark.disabled
+    monkeypatch.setattr(store, "LOCAL_ROOT", world / "tracking")
+    options = {"max_steps": 3 if is_short else NUM_STEPS[stage]} | (SHORT if is_short and stage == "grpo" else {})
+    with quiet_libraries(), tracked("bench", {}) as run:
+        trainers = [trainer_of(stage, variant, world, options, run) for variant in VARIANTS[stage]]
+        seconds = benchmark.pedantic(steps_in_turns, args=(trainers,), rounds=1)
+    assert {len(each) for each in seconds} == {options["max_steps"] - 1}
+    lines = []
+    for variant, each in zip(VARIANTS[stage], seconds, strict=True):
+        ratios = [own / bare for own, bare in zip(each, seconds[0], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        benchmark.extra_info[variant] = {"median_s": statistics.median(each), "ratio": (low, middle, high)}
+        lines.append(
+            f"{stage} {variant:<15} {statistics.median(each):7.3f} s a step, ratio {middle:.3f} [{low:.3f}, {high:.3f}]"
+        )
+    sys.stdout.write("\n" + "\n".join(lines) + f"\n{len(seconds[0])} steps each, {torch.get_num_threads()} threads\n")
