@@ -1,6 +1,6 @@
 """Lessons as batches of tensors: tokens with a mask over what is to be learnt, and the pictures' pixels.
 
-Pictures are drawn and preprocessed once and kept as patches; lessons of similar length share a batch.
+Pictures are drawn and preprocessed as their batch is made; lessons of similar length share a batch.
 """
 
 import random
