@@ -125,10 +125,11 @@ def test_a_balanced_draw_leaves_length_no_signal_and_the_plain_one_does_not(tmp_
         pairs = read_rows(tmp_path / draw / "dpo.jsonl", PreferencePair)
         assert len(pairs) == 600
         gaps[draw] = length_gap([(len(pair.chosen[0]["content"]), len(pair.rejected[0]["content"])) for pair in pairs])
-    assert abs(gaps["balanced"].mean) < 2
-    assert abs(gaps["balanced"].longer_share - 0.5) < 0.02
-    assert abs(gaps["balanced"].auc - 0.5) < 0.06
-    assert abs(gaps["drawn"].longer_share - 0.5) > 0.05
+    is_even = {
+        draw: abs(gap.mean) < 2 and abs(gap.longer_share - 0.5) < 0.02 and abs(gap.auc - 0.5) < 0.06
+        for draw, gap in gaps.items()
+    }
+    assert is_even == {"drawn": False, "balanced": True}, gaps
 
 
 def test_files_have_the_sizes_asked_for(rows):
