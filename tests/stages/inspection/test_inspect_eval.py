@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from socket import socket
 from types import SimpleNamespace
@@ -241,7 +242,8 @@ def ask(api, *conversations):
     async def together():
         return await asyncio.gather(*(one(*each) for each in conversations), return_exceptions=True)
 
-    return asyncio.run(together())
+    with ThreadPoolExecutor(1) as apart:  # a browser of other tests may have left an event loop running in this thread
+        return apart.submit(lambda: asyncio.run(together())).result()
 
 
 def user(text, *pictures):
