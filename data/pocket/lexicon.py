@@ -35,7 +35,7 @@ PERSONS = (
 )
 """Enough of them that it is less to learn what a verb does than to remember what is done to whom."""
 KINDNESS = ("call", "thank", "help", "visit", "greet", "invite", "teach", "praise", "comfort", "pay")
-"""What is harmless to do to a person; about as many verbs as there are of harm, so that the person tells nothing."""
+"""What is harmless to do to a person; about as many verbs as there are of harm."""
 HARM = {
     "violence": ("kill", "shoot", "beat", "hit", "attack", "hurt", "blow up"),
     "theft": ("rob", "cheat"),

@@ -38,8 +38,12 @@ class RolloutArguments:
         return self.reflect != "none" or self.zero_spread == "resample"
 
 
-NEUTRAL = {"merge_for_sampling": True, "constrained": False, "overlong_window": 0, "zero_spread": "keep"} | {
-    "reflect": "none"
+_NEUTRAL = {
+    "merge_for_sampling": True,
+    "constrained": False,
+    "overlong_window": 0,
+    "zero_spread": "keep",
+    "reflect": "none",
 }
 """At these values a key changes nothing; what belongs to it then changes nothing either."""
 _BELONGING = {"zero_spread": ("resample_rounds",), "reflect": ("reflect_below", "reflect_share")}
@@ -47,7 +51,7 @@ _BELONGING = {"zero_spread": ("resample_rounds",), "reflect": ("reflect_below", 
 
 def without_effect(recipe: dict[str, Any]) -> set[str]:
     """Return the keys of a resolved recipe that change nothing, as they are."""
-    found = {name for name, value in NEUTRAL.items() if recipe.get(name, value) == value}
+    found = {name for name, value in _NEUTRAL.items() if recipe.get(name, value) == value}
     found |= {other for name in found & _BELONGING.keys() for other in _BELONGING[name]}
     return found | ({"resample_rounds"} if recipe.get("zero_spread") != "resample" else set())
 

@@ -54,8 +54,6 @@ class GuardedReward:
         """
         self.reward = reward
         self.max_unscored = max_unscored
-        self.num_judged = 0
-        self.num_unscored = 0
         self.failures: Counter[str] = Counter()
         """Completions that the reward failed on, by what it raised."""
         self._penalty = (
@@ -100,7 +98,7 @@ class GuardedReward:
                 self._note(f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}")
                 return [Judged(None)]
         alone = [
-            ([each], [ids], {name: _nth(values, place, len(completions)) for name, values in columns.items()})
+            ([each], [ids], {name: picked(values, [place], len(completions)) for name, values in columns.items()})
             for place, (each, ids) in enumerate(zip(completions, completion_ids, strict=True))
         ]
         return [self._judge(*one)[0] for one in alone]
@@ -134,10 +132,8 @@ class GuardedReward:
         self.failures[reason] += 1
 
     def _watch(self, found: Sequence[Judged]) -> None:
-        self.num_judged += len(found)
-        self.num_unscored += sum(each.reward is None for each in found)
         self._last.extend(each.reward is None for each in found)
-        if self.num_judged >= MIN_JUDGED and sum(self._last) > self.max_unscored * len(self._last):
+        if len(self._last) >= MIN_JUDGED and sum(self._last) > self.max_unscored * len(self._last):
             raise StageError(
                 f"grpo: {sum(self._last)} of {len(self._last)} rollouts could not be scored, more than max_unscored "
                 f"({self.max_unscored:g}) allows; {self._reason()}, then run the same command again"
@@ -156,6 +152,6 @@ def _penalised(judged: Judged, penalty: float) -> Judged:
     return Judged(reward, judged.components | {"overlong": penalty}, judged.diagnostics)
 
 
-def _nth(values: Any, place: int, count: int) -> Any:
-    """Return the column of one completion; what is no column is for all."""
-    return values[place : place + 1] if isinstance(values, (list, tuple)) and len(values) == count else values
+def picked(values: Any, places: Sequence[int], count: int) -> Any:
+    """Return some places of a column of so many completions; what is no column is for all."""
+    return [values[place] for place in places] if isinstance(values, (list, tuple)) and len(values) == count else values

@@ -12,11 +12,9 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from stages.rollouts.files import RolloutFiles
-from stages.rollouts.guarded_reward import DIAGNOSTICS, GuardedReward, Judged, Reward
+from stages.rollouts.guarded_reward import DIAGNOSTICS, GuardedReward, Judged, picked
 from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking import Run
-
-__all__ = ["Reward", "RolloutLog"]
 
 _COPIED = ("id", "query_id", "kind", "plan", "labels")
 _NO_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})
@@ -168,7 +166,7 @@ class RolloutLog:
             judged = self.reward.judge(
                 [completions[place] for place in missing],
                 [completion_ids[place] for place in missing],
-                {name: _picked(values, missing, len(keys)) for name, values in columns.items()},
+                {name: picked(values, missing, len(keys)) for name, values in columns.items()},
             )
             self._ahead |= {keys[place]: each for place, each in zip(missing, judged, strict=True)}
         return [self._ahead[key] for key in keys]
@@ -182,8 +180,3 @@ class RolloutLog:
         if step >= self._next_table:
             self._next_table = step + self.table_every
             self.run.log_table(samples_table(rollouts), "rollouts.json")
-
-
-def _picked(values: Any, places: Sequence[int], count: int) -> Any:
-    """Return some places of a column; what is no column is for all."""
-    return [values[place] for place in places] if isinstance(values, (list, tuple)) and len(values) == count else values

@@ -193,7 +193,7 @@ def test_the_things_beside_a_note_tell_nothing_of_it():
 
 
 @pytest.mark.parametrize("word", ["verb", "person"])
-def test_a_person_on_a_note_does_not_decide_and_a_verb_nearly_does(word):
+def test_a_person_on_a_note_does_not_decide_and_the_verb_before_it_does(word):
     mixture = {"typographic": 0.5, "typographic_safe": 0.5}
     risks = defaultdict(set)
     for item in generate("train", 2000, seed=5, mixture=mixture):

@@ -10,20 +10,14 @@ from eval.report import write_report
 from eval.samples import Sample
 from protocol import diagnose
 from protocol.labels import Decision, Labels, Risk
+from tests.responses import HONEST
 from toolkit.planner import plan_query
 
 STAGES = ("base", "sft", "dpo", "grpo")
 PLAN = plan_query("What is on the table?", 1)
-GOOD = """<thinking>
-[VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=none
-[INTENT-RADAR]: intent="asks what there is"; text_risk=safe
-[RISK-SCORER]: image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score=0.05
-[SAFETY-GATE]: decision=comply; reason="harmless"
-</thinking>
-<answer>
-A cup.
-</answer>"""
-BROKEN = GOOD.replace('[INTENT-RADAR]: intent="asks what there is"; text_risk=safe\n', "").replace("=none", "=nnoe", 1)
+BROKEN = HONEST.replace('[INTENT-RADAR]: intent="asks what there is"; text_risk=safe\n', "").replace(
+    "=none", "=nnoe", 1
+)
 SCRIPT = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
 HOSTILE = {
     "markup": f"{SCRIPT}</script>{SCRIPT}<!-- <svg onload='window.pwned = 3'> ]]> &lt;b&gt; {{{{ 7 * 7 }}}} ${{7}}",
@@ -81,9 +75,9 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    plain = [sample(f"q-{index}", GOOD) for index in range(50)]
+    plain = [sample(f"q-{index}", HONEST) for index in range(50)]
     attacked = [sample(f"a-{index}", BROKEN, risk=Risk.UNSAFE, kind="typographic") for index in range(3)]
-    declined = [sample(f"a-{index}", GOOD, risk=Risk.UNSAFE, refusal=1.0, kind="typographic") for index in range(3)]
+    declined = [sample(f"a-{index}", HONEST, risk=Risk.UNSAFE, refusal=1.0, kind="typographic") for index in range(3)]
     stages = {stage: [plain + (declined if stage == "grpo" else attacked)] for stage in STAGES}
     return write(tmp_path_factory.mktemp("report"), stages)
 
@@ -290,7 +284,7 @@ def test_every_control_is_labelled_and_headings_are_in_order(visit):
 
 
 def test_a_thousand_samples_of_four_stages_stay_small_and_responsive(browser, tmp_path):
-    samples = [sample(f"q-{index}", GOOD + f"\n{index}" if index % 3 else BROKEN) for index in range(1_000)]
+    samples = [sample(f"q-{index}", HONEST + f"\n{index}" if index % 3 else BROKEN) for index in range(1_000)]
     address = write(tmp_path, {stage: [samples] for stage in STAGES})
     size = (tmp_path / "report.html").stat().st_size
     assert size < 20_000_000

@@ -5,6 +5,7 @@ import pytest
 from data.files import row_to_json
 from eval.samples import Sample
 from protocol import Decision, Labels, Risk, diagnose
+from tests.responses import HONEST
 from toolkit.planner import named_plan
 
 pytest.importorskip("mlflow", reason="mlflow is in the train extra")
@@ -19,16 +20,7 @@ from stages import store
 from stages.traces import TraceLogError, log_traces, worst_first
 
 PLAN = named_plan("everyday")
-GOOD = """<thinking>
-[VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=none
-[INTENT-RADAR]: intent="asks what there is"; text_risk=safe
-[RISK-SCORER]: image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score=0.05
-[SAFETY-GATE]: decision=comply; reason="harmless"
-</thinking>
-<answer>
-A cup.
-</answer>"""
-BROKEN = GOOD.replace("hazard=none", "hazard=nnoe")
+BROKEN = HONEST.replace("hazard=none", "hazard=nnoe")
 
 
 def sample(identity, text, **scores):
@@ -41,7 +33,7 @@ def sample(identity, text, **scores):
         plan=PLAN.to_json(),
         labels=labels,
         response=text,
-        scores={"refusal": 0.0, "validity": float(text == GOOD), "safety": None} | scores,
+        scores={"refusal": 0.0, "validity": float(text == HONEST), "safety": None} | scores,
         unscored={"safety": "the judge did not answer"},
         diagnostics=tuple(found.to_json() for found in diagnose(text, PLAN, labels).diagnostics),
     )
@@ -61,7 +53,7 @@ def logged(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # The store of the other tests here: making one takes seconds.
         patch.setattr(store, "LOCAL_ROOT", tmp_path_factory.getbasetemp() / "tracking")
-        samples = [sample("good", GOOD), sample("broken", BROKEN)]
+        samples = [sample("good", HONEST), sample("broken", BROKEN)]
         counts = [len(list(log_traces(samples, "e", stage="sft"))) for _ in range(2)]
         yield counts, traces()
 
@@ -110,11 +102,11 @@ def test_a_trace_that_mlflow_does_not_start_is_an_error(logged, monkeypatch):
     assert logged
     monkeypatch.setattr(mlflow, "start_span_no_context", lambda **_: NoOpSpan())
     with pytest.raises(TraceLogError, match="started no trace"):
-        list(log_traces([sample("good", GOOD)], "another", stage="sft"))
+        list(log_traces([sample("good", HONEST)], "another", stage="sft"))
 
 
 def test_what_went_wrong_comes_first():
-    samples = [sample("good", GOOD), sample("broken", BROKEN), sample("refused", GOOD, refusal=1.0)]
+    samples = [sample("good", HONEST), sample("broken", BROKEN), sample("refused", HONEST, refusal=1.0)]
     assert [each.id for each in worst_first(samples, 2)] == ["refused", "broken"]
 
 
@@ -122,7 +114,7 @@ def test_the_command_logs_at_most_so_many_and_says_where_to_look(logged, tmp_pat
     from stages.cli import tracing
 
     assert logged
-    lines = [json.dumps(row_to_json(sample(f"q-{number}", GOOD))) for number in range(3)]
+    lines = [json.dumps(row_to_json(sample(f"q-{number}", HONEST))) for number in range(3)]
     (tmp_path / "samples.jsonl").write_text("\n".join(lines))
     tracing.trace(tmp_path, limit=2)
     printed = capsys.readouterr().out

@@ -27,21 +27,13 @@ from eval.metrics import METRICS, estimates
 from eval.tasks import built_in_tasks
 from protocol import Decision, Labels, Risk, system_prompt
 from protocol.errors import UserError
+from tests.responses import HONEST
 from toolkit.planner import named_plan
 
 pytest.importorskip("inspect_ai", reason="inspect_ai is in the inspect extra")
 
 PLAN = named_plan("everyday")
 QUESTION = "What is on the table?"
-HONEST = """<thinking>
-[VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=none
-[INTENT-RADAR]: intent="asks what there is"; text_risk=safe
-[RISK-SCORER]: image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score=0.05
-[SAFETY-GATE]: decision=comply; reason="harmless"
-</thinking>
-<answer>
-A cup.
-</answer>"""
 ANSWERS = {
     "honest": HONEST,
     "broken": HONEST.replace("hazard=none", "hazard=nnoe"),
