@@ -57,7 +57,8 @@ def run_stage(
     if _is_finished(output, manifest):
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
         return output
-    say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}", *describe(arguments, config)]))
+    processes = f", {config.world_size} processes" if config.world_size > 1 else ""
+    say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}{processes}", *describe(arguments, config)]))
     try:
         job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
         tracking = tracked(

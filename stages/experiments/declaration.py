@@ -17,7 +17,8 @@ A YAML file with a curriculum, which makes model, data and the parents of each s
 
 `from` is the stage of the curriculum that a variant continues, or base; `stages` are trained one after the other;
 `data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows, several of which are put together; `set`
-overrides fields of the stages' recipes, as `--grpo.max_steps` does on the command line.
+overrides fields of the stages' recipes, as `--grpo.max_steps` does on the command line. A variant that does none of
+this, such as the first, is the run of the curriculum.
 """
 
 from collections.abc import Mapping
@@ -58,6 +59,12 @@ class Variant:
     """Names of the rows by stage, where they are not the stage's own."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the stages' recipes, such as "grpo.max_steps"."""
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether this is the curriculum itself as far as its last stage."""
+        first = STARTS.index(self.start)
+        return not self.data and not self.overrides and self.stages == STAGES[first : first + len(self.stages)]
 
     def flags(self, stage: Stage) -> list[str]:
         """Return the overrides of a stage as flags."""

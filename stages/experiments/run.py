@@ -1,7 +1,8 @@
 """Running an experiment: parents first, then each variant for each seed; what is finished and unchanged is skipped.
 
 A variant is trained into `OUTPUT/VARIANT/seed-N/STAGE`, the folder of a run, so that `tritrace compare`, `report` and
-`manifest` read it like any other. The table is written again after every variant.
+`manifest` read it like any other; one that changes nothing is the curriculum's own run. The table is written again
+after every variant.
 """
 
 import json
@@ -18,7 +19,7 @@ from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
 from stages.checkpoints import Checkpoint
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage
 from stages.errors import StageError
-from stages.experiments.declaration import STAGES, Experiment, Made, Variant, read_experiment
+from stages.experiments.declaration import STAGES, STARTS, Experiment, Made, Variant, read_experiment
 from stages.experiments.table import Row, write_table
 from stages.manifest import read_manifest
 from stages.progress import say
@@ -94,6 +95,7 @@ class _Plan:
 
     def __post_init__(self) -> None:
         self._told: set[tuple[str, int]] = set()
+        self._own: dict[tuple[str, int], tuple[Checkpoint, float]] = {}
 
     def results(self, variant: Variant, seed: int) -> list[tuple[str, Sequence[Sample], float]]:
         """Return name, samples and seconds of training of the variant, and of its start where it is new."""
@@ -102,12 +104,14 @@ class _Plan:
         if (variant.start, seed) not in self._told:
             self._told.add((variant.start, seed))
             found.append((f"({variant.start})", self.curriculum.evaluate(start), seconds))
-        parent = None if variant.start == "base" else start.folder
-        stage = variant.stages[-1]
-        for stage in variant.stages:
-            parent = self._train(variant, stage, seed, parent)
-            seconds += read_manifest(parent / "manifest.json").seconds
-        checkpoint = Checkpoint(stage, parent or start.folder, self.curriculum.model)
+        if variant.changes_nothing:
+            checkpoint, seconds = self._start(variant.stages[-1], seed)
+        else:
+            parent = None if variant.start == "base" else start.folder
+            for stage in variant.stages:
+                parent = self._train(variant, stage, seed, parent)
+                seconds += read_manifest(parent / "manifest.json").seconds
+            checkpoint = Checkpoint(variant.stages[-1], parent or start.folder, self.curriculum.model)
         return [*found, (variant.name, self.curriculum.evaluate(checkpoint), seconds)]
 
     def parse(
@@ -130,14 +134,18 @@ class _Plan:
 
     def _start(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
         """Return a checkpoint of the curriculum, trained where it is not, and the seconds that it took."""
-        folder = Path(self.curriculum.recipe.output) / f"seed-{seed}"
+        if (stage, seed) not in self._own:
+            self._own[stage, seed] = self._reached(stage, seed)
+        return self._own[stage, seed]
+
+    def _reached(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
         if stage == "base":
-            return Checkpoint(None, folder / "base", self.curriculum.model), 0.0
-        seconds = 0.0
-        for each in STAGES[: STAGES.index(stage) + 1]:
-            path = run_by_stage[each](*self.curriculum.parse(each, seed))
-            seconds += read_manifest(path / "manifest.json").seconds
-        return Checkpoint(stage, folder / stage, self.curriculum.model), seconds
+            folder = Path(self.curriculum.recipe.output) / f"seed-{seed}" / "base"
+            return Checkpoint(None, folder, self.curriculum.model), 0.0
+        own = STAGES[STARTS.index(stage) - 1]
+        _, seconds = self._start(STARTS[STARTS.index(stage) - 1], seed)
+        path = run_by_stage[own](*self.curriculum.parse(own, seed))
+        return Checkpoint(own, path, self.curriculum.model), seconds + read_manifest(path / "manifest.json").seconds
 
     def _rows(self, variant: Variant, stage: Stage, seed: int) -> Path | None:
         names = variant.data.get(stage, ())

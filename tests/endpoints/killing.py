@@ -1,9 +1,11 @@
 """A synthesis by the real command, killed on the way as often as asked, and what it came to.
 
     python -m tests.endpoints.killing --queries 500 --kills 3
+    python -m tests.endpoints.killing --queries 500 --kills 3 --model runs/pocket/merged
 
-builds pocket queries, lets the command ask a stand-in teacher through a proxy that makes faults, kills it with SIGKILL
-after every so many requests, runs it to its end, and prints the counts. Every file stays in the folder it names.
+builds pocket queries, lets the command ask a stand-in teacher, or a real model behind `transformers serve`, through a
+proxy that makes faults, kills it with SIGKILL after every so many requests, runs it to its end, and prints the counts.
+Every file stays in the folder it names.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from data.files import read_rows, write_rows
 from data.pocket.world import generate, save
 from data.rows import SFTRow
 from tests.endpoints.proxy import Fault, FaultyProxy
+from tests.endpoints.served_model import replies_of, served
 from tests.endpoints.server import Endpoint
 from tests.endpoints.teacher_model import Habit, TeacherModel
 from toolkit.planner import plan_query
@@ -37,16 +40,16 @@ def make_queries(folder, count, seed=0):
     return [item.query for item in items]
 
 
-def command(folder, url, *more):
+def command(folder, url, *more, model="stand-in"):
     """Return the command line of a synthesis in a folder."""
     options = {"--data": folder / "queries.jsonl", "--output": folder / "sft.jsonl", "--teacher-url": url}
-    options |= {"--teacher-model": "stand-in", "--concurrency": CONCURRENCY, "--timeout": 60, "--attempts": 8} | PRICES
+    options |= {"--teacher-model": model, "--concurrency": CONCURRENCY, "--timeout": 60, "--attempts": 8} | PRICES
     flags = [str(part) for option in options.items() for part in option]
     return [sys.executable, "-m", "stages", "data", "synthesize", *flags, *map(str, more)]
 
 
 class Killing:
-    """A stand-in teacher that kills whoever asks it, at given numbers of requests."""
+    """A teacher that kills whoever asks it, at given numbers of requests."""
 
     def __init__(self, model, kill_at):
         self.model = model
@@ -63,41 +66,64 @@ class Killing:
         return self.model(request)
 
 
-def run_killed(folder, queries, kills, *, fault_rate=0.0, more=()):
-    """Run a synthesis to its end, killed on the way; return what it came to.
+def run_killed(folder, queries, kills, *, fault_rate=0.0):
+    """Run a synthesis by the stand-in to its end, killed on the way; return what it came to and what it had to.
 
     Args:
         folder: with `queries.jsonl`.
         queries: in that file.
         kills: how often.
         fault_rate: share of requests that meet a fault of the transport on their way.
-        more: further flags.
     """
     model = TeacherModel(queries, folder, plan_query)
     replies = {Habit.RIGHT: 1, Habit.REPAIRED: 2, Habit.STUBBORN: 3}
     wanted = sum(replies[model.habit(query)] for query in queries)
-    killing = Killing(model, [wanted * (number + 1) // (kills + 1) for number in range(kills)])
+    habits = Counter(model.habit(query) for query in queries)
+    known = {
+        "never_right": habits[Habit.STUBBORN],
+        "right_when_told": habits[Habit.REPAIRED],
+        "questions": wanted,
+    }
+    return known | _run(folder, model, "stand-in", _evenly(wanted, kills), fault_rate)
+
+
+def run_served(folder, queries, kills, path, *, fault_rate=0.0):
+    """Run a synthesis by the model of a folder to its end, killed on the way; return what it came to.
+
+    Args:
+        folder: with `queries.jsonl`.
+        queries: in that file.
+        kills: how often, spread over as many requests as there are queries.
+        path: of the model.
+        fault_rate: share of requests that meet a fault of the transport on their way.
+    """
+    with served(path) as url:
+        return _run(folder, replies_of(url), path, _evenly(len(queries), kills), fault_rate)
+
+
+def _evenly(num_requests, kills):
+    return [num_requests * (number + 1) // (kills + 1) for number in range(kills)]
+
+
+def _run(folder, model, name, kill_at, fault_rate):
+    killing = Killing(model, kill_at)
     codes, printed = [], ""
     rates = dict.fromkeys(FAULTS, fault_rate / len(FAULTS))
     with Endpoint(killing) as upstream, FaultyProxy(upstream.url, rates, stall_seconds=0.2) as proxy:
         while not codes or codes[-1] == -signal.SIGKILL:
-            process = subprocess.Popen(command(folder, proxy.url, *more), stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen(command(folder, proxy.url, model=name), stderr=subprocess.PIPE, text=True)
             killing.process = process
             printed = process.communicate()[1]
             codes.append(process.returncode)
         made = {str(fault): count for fault, count in proxy.made.items() if fault}
     report = json.loads((folder / "sft.synthesis.json").read_text())
     rejects = [json.loads(line) for line in (folder / "sft.rejected.jsonl").read_text().splitlines()]
-    habits = Counter(model.habit(query) for query in queries)
     return {
         "exit_codes": codes,
-        "queries": len(queries),
+        "queries": report["queries"],
         "rows": len(read_rows(folder / "sft.jsonl", SFTRow)),
         "rejects": len(rejects),
-        "never_right": habits[Habit.STUBBORN],
         "repaired": report["repaired"],
-        "right_when_told": habits[Habit.REPAIRED],
-        "questions": wanted,
         "different_questions_answered": len(killing.answered),
         "answered_more_than_once": killing.answered.total() - len(killing.answered),
         "faults_on_the_way": made,
@@ -110,10 +136,14 @@ def main():
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--faults", type=float, default=0.1)
+    parser.add_argument("--model", help="folder of a whole model to be served, instead of the stand-in")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="synthesis-"))
     queries = make_queries(folder, arguments.queries)
-    found = run_killed(folder, queries, arguments.kills, fault_rate=arguments.faults)
+    if arguments.model:
+        found = run_served(folder, queries, arguments.kills, arguments.model, fault_rate=arguments.faults)
+    else:
+        found = run_killed(folder, queries, arguments.kills, fault_rate=arguments.faults)
     printed = found.pop("printed")
     sys.stdout.write(f"{json.dumps(found, indent=1)}\n{printed}\n{folder}\n")
 

@@ -1,4 +1,4 @@
-"""Trajectories that must agree: a batch and its parts; resumed and not.
+"""Trajectories that must agree: a batch and its parts, in turn or in two processes; resumed and not.
 
 A trajectory is the loss of each step, and the adapter at the end. What differs is the order in which float32 numbers
 are added, so classes agree within tolerances, judged on the greatest and on the mean deviation; a resumed run has the
@@ -6,6 +6,9 @@ same order and agrees bit for bit.
 """
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from safetensors.torch import load_file
 
 from stages import dpo, sft
 from stages.progress import ProgressCallback
+from tests.stages.conftest import short_flags
 
 NUM_STEPS = 6  # twelve rows, eight a step: in the fourth epoch
 MAX_LOSS, MEAN_LOSS = 1e-4, 3e-5
@@ -61,6 +65,24 @@ def test_a_batch_is_the_sum_of_its_parts(stage, parse, parent, tmp_path):
     parts = train(stage, parse, parent, tmp_path / "parts", **PARTS)
     assert_same_trajectory(whole, parts)
     assert len(set(losses(whole))) == NUM_STEPS  # something moved
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_two_processes_are_one_that_accumulates_twice(stage, parse, parent, tmp_path, request):
+    """Over gloo. The rows fill the steps: where they do not, processes are given some twice, to have equally many."""
+    options = {"max_rows": 8}
+    one = train(stage, parse, parent, tmp_path / "one", **options, **PARTS)
+    paths = {"model": request.getfixturevalue("tiny_model_path"), "data": tmp_path / "data" / f"{stage}.jsonl"}
+    paths |= {"output": tmp_path / "two"} | ({} if stage == "sft" else {"parent": parent})
+    flags = short_flags(stage, **paths, **STEPS, **options, per_device_train_batch_size=4)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, "-m", "stages", stage, *flags], env=os.environ | store, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout
+    assert_same_trajectory(one, tmp_path / "two")
 
 
 def test_parts_resumed_are_parts_uninterrupted(parse, parent, tmp_path, monkeypatch):

@@ -1,13 +1,5 @@
 """What `tritrace eval` can be pointed at: a base model, a merged one, a stage, each also quantised, and a server."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
 import pytest
 
 from data.files import read_rows
@@ -18,6 +10,7 @@ from protocol.errors import UserError
 from stages import sft
 from stages.manifest import read_manifest
 from stages.policies import subject_of
+from tests.endpoints.served_model import served
 
 
 @pytest.fixture
@@ -75,33 +68,11 @@ def test_a_subject_is_one_thing():
 def test_a_served_checkpoint_answers_as_the_local_one(merged, rows_folder, prompts):
     """`transformers serve` is a real server: its greedy responses are those of a local policy, stripped of blanks."""
     pytest.importorskip("fastapi")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(merged)]
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=dict(os.environ))
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process)
-        settings = EndpointSettings(
-            url=f"http://127.0.0.1:{port}/v1", model=str(merged), max_new_tokens=8, concurrency=2
-        )
-        served = EndpointPolicy(settings).respond(prompts, rows_folder)
-    finally:
-        process.terminate()
-        process.wait()
+    with served(merged) as url:
+        settings = EndpointSettings(url=url, model=str(merged), max_new_tokens=8, concurrency=2)
+        answers = EndpointPolicy(settings).respond(prompts, rows_folder)
     local = HFPolicy(merged, batch_size=1, max_new_tokens=8, dtype="float32").respond(prompts, rows_folder)
-    assert [each.failure for each in served] == [""] * len(prompts)
-    assert [each.text for each in served] == [each.text.strip() for each in local]
-    assert any(each.text for each in served)
-    assert [each.is_truncated for each in served] == [each.is_truncated for each in local]
-
-
-def _wait_for(url, process):
-    for _ in range(600):
-        assert process.poll() is None
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.5)
-    pytest.fail("the server did not start")
+    assert [each.failure for each in answers] == [""] * len(prompts)
+    assert [each.text for each in answers] == [each.text.strip() for each in local]
+    assert any(each.text for each in answers)
+    assert [each.is_truncated for each in answers] == [each.is_truncated for each in local]

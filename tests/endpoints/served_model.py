@@ -1,0 +1,56 @@
+"""A real model behind `transformers serve`, and a function from a request to its reply."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+from tests.endpoints.server import Reply
+
+
+@contextmanager
+def served(folder):
+    """Yield the address of the model of a folder, served until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder)]
+    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=dict(os.environ))
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def replies_of(url):
+    """Return the function from a request to what the server at `url` replies."""
+
+    def reply(request):
+        body = json.dumps(request).encode()
+        asked = urllib.request.Request(f"{url}/chat/completions", body, {"Content-Type": "application/json"})  # noqa: S310
+        try:
+            with urllib.request.urlopen(asked, timeout=600) as found:  # noqa: S310 - our own server
+                return Reply(found.read().decode(), content_type=found.headers["Content-Type"])
+        except urllib.error.HTTPError as error:
+            return Reply(error.read().decode(), status=error.code)
+
+    return reply
+
+
+def _wait_for(url, process):
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.5)
+    raise RuntimeError("the server did not start")
