@@ -16,9 +16,9 @@ A YAML file with a curriculum, which makes model, data and the parents of each s
       curated: {from: dpo, stages: [grpo], data: {grpo: [curated]}, set: {grpo.max_steps: 40}}
 
 `from` is the stage of the curriculum that a variant continues, or base; `stages` are trained one after the other;
-`data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows, several of which are put together; `set`
-overrides fields of the stages' recipes, as `--grpo.max_steps` does on the command line. A variant that does none of
-this, such as the first, is the run of the curriculum.
+`data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows; several are put together in equal parts, as
+many rows of each as the shortest has; `set` overrides fields of the stages' recipes, as `--grpo.max_steps` does on
+the command line. A variant that does none of this, such as the first, is the run of the curriculum.
 """
 
 from collections.abc import Mapping

@@ -158,8 +158,9 @@ class _Plan:
         if len(paths) < 2:
             return paths[0] if paths else None
         together = self.curriculum.data / f"{'+'.join(names)}-seed-{seed}.jsonl"  # images are relative to the file
+        lines = [path.read_text(encoding="utf-8").splitlines(keepends=True) for path in paths]
         with replacing(together) as file:
-            file.writelines(path.read_text(encoding="utf-8") for path in paths)
+            file.writelines(line for each in lines for line in each[: min(map(len, lines))])
         return together
 
     def _made(self, made: Made, seed: int) -> Path:

@@ -29,6 +29,8 @@ from toolkit.planner import plan_query
 
 CONCURRENCY = 8
 FAULTS = (Fault.STALL, Fault.TOO_MANY, Fault.SERVER_ERROR, Fault.CUT)
+SMALL = ("--max-tokens", 96, "--repairs", 1)
+"""Flags for a small model, which may go on for as long as it is let."""
 PRICES = {"--price-in": 0.5, "--price-out": 1.5}
 
 
@@ -84,7 +86,7 @@ def run_killed(folder, queries, kills, *, fault_rate=0.0):
         "right_when_told": habits[Habit.REPAIRED],
         "questions": wanted,
     }
-    return known | _run(folder, model, "stand-in", _evenly(wanted, kills), fault_rate)
+    return known | _run(folder, model, "stand-in", kill_at=_evenly(wanted, kills), fault_rate=fault_rate)
 
 
 def run_served(folder, queries, kills, path, *, fault_rate=0.0):
@@ -98,20 +100,27 @@ def run_served(folder, queries, kills, path, *, fault_rate=0.0):
         fault_rate: share of requests that meet a fault of the transport on their way.
     """
     with served(path) as url:
-        return _run(folder, replies_of(url), path, _evenly(len(queries), kills), fault_rate)
+        return _run(
+            folder,
+            replies_of(url),
+            path,
+            kill_at=_evenly(len(queries), kills),
+            fault_rate=fault_rate,
+            more=SMALL,
+        )
 
 
 def _evenly(num_requests, kills):
     return [num_requests * (number + 1) // (kills + 1) for number in range(kills)]
 
 
-def _run(folder, model, name, kill_at, fault_rate):
+def _run(folder, model, name, *, kill_at, fault_rate, more=()):
     killing = Killing(model, kill_at)
     codes, printed = [], ""
     rates = dict.fromkeys(FAULTS, fault_rate / len(FAULTS))
     with Endpoint(killing) as upstream, FaultyProxy(upstream.url, rates, stall_seconds=0.2) as proxy:
         while not codes or codes[-1] == -signal.SIGKILL:
-            process = subprocess.Popen(command(folder, proxy.url, model=name), stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen(command(folder, proxy.url, *more, model=name), stderr=subprocess.PIPE, text=True)
             killing.process = process
             printed = process.communicate()[1]
             codes.append(process.returncode)
