@@ -143,7 +143,7 @@ def test_an_unknown_shape_is_refused_with_those_that_are_known():
         shape_config("qwen2.5-vl-3")
 
 
-@pytest.mark.parametrize("name", ["cpu", "fsdp2", "multi_gpu", "zero2", "zero3"])
+@pytest.mark.parametrize("name", ["fsdp2", "multi_gpu", "zero2", "zero3"])
 def test_every_accelerate_file_opens_with_a_command_of_recipes_that_are_there_and_is_one_that_accelerate_reads(name):
     from accelerate.commands.config.config_args import load_config_from_file
 
