@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.files import file_fingerprint, replacing
+from data.files import file_fingerprint, numbered_lines, replacing
 from eval.samples import Sample
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
 from stages.checkpoints import Checkpoint
@@ -158,9 +158,9 @@ class _Plan:
         if len(paths) < 2:
             return paths[0] if paths else None
         together = self.curriculum.data / f"{'+'.join(names)}-seed-{seed}.jsonl"  # images are relative to the file
-        lines = [path.read_text(encoding="utf-8").splitlines(keepends=True) for path in paths]
+        lines = [[line for _, line in numbered_lines(path)] for path in paths]
         with replacing(together) as file:
-            file.writelines(line for each in lines for line in each[: min(map(len, lines))])
+            file.writelines(line.rstrip("\n") + "\n" for each in lines for line in each[: min(map(len, lines))])
         return together
 
     def _made(self, made: Made, seed: int) -> Path:

@@ -5,18 +5,11 @@ import pytest
 from eval.samples import Sample
 from eval.spans import response_span, step_spans, trace_tags
 from protocol import Decision, Labels, Risk, diagnose
+from tests.responses import HONEST
 from toolkit.planner import named_plan
 
 PLAN = named_plan("everyday")
-TEXT = """<thinking>
-[VISUAL-SCAN]: objects=["cup", "knife"]; scene="kitchen"; hazard=low
-[INTENT-RADAR]: intent="asks what there is"; text_risk=safe
-[RISK-SCORER]: image_risk=safe; text_risk=safe; combined_risk=safe; category=none; score=0.05
-[SAFETY-GATE]: decision=comply; reason="harmless"
-</thinking>
-<answer>
-A cup.
-</answer>"""
+TEXT = HONEST.replace('["cup"]', '["cup", "knife"]').replace("hazard=none", "hazard=low")
 
 
 def sample(text):
