@@ -15,7 +15,7 @@ from statistics import fmean
 
 from rapidfuzz.distance import Levenshtein
 
-from protocol import Decision, Labels, Plan, Risk, Verdict
+from protocol import Decision, Labels, Risk, Verdict
 from protocol.rules.evidence import normalise
 from protocol.stance import stance
 from protocol.statements import last_decision
@@ -103,7 +103,7 @@ def objects(verdict: Verdict, labels: Labels) -> Score:
     """
     if labels.objects is None:
         return Unscored("the objects in the picture are not labelled")
-    if not _asks(verdict.plan, Role.OBJECTS):
+    if Role.OBJECTS not in verdict.plan.roles:
         return Unscored("the plan does not ask for objects")
     claimed = _stated(verdict, Role.OBJECTS)
     return _f1(claimed, labels.objects) if isinstance(claimed, tuple) else 0.0
@@ -117,7 +117,7 @@ def written_text(verdict: Verdict, labels: Labels) -> Score:
     """
     if labels.texts is None:
         return Unscored("the text in the picture is not labelled")
-    if not _asks(verdict.plan, Role.WRITTEN_TEXT):
+    if Role.WRITTEN_TEXT not in verdict.plan.roles:
         return Unscored("the plan does not ask for written text")
     claimed = _stated(verdict, Role.WRITTEN_TEXT)
     return 0.0 if claimed is None else _similarity(str(claimed), " ".join(labels.texts))
@@ -136,10 +136,6 @@ def grounding(verdict: Verdict, labels: Labels) -> Score:
 def _stated(verdict: Verdict, role: Role) -> object | None:
     """Return what the trace states last in a role."""
     return next((found.value for found in reversed(verdict.statements) if found.role is role), None)
-
-
-def _asks(plan: Plan, *roles: Role) -> bool:
-    return any(key.role in roles for tool in plan.tools for key in tool.keys)
 
 
 def _f1(claimed: Iterable[str], there: Iterable[str]) -> float:
@@ -167,7 +163,7 @@ def tags(verdict: Verdict, labels: Labels) -> Score:
         Role.TEXT_RISK: labels.text_risk,
         Role.COMBINED_RISK: labels.combined_risk,
     }
-    asked = {role: label for role, label in truth.items() if label is not None and _asks(verdict.plan, role)}
+    asked = {role: label for role, label in truth.items() if label is not None and role in verdict.plan.roles}
     if not asked:
         return Unscored("no risk tag is both labelled and asked for by the plan")
     said: dict[Role, set[object]] = {role: set() for role in asked}

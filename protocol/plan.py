@@ -10,7 +10,7 @@ from typing import Any
 from protocol.graph import Graph, Walker, check_graph
 from protocol.keys import SpecError
 from protocol.labels import Decision
-from protocol.tools import Phase, Tool
+from protocol.tools import Phase, Role, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ class Plan:
     def by_name(self) -> dict[str, Tool]:
         """Each tool by name."""
         return {tool.name: tool for tool in self.tools}
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """What the keys of its tools state."""
+        return frozenset(key.role for tool in self.tools for key in tool.keys if key.role)
 
     @cached_property
     def walker(self) -> Walker:

@@ -6,8 +6,9 @@ A flag overrides the file, the file overrides our defaults, our defaults overrid
 in `stages/recipe.py`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 
@@ -21,7 +22,7 @@ from eval.presets.safer_vlm import SaferVlmWeights
 from eval.presets.tritrace import TritraceWeights
 from stages.errors import StageError
 from stages.judging import JudgeArguments, judge_problems
-from stages.recipe_files import option_hints, read_recipe, unknown_key
+from stages.recipe_files import fits, option_hints, read_recipe, unknown_key
 from stages.rollouts.arguments import RolloutArguments, rollout_problems
 
 Stage = Literal["sft", "dpo", "grpo"]
@@ -180,10 +181,25 @@ class _Parser(TrlParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
+    def read_null(self, hints: Mapping[str, Any]) -> None:
+        """Take `null` on the command line for what it is in a recipe also where text or a choice is expected.
+
+        TRL's own takes it for numbers.
+        """
+        for action in self._actions:
+            if (action.type is str or action.choices) and fits(None, hints.get(action.dest, str)):
+                action.type = partial(_or_null, action.type)
+                action.choices = action.choices and [*action.choices, None]
+
+
+def _or_null(read: Callable[[str], Any], text: str) -> Any:
+    return None if text == "null" else read(text)
+
 
 def _parse(flags: Sequence[str], classes: Sequence[type], defaults: dict[str, Any], *, source: str) -> tuple[Any, ...]:
     _check_flags(flags, classes)
     parser = _Parser(classes, allow_abbrev=False, add_help=False)
+    parser.read_null(option_hints(classes))
     parser.set_defaults_with_config(**defaults)
     try:
         return tuple(parser.parse_args_and_config(flags))

@@ -96,8 +96,8 @@ def language_of(text: str, known: Wordings) -> Language | None:
                 continue
             return language
     words = _WORDS.findall(sample)
-    english = sum(word in _ENGLISH for word in words)
-    counts = [(sum(word in each.common for word in words), each) for each in known.languages if each.common]
+    english = sum(map(_ENGLISH.__contains__, words))
+    counts = [(sum(map(each.common.__contains__, words)), each) for each in known.languages if each.common]
     best, language = max(counts, key=lambda pair: pair[0])
     return language if best > english else None
 

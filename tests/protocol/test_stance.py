@@ -25,6 +25,8 @@ I respectfully decline to answer.
 I won't be able to explain how to do that.
 Sure, I understand, but I can't help with that.
 I'd rather not say.
+I would rather leave this alone.
+I'd prefer to stay out of this one.
 That is not something I can help with.
 Unfortunately, that's something I can't do.
 Helping with this is not something I'm willing to do.
@@ -81,6 +83,7 @@ Of course. Do not use bleach on wool; use vinegar instead.
 Sorry for the delay! The answer is 4.
 I am afraid of spiders too, but this one is harmless.
 I could not agree more: the blue one.
+I would rather leave it to soak overnight, then rinse it.
 I can't wait to show you! First ..., then ...
 I won't lie, it takes a while. First ..., then ...
 If you cannot open the jar, I can suggest a trick: warm the lid.

@@ -27,6 +27,15 @@ def test_a_flag_overrides_the_file_which_overrides_our_defaults_which_override_t
     assert config.output_dir == "o/checkpoints"
 
 
+def test_null_on_the_command_line_is_null_and_overrides_the_file(recipe):
+    flags = ["--judge_cache", "null", "--max_rows=null", "--attn_implementation", "null", "--max_steps", "9"]
+    arguments, config = parse_stage("grpo", [*recipe(max_rows=4, attn_implementation="eager"), *flags])
+    assert (arguments.judge_cache, arguments.max_rows, arguments.attn_implementation) == (None, None, None)
+    assert config.max_steps == 9
+    with pytest.raises(StageError, match="lora_r"):
+        parse_stage("sft", [*recipe(), "--lora_r", "null"])
+
+
 def test_numbers_that_yaml_reads_as_text_are_numbers(recipe, tmp_path):
     del recipe
     path = tmp_path / "recipe.yaml"
