@@ -202,27 +202,27 @@ def test_the_keyboard_walks_opens_searches_and_goes_back(visit):
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     page.wait_for_selector("#sample .columns")
-    assert visit.text("#position") == "2 of 53"
-    assert page.evaluate("document.activeElement.id") == "sample-title"
+    page.wait_for_function("document.getElementById('position').textContent === '2 of 53'")
+    page.wait_for_function("document.activeElement.id === 'sample-title'")
     page.keyboard.press("j")
     page.wait_for_function("document.getElementById('position').textContent === '3 of 53'")
     page.keyboard.press("ArrowLeft")
     page.wait_for_function("document.getElementById('position').textContent === '2 of 53'")
     page.keyboard.press("Escape")
-    assert page.is_visible("#list")
-    assert page.evaluate("document.activeElement.className") == "row"
+    page.wait_for_selector("#list")
+    page.wait_for_function("document.activeElement.className === 'row'")
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.name") == "words"
+    page.wait_for_function("document.activeElement.name === 'words'")
     page.keyboard.type("q-3j")
-    assert visit.text("#found") == "No sample matches these filters."
+    page.wait_for_function("document.getElementById('found').textContent === 'No sample matches these filters.'")
 
 
 def test_a_link_to_a_sample_opens_it_and_going_back_returns_to_the_list(browser, address):
     found = Visit(browser, f"{address}#sample-q-40")
     assert "q-40" in found.text("#sample-title")
     found.page.click("#back")
-    assert found.page.is_visible("#list")
-    assert found.page.evaluate("document.activeElement.getAttribute('href')") == "#sample-q-40"
+    found.page.wait_for_selector("#list")
+    found.page.wait_for_function("document.activeElement.getAttribute('href') === '#sample-q-40'")
     found.page.context.close()
 
 
