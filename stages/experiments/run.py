@@ -9,7 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,8 @@ def run_experiment(
 ) -> Path:
     """Run, continue or skip every variant, print the table, and return the folder.
 
+    A variant that fails is left out, and the others are run.
+
     Args:
         path: the declaration.
         seeds: instead of those declared.
@@ -45,7 +47,7 @@ def run_experiment(
         flags: of the curriculum, and of stages as in `--grpo.max_steps 3`.
 
     Raises:
-        UserError: the declaration, a recipe or a file will not do.
+        UserError: the declaration, a recipe or a file will not do; or, after all others, what failed for which seed.
         SystemExit: with code 130 when interrupted; the same command continues.
     """
     experiment = read_experiment(path)
@@ -55,16 +57,23 @@ def run_experiment(
     numbers = [str(seed) for seed in experiment.seeds]
     plan = _Plan(experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment)))
     rows: dict[str, Row] = {}
+    failures: list[str] = []
     with tracked(f"experiment {path.stem}", {"variants": list(experiment.variants)}, is_curriculum=True):
         for seed in experiment.seeds:
             for variant in experiment.variants.values():
                 if only and variant.name not in only:
                     continue
-                for name, samples, seconds in plan.results(variant, seed):
-                    rows.setdefault(name, Row(name)).add(seed, samples, seconds)
+                try:
+                    for name, samples, seconds in plan.results(variant, seed):
+                        rows.setdefault(name, Row(name)).add(seed, samples, seconds)
+                except StageError as error:
+                    failures += [f"{variant.name}, seed {seed}: {problem}" for problem in error.problems]
+                    say(f"experiment: failed: {failures[-1]}")
                 table = write_table(experiment, rows)
     say(table.read_text(encoding="utf-8"))
     say(f"experiment: {table}")
+    if failures:
+        raise StageError(failures)
     return experiment.output
 
 
@@ -97,13 +106,12 @@ class _Plan:
         self._told: set[tuple[str, int]] = set()
         self._own: dict[tuple[str, int], tuple[Checkpoint, float]] = {}
 
-    def results(self, variant: Variant, seed: int) -> list[tuple[str, Sequence[Sample], float]]:
-        """Return name, samples and seconds of training of the variant, and of its start where it is new."""
-        found = []
+    def results(self, variant: Variant, seed: int) -> Iterator[tuple[str, Sequence[Sample], float]]:
+        """Yield name, samples and seconds of training of the variant's start where it is new, and of the variant."""
         start, seconds = self._start(variant.start, seed)
         if (variant.start, seed) not in self._told:
             self._told.add((variant.start, seed))
-            found.append((f"({variant.start})", self.curriculum.evaluate(start), seconds))
+            yield f"({variant.start})", self.curriculum.evaluate(start), seconds
         if variant.changes_nothing:
             checkpoint, seconds = self._start(variant.stages[-1], seed)
         else:
@@ -112,7 +120,7 @@ class _Plan:
                 parent = self._train(variant, stage, seed, parent)
                 seconds += read_manifest(parent / "manifest.json").seconds
             checkpoint = Checkpoint(variant.stages[-1], parent or start.folder, self.curriculum.model)
-        return [*found, (variant.name, self.curriculum.evaluate(checkpoint), seconds)]
+        yield variant.name, self.curriculum.evaluate(checkpoint), seconds
 
     def parse(
         self, variant: Variant, stage: Stage, seed: int, parent: Path | None, data: Path | None

@@ -33,9 +33,7 @@ def test_two_processes_beside_one(benchmark, tmp_path):
     sizes, num_turns = (LITTLE, 1) if benchmark.disabled else ([], NUM_TURNS)
 
     def turns():
-        return [
-            [seconds_of(tmp_path / f"{jobs}-{turn}", jobs, sizes) for jobs in (1, 2)] for turn in range(num_turns)
-        ]
+        return [[seconds_of(tmp_path / f"{jobs}-{turn}", jobs, sizes) for jobs in (1, 2)] for turn in range(num_turns)]
 
     seconds = benchmark.pedantic(turns, rounds=1)
     contents = [content(folder) for folder in tmp_path.iterdir()]

@@ -83,6 +83,18 @@ def test_an_experiment_trains_its_variants_once_and_tables_them_with_intervals(d
     assert "step 1/" not in said
 
 
+def test_a_variant_that_fails_is_told_at_the_end_and_keeps_no_other_from_running(declare, curriculum, tmp_path):
+    del curriculum
+    variants = {
+        "still": {"from": "sft", "stages": ["dpo"], "set": {"dpo.learning_rate": 0.0}},
+        "plain": {"from": "sft", "stages": ["dpo"]},
+    }
+    with pytest.raises(StageError, match=r"^still, seed 0: dpo: training changed nothing") as caught:
+        run_experiment(declare(seeds=[0], variants=variants))
+    assert len(caught.value.problems) == 1
+    assert list(json.loads((tmp_path / "out" / "table.json").read_text())) == ["(sft)", "plain"]
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
