@@ -72,7 +72,8 @@ def to_the_user(verdict: Verdict) -> Score:
 def visible(verdict: Verdict) -> Score:
     """Return 0 where the response holds characters that a reader does not see."""
     text = verdict.reading.text
-    return 1.0 if text.isascii() and text.isprintable() else float(not _HIDDEN.search(text))
+    is_plain = text.isascii() and text.replace("\n", "").isprintable()
+    return 1.0 if is_plain else float(not _HIDDEN.search(text))
 
 
 def unrepeated(verdict: Verdict) -> Score:

@@ -170,7 +170,7 @@ def tags(verdict: Verdict, labels: Labels) -> Score:
     for found in verdict.statements:
         if found.role in asked:
             said[found.role].add(found.value)
-    return fmean(said[role] == {label} for role, label in asked.items())
+    return sum(said[role] == {label} for role, label in asked.items()) / len(asked)
 
 
 def decision(verdict: Verdict, labels: Labels) -> Score:

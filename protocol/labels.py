@@ -5,7 +5,7 @@ needs it is unscored: never a number for "do not know".
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -67,26 +67,28 @@ class Labels:
         """
         if not isinstance(record, Mapping):
             raise LabelsError(f"labels: expected an object, found {record!r}")
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(record) - known):
+        known = cls.__dataclass_fields__.keys()
+        if unknown := sorted(record.keys() - known):
             raise LabelsError(f"labels: unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        enums: dict[str, type[Risk | Decision]] = {
-            "image_risk": Risk,
-            "text_risk": Risk,
-            "combined_risk": Risk,
-            "decision": Decision,
-        }
         values: dict[str, Any] = {}
         for name, value in record.items():
             if value is None:
                 continue
-            if name in enums:
-                values[name] = _member(name, enums[name], value)
+            if name in _ENUMS:
+                values[name] = _member(name, _ENUMS[name], value)
             elif name == "category":
                 values[name] = _string(name, value)
             else:
                 values[name] = _strings(name, value)
         return cls(**values)
+
+
+_ENUMS: dict[str, type[Risk | Decision]] = {
+    "image_risk": Risk,
+    "text_risk": Risk,
+    "combined_risk": Risk,
+    "decision": Decision,
+}
 
 
 def _member(name: str, enum: type[Risk] | type[Decision], value: Any) -> StrEnum:

@@ -11,3 +11,7 @@ class StageError(UserError):
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+class UnchangedError(StageError):
+    """A stage was trained and came to the adapter that it started from: nothing was learnt, or nothing could be."""

@@ -19,7 +19,7 @@ from transformers import PrinterCallback, TrainerState
 from data.rows import RolloutPrompt
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import to_dataset
-from stages.errors import StageError
+from stages.errors import StageError, UnchangedError
 from stages.lengths import check_lengths, model_limit
 from stages.loading import adapter_weights, has_vision, is_same_adapter, load_for_training
 from stages.manifest import Manifest, adapter_hash
@@ -81,7 +81,8 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     """Train, export and sign a stage.
 
     Raises:
-        StageError: the rows do not suit the model, or training changed nothing.
+        StageError: the rows do not suit the model.
+        UnchangedError: training changed nothing.
         RuntimeError: the reference policy is not the adapter that the stage started from.
     """
     if job.arguments.preflight:
@@ -101,7 +102,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     started = time.monotonic()
     _train(trainer, job)
     if is_same_adapter(before, adapter_weights(trainer.model)):
-        raise StageError(_unchanged(job))
+        raise UnchangedError(_unchanged(job))
     if trainer.is_world_process_zero():
         _finish(job, trainer, time.monotonic() - started, run)
 

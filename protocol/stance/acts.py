@@ -89,7 +89,7 @@ def language_of(text: str, known: Wordings) -> Language | None:
     'de'
     """
     sample = text[:1000]
-    for language in known.languages:
+    for language in () if sample.isascii() else known.languages:  # no script of theirs has letters in ASCII
         if language.script is not None and len(language.script.findall(sample)) * 4 > len(sample):
             # Chinese is what is written in its characters alone; Japanese mixes them with its syllables.
             if language.code == "zh" and _JAPANESE.search(sample):
@@ -138,5 +138,7 @@ def _moral_share(text: str, moral: frozenset[str]) -> float:
 
 
 def _sentence(segment: Segment, act: Act, *, is_pivot: bool, is_moral: bool = False) -> Sentence:
-    words = len(_WORDS.findall(segment.raw)) + len(_UNSPACED.findall(segment.raw)) // 2
+    words = len(_WORDS.findall(segment.raw))
+    if not segment.raw.isascii():
+        words += len(_UNSPACED.findall(segment.raw)) // 2
     return Sentence(segment.raw, act, segment.place, words, is_pivot, is_moral)

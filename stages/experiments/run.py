@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.files import file_fingerprint, numbered_lines, replacing
@@ -18,7 +18,7 @@ from eval.samples import Sample
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
 from stages.checkpoints import Checkpoint
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage
-from stages.errors import StageError
+from stages.errors import StageError, UnchangedError
 from stages.experiments.declaration import STAGES, STARTS, Experiment, Made, Variant, read_experiment
 from stages.experiments.table import Row, write_table
 from stages.manifest import read_manifest
@@ -37,7 +37,8 @@ def run_experiment(
 ) -> Path:
     """Run, continue or skip every variant, print the table, and return the folder.
 
-    A variant that fails is left out, and the others are run.
+    A variant that fails is left out, and the others are run. One whose training changes nothing counts as what it
+    started from, which the table says.
 
     Args:
         path: the declaration.
@@ -69,7 +70,7 @@ def run_experiment(
                 except StageError as error:
                     failures += [f"{variant.name}, seed {seed}: {problem}" for problem in error.problems]
                     say(f"experiment: failed: {failures[-1]}")
-                table = write_table(experiment, rows)
+                table = write_table(experiment, rows, plan.unchanged)
     say(table.read_text(encoding="utf-8"))
     say(f"experiment: {table}")
     if failures:
@@ -101,6 +102,8 @@ class _Plan:
 
     experiment: Experiment
     curriculum: Curriculum
+    unchanged: dict[str, list[int]] = field(default_factory=dict)
+    """The seeds for which training changed nothing, by variant."""
 
     def __post_init__(self) -> None:
         self._told: set[tuple[str, int]] = set()
@@ -115,11 +118,15 @@ class _Plan:
         if variant.changes_nothing:
             checkpoint, seconds = self._start(variant.stages[-1], seed)
         else:
-            parent = None if variant.start == "base" else start.folder
-            for stage in variant.stages:
-                parent = self._train(variant, stage, seed, parent)
-                seconds += read_manifest(parent / "manifest.json").seconds
-            checkpoint = Checkpoint(variant.stages[-1], parent or start.folder, self.curriculum.model)
+            checkpoint = start
+            try:
+                for stage in variant.stages:
+                    parent = checkpoint.folder if checkpoint.stage else None
+                    checkpoint = Checkpoint(stage, self._train(variant, stage, seed, parent), self.curriculum.model)
+                    seconds += read_manifest(checkpoint.folder / "manifest.json").seconds
+            except UnchangedError as error:
+                self.unchanged.setdefault(variant.name, []).append(seed)
+                say(f"experiment: {variant.name}, seed {seed}: {error}")
         yield variant.name, self.curriculum.evaluate(checkpoint), seconds
 
     def parse(

@@ -22,6 +22,8 @@ DIFFERENCES = (
     "all {count} metrics of a row."
 )
 
+UNCHANGED = "`{name}`, seed {seeds}: training changed nothing; these are the results of what it started from."
+
 
 @dataclass
 class Row:
@@ -41,13 +43,20 @@ class Row:
         return [self.seeds[seed] for seed in sorted(self.seeds)]
 
 
-def write_table(experiment: Experiment, rows: Mapping[str, Row]) -> Path:
-    """Write `table.md` and `table.json` of what is finished, and return the former's path."""
+def write_table(experiment: Experiment, rows: Mapping[str, Row], unchanged: Mapping[str, Sequence[int]]) -> Path:
+    """Write `table.md` and `table.json` of what is finished, and return the former's path.
+
+    Args:
+        experiment: what was declared.
+        rows: by name.
+        unchanged: the seeds of each variant for which training changed nothing.
+    """
     comparisons = _comparisons(rows, experiment.baseline)
     with replacing(experiment.output / "table.json") as file:
         json.dump(_record(rows, comparisons), file, indent=1)
     with replacing(experiment.output / "table.md") as file:
-        file.write("\n".join([*_metrics_lines(experiment, rows), "", *_difference_lines(experiment, comparisons), ""]))
+        below = [*_unchanged_lines(unchanged), *_difference_lines(experiment, comparisons)]
+        file.write("\n".join([*_metrics_lines(experiment, rows), "", *below, ""]))
     return experiment.output / "table.md"
 
 
@@ -73,6 +82,13 @@ def _metrics_lines(experiment: Experiment, rows: Mapping[str, Row]) -> list[str]
         count = f"{len({sample.id for each in row.samples for sample in each})} × {len(row.seeds)}"
         lines.append(_line([row.name, *cells, format_number(fmean(row.seconds.values()) / 60, 1), count]))
     return [*lines, "", CAPTION]
+
+
+def _unchanged_lines(unchanged: Mapping[str, Sequence[int]]) -> list[str]:
+    lines = []
+    for name, seeds in unchanged.items():
+        lines += [UNCHANGED.format(name=name, seeds=", ".join(map(str, seeds))), ""]
+    return lines
 
 
 def _difference_lines(experiment: Experiment, comparisons: Mapping[str, Comparison]) -> list[str]:

@@ -83,13 +83,32 @@ def test_an_experiment_trains_its_variants_once_and_tables_them_with_intervals(d
     assert "step 1/" not in said
 
 
-def test_a_variant_that_fails_is_told_at_the_end_and_keeps_no_other_from_running(declare, curriculum, tmp_path):
+def test_a_variant_whose_training_changes_nothing_counts_as_what_it_started_from(declare, curriculum, tmp_path):
     del curriculum
     variants = {
         "still": {"from": "sft", "stages": ["dpo"], "set": {"dpo.learning_rate": 0.0}},
         "plain": {"from": "sft", "stages": ["dpo"]},
     }
-    with pytest.raises(StageError, match=r"^still, seed 0: dpo: training changed nothing") as caught:
+    run_experiment(declare(seeds=[0], variants=variants))
+    record = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert list(record) == ["(sft)", "still", "plain"]
+    assert record["still"]["metrics"] == record["(sft)"]["metrics"]
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert (
+        "\n\n`still`, seed 0: training changed nothing; these are the results of what it started from.\n\n| " in table
+    )
+
+
+def test_a_variant_that_fails_is_told_at_the_end_and_keeps_no_other_from_running(
+    declare, curriculum, rows_folder, tmp_path
+):
+    del curriculum
+    (rows_folder / "empty.jsonl").write_text("")
+    variants = {
+        "empty": {"from": "sft", "stages": ["dpo"], "data": {"dpo": "empty"}},
+        "plain": {"from": "sft", "stages": ["dpo"]},
+    }
+    with pytest.raises(StageError, match=r"^empty, seed 0: .*holds no rows") as caught:
         run_experiment(declare(seeds=[0], variants=variants))
     assert len(caught.value.problems) == 1
     assert list(json.loads((tmp_path / "out" / "table.json").read_text())) == ["(sft)", "plain"]
