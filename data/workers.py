@@ -19,8 +19,8 @@ from protocol.errors import UserError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
-ITEMS_PER_JOB = 8
-"""On their way at a time: enough that no worker waits, also while the main process draws a whole file of queries."""
+ITEMS_PER_JOB = 4
+"""On their way at a time: enough that a worker never waits for the main process."""
 
 
 class LostItemsError(UserError):

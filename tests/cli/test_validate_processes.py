@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from data.workers import ITEMS_PER_JOB
 from stages.cli.checker import Checked, LostWorkerError, check_all
 from stages.cli.sources import Piece
 from tests.cli.examples import BAD, GOOD, lines, record
@@ -65,7 +64,7 @@ def test_only_so_much_is_read_ahead():
             num_read = number
             yield Piece("a.jsonl", number, 1, b"{}")
 
-    for jobs, most in ((1, 1), (2, 64 * ITEMS_PER_JOB * 2)):
+    for jobs, most in ((1, 1), (2, 64 * 8)):
         checked = check_all(pieces(), Crash(0), jobs)
         next(checked)
         checked.close()
