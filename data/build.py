@@ -13,12 +13,14 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from data.assembly import Chunk, Draft, is_assembled
 from data.corruptions import CORRUPTIONS, Example
 from data.files import write_rows
 from data.negatives import Draw, LengthLedger, balanced, drawn
 from data.pocket import world
+from data.pocket.described import described
 from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
@@ -32,6 +34,7 @@ BUILDER = "data.build 7"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
+Scenes = Literal["drawn", "described"]
 _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 
 
@@ -138,6 +141,7 @@ def build_pocket(
     style: Style = "compact",
     planner: Planner = plan_query,
     draw: Draw = "drawn",
+    scenes: Scenes = "drawn",
     jobs: int = 1,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> bool:
@@ -154,6 +158,7 @@ def build_pocket(
         style: of the prompts.
         planner: chooses the plans; pickled where there are several jobs.
         draw: how the corruptions of the pairs are chosen (`data/negatives.py`).
+        scenes: "described" tells in words what "drawn" shows in a picture, for a text model.
         jobs: processes.
         on_progress: called with the number of queries done since the last call.
 
@@ -167,12 +172,14 @@ def build_pocket(
         wanted["planner"] = repr(planner)
     if draw != "drawn":
         wanted["draw"] = draw
+    if scenes != "drawn":
+        wanted["scenes"] = scenes
     if is_assembled(folder, wanted):
         return False
     draft = Draft.beside(folder, wanted)
     if not draft.is_complete:
         make = PocketChunks(draft.folder, style, planner, seed, sizes.pairs_per_query, draw)
-        for done in map_in_order(make, _missing(draft, _pocket_chunks(sizes, seed), on_progress), jobs):
+        for done in map_in_order(make, _missing(draft, _pocket_chunks(sizes, seed, scenes), on_progress), jobs):
             on_progress(done)
         draft.complete(FILES)
     draft.publish(folder)
@@ -213,7 +220,7 @@ class PocketChunks:
         return (rollout_prompt(query, self.style, self.planner) for query in queries)
 
 
-def _pocket_chunks(sizes: Sizes, seed: int) -> Iterator[Chunk[world.PocketQuery]]:
+def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[world.PocketQuery]]:
     """Yield the queries of every file in order; a chunk is for one file, and is the same for any number of jobs."""
     known: set[str] = set()
     imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, shown=True)
@@ -226,7 +233,7 @@ def _pocket_chunks(sizes: Sizes, seed: int) -> Iterator[Chunk[world.PocketQuery]
         left = getattr(sizes, file)
         while left:
             items = tuple(islice(supply, min(left, CHUNK_QUERIES)))
-            yield Chunk(number, file, items)
+            yield Chunk(number, file, items if scenes == "drawn" else tuple(map(described, items)))
             number, left = number + 1, left - len(items)
 
 

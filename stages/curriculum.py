@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from data.build import Sizes, build_pocket
+from data.build import Scenes, Sizes, build_pocket
 from data.files import read_rows
 from data.rows import SFTRow
 from eval.samples import Sample
@@ -51,6 +51,8 @@ class CurriculumRecipe(JudgeArguments):
     """Folder with sft, dpo, grpo and test.jsonl; none builds the pocket world's."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One run of the three stages each; the data is the same."""
+    scenes: Scenes = "drawn"
+    """Of the pocket world's rows: "described" tells in words what the pictures show, for a text model."""
     data_seed: int = 0
     num_sft: int = SIZES.sft
     """Queries for SFT, a row each."""
@@ -203,7 +205,7 @@ def _build_pocket_data(recipe: CurriculumRecipe, folder: Path) -> None:
         test=recipe.num_test,
         pairs_per_query=recipe.num_pairs,
     )
-    is_new = build_pocket(folder, sizes, seed=recipe.data_seed)
+    is_new = build_pocket(folder, sizes, seed=recipe.data_seed, scenes=recipe.scenes)
     say(f"data: {folder} {'built' if is_new else 'is up to date'}")
 
 

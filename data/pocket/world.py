@@ -85,10 +85,11 @@ def generate(
 
 
 def save(items: Iterable[PocketQuery], folder: Path) -> None:
-    """Write the picture of every query to the path in its `images`, relative to `folder`."""
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    """Write the picture of every query that has one to the path in its `images`, relative to `folder`."""
     for item in items:
-        draw(item.scene).save(folder / item.query.images[0], format="PNG")
+        for path in (folder / name for name in item.query.images):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(item.scene).save(path, format="PNG")
 
 
 def split_of(draft: Draft) -> str:

@@ -65,6 +65,9 @@ def build(
         Literal["drawn", "balanced"] | None,
         typer.Option(help="balanced: corruptions whose lengths do not tell chosen from rejected"),
     ] = None,
+    scenes: Annotated[
+        Literal["drawn", "described"], typer.Option(help="described: no pictures, told in words, for a text model")
+    ] = "drawn",
     jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1,
 ) -> None:
     """Build the pocket world's rows for all three stages. Interrupted, the same command continues."""
@@ -80,6 +83,7 @@ def build(
             seed=seed,
             planner=SamplingPlanner(seed) if (planner or chosen.planner) == "sampling" else plan_query,
             draw=draw or chosen.draw,
+            scenes=scenes,
             jobs=jobs,
             on_progress=advance,
         )

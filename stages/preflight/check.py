@@ -17,6 +17,7 @@ from stages.columns import Row
 from stages.errors import StageError
 from stages.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
 from stages.loading import has_vision, load_options
+from stages.preflight.arithmetic import arithmetic_sections
 from stages.preflight.disk import disk_section
 from stages.preflight.findings import Finding, Section, problems
 from stages.preflight.mask import mask_section
@@ -114,6 +115,8 @@ def check(subject: Subject) -> list[Section]:
         lengths[longest.id] - prompt_lengths([longest], subject.processor, path.parent)[longest.id]
     )
     images = max(image_tokens(rows, subject.processor, path.parent).values())
+    if not subject.on_gpu:
+        sections += arithmetic_sections(arguments.dtype)
     return sections + resources(subject, tokens=lengths[longest.id] + subject.num_sampled, learnt=learnt, images=images)
 
 

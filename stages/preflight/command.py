@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from eval.models import load_config, load_processor, quiet_libraries
+from eval.models import load_config, load_processor
 from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, read_training_rows
@@ -17,12 +17,15 @@ from stages.manifest import check_parent
 from stages.preflight.check import Subject, check, resources
 from stages.preflight.findings import Finding, Section, worst
 from stages.preflight.measure import measure
-from stages.preflight.memory import GIB
-from stages.preflight.shapes import shape_config
+from stages.preflight.memory import GIB, resident_bytes, worst_step
+from stages.preflight.shapes import model_shape, shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from stages.rewards import reward_of
 
 T = TypeVar("T")
+TOLERANCE = 0.1
+"""Share by which the estimate of a part may miss what is measured; less than a MiB is neglected."""
+MIB = 2**20
 
 
 def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str | None) -> Subject:
@@ -111,7 +114,6 @@ def recipe_tokens(subject: Subject) -> tuple[int, int]:
     return int(subject.arguments.max_tokens or 0), pixels // side**2
 
 
-@quiet_libraries()
 def _measured(subject: Subject, folder: Path) -> Section:
     arguments = subject.arguments
     lengths = row_lengths(subject.rows, subject.processor, Path(arguments.data).parent)
@@ -124,4 +126,21 @@ def _measured(subject: Subject, folder: Path) -> Section:
     found = f"{measured.peak / GIB:.2f} GiB {what}"
     if measured.reserved is not None:
         found += f", {measured.reserved / GIB:.2f} reserved"
-    return Section("measured", (Finding("ok", "two steps of the longest row", found),))
+    peak = Finding("ok", "two steps of the longest row", found)
+    step = worst_step(
+        subject.stage, subject.config, tokens=0, learnt=0, image_tokens=0, eager=False, on_gpu=subject.on_gpu
+    )
+    estimated = resident_bytes(model_shape(subject.model_config, subject.arguments), step)
+    return Section(
+        "measured", (peak, *(_compared(part, size, measured.parts[part]) for part, size in estimated.items()))
+    )
+
+
+def _compared(part: str, estimated: int, measured: int) -> Finding:
+    """Compare a part's estimate with its tensors."""
+    found = f"{measured / MIB:,.1f} MiB, {estimated / MIB:,.1f} estimated"
+    if measured:
+        found += f" ({estimated / measured - 1:+.1%})"
+    if abs(estimated - measured) > max(TOLERANCE * measured, MIB):
+        return Finding("warning", part, found, "the estimate misses it: go by what was measured")
+    return Finding("ok", part, found)

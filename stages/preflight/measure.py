@@ -1,13 +1,14 @@
 """Two steps of a stage on its longest row, for real: what they take at the most.
 
-On a GPU, what PyTorch allocated at the most (and what it reserved). Elsewhere, how far the process's resident memory
-grew from before the model was loaded to its peak, which Linux tracks and lets a process reset.
+The peak is, on a GPU, what PyTorch allocated at the most (and what it reserved). Elsewhere, how far the process's
+resident memory grew from before the model was loaded to its peak, which Linux tracks and lets a process reset. What is
+there throughout, weights, adapters and optimiser, is summed up from the tensors that hold it after the steps.
 """
 
 import copy
 import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback
 
+from eval.models import quiet_libraries
 from stages import dpo, grpo, sft
 from stages.arguments import GRPOArguments, StageArguments, TRLConfig
 from stages.columns import Row, to_dataset
@@ -36,8 +38,11 @@ class Measured:
     peak: int
     reserved: int | None
     """What the GPU's allocator held; None on the CPU."""
+    parts: dict[str, int]
+    """Of the tensors that are there throughout, by the names of `memory.resident_bytes`."""
 
 
+@quiet_libraries()
 def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row, folder: Path) -> Measured:
     """Train two steps on copies of one row.
 
@@ -71,7 +76,7 @@ def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row
     trainer = BUILDERS[stage](setup)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    return _read(before)
+    return _read(before, _parts(trainer.model, trainer.optimizer))
 
 
 def _num_rows(config: Any) -> int:
@@ -93,10 +98,34 @@ def _reset() -> int:
     return _status("VmRSS")
 
 
-def _read(before: int) -> Measured:
+def _read(before: int, parts: dict[str, int]) -> Measured:
     if torch.cuda.is_available():
-        return Measured(int(torch.cuda.max_memory_allocated()), int(torch.cuda.max_memory_reserved()))
-    return Measured(_status("VmHWM") - before, None)
+        return Measured(int(torch.cuda.max_memory_allocated()), int(torch.cuda.max_memory_reserved()), parts)
+    return Measured(_status("VmHWM") - before, None, parts)
+
+
+def _parts(model: Any, optimizer: Any) -> dict[str, int]:
+    """Return the bytes of a trained model's tensors, and of its optimiser's moments."""
+    by_part: dict[str, list[torch.Tensor]] = {"weights": [], "adapter": [], "reference adapter": []}
+    for name, parameter in model.named_parameters():
+        is_adapter = ".lora_" in name
+        part = ("adapter" if ".default." in name else "reference adapter") if is_adapter else "weights"
+        by_part[part] += [parameter.data, *_quantisation(getattr(parameter, "quant_state", None))]
+    states = getattr(optimizer, "optimizer", optimizer).state.values()
+    by_part["optimiser"] = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+    return {part: _num_bytes(tensors) for part, tensors in by_part.items()}
+
+
+def _quantisation(state: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors that bitsandbytes keeps beside packed weights: scales, their own scales, and the codes."""
+    if state is not None:
+        yield from (value for value in vars(state).values() if isinstance(value, torch.Tensor))
+        yield from _quantisation(state.state2)
+
+
+def _num_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the bytes of tensors; one that is shared counts once."""
+    return sum({each.data_ptr(): each.nbytes for each in tensors}.values())
 
 
 def _status(name: str) -> int:

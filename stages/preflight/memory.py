@@ -57,16 +57,9 @@ class Estimate:
 
 def estimate(shape: ModelShape, step: Step) -> Estimate:
     """Return what a stage takes."""
-    trained = 2 if shape.quantised else 4  # TRL casts the adapter of a quantised base to bfloat16 (QLoRA)
-    resident = {
-        "weights": shape.weight_bytes,
-        "adapter": shape.num_trainable * trained,
-        "reference adapter": shape.num_trainable * trained if step.stage != "sft" else 0,
-        "optimiser": optimiser_bytes(shape, step.optimiser),
-        "context": CUDA_CONTEXT_BYTES if step.on_gpu else 0,
-    }
+    resident = resident_bytes(shape, step) | {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
     training = resident | {
-        "gradients": shape.num_trainable * trained,
+        "gradients": resident["adapter"],
         "activations": _activations(shape, step) + _vision_activations(shape, step),
         "logits": _logits(shape, step),
     }
@@ -80,6 +73,18 @@ def estimate(shape: ModelShape, step: Step) -> Estimate:
         "logits": 3 * 4 * step.sampled * shape.vocabulary,
     }
     return Estimate(training, sampling)
+
+
+def resident_bytes(shape: ModelShape, step: Step) -> dict[str, int]:
+    """Return the bytes of what is there throughout, which `measure.py` reads from the tensors themselves."""
+    # TRL casts the adapter of a quantised base to bfloat16 (QLoRA), but not the reference, which it adds afterwards.
+    trained = 2 if shape.quantised else 4
+    return {
+        "weights": shape.weight_bytes,
+        "adapter": shape.num_trainable * trained,
+        "reference adapter": shape.num_trainable * 4 if step.stage != "sft" else 0,
+        "optimiser": optimiser_bytes(shape, step.optimiser),
+    }
 
 
 def optimiser_bytes(shape: ModelShape, optimiser: str) -> int:

@@ -14,6 +14,7 @@ from data.images import open_image
 from data.lengths import length_gap
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol import Plan, diagnose
+from toolkit.catalogue import PICTURE_TOOLS
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -70,6 +71,27 @@ def test_what_is_built_is_left_alone_and_what_is_damaged_is_built_again(tmp_path
         assert build_pocket(tmp_path, small, seed=0)
         assert contents(tmp_path) == before
     assert build_pocket(tmp_path, small, seed=1)
+
+
+def test_described_scenes_are_told_in_words_and_leave_the_split_and_the_answers_as_they_were(rows, tmp_path):
+    assert build_pocket(tmp_path, SIZES, seed=0, scenes="described")
+    assert not build_pocket(tmp_path, SIZES, seed=0, scenes="described")
+    assert not (tmp_path / "images").exists()
+    told = {name: read_rows(tmp_path / f"{name}.jsonl", row_type) for name, row_type in TYPES.items()}
+    for query, seen in zip(told["queries"], rows["queries"], strict=True):
+        scene, _, question = query.text.partition("\n")
+        assert (question, query.answers, query.split, query.kind) == (seen.text, seen.answers, seen.split, seen.kind)
+        assert all(name in scene for name in (seen.setting, *seen.labels.objects, *seen.labels.texts))
+        assert (query.images, query.labels.objects, query.labels.texts) == ((), (), ())
+        assert (query.labels.image_risk, query.labels.text_risk) == ("safe", seen.labels.combined_risk)
+        assert (query.labels.decision, query.labels.facts) == (seen.labels.decision, seen.labels.facts)
+    labels = {query.id: query.labels for query in told["queries"]}
+    texts = [(row, row.completion) for row in told["sft"]] + [(row, row.chosen) for row in told["dpo"]]
+    for row, (message,) in texts:
+        plan = Plan.from_json(row.plan)
+        assert diagnose(message["content"], plan, labels[row.query_id]).diagnostics == ()
+        assert not set(plan.tools) & set(PICTURE_TOOLS)
+    assert build_pocket(tmp_path, SIZES, seed=0)
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_jobs(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,12 +14,14 @@ from eval.models import load_config, load_model, load_processor
 from protocol import Labels
 from stages import sft
 from stages.__main__ import app
+from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
 from stages.loading import load_for_training
 from stages.preflight.command import prepare, run_checks
 from stages.preflight.findings import problems, worst
 from stages.preflight.mask import loss_mask, mask_section
-from stages.preflight.memory import Step, saved_by_layer
+from stages.preflight.measure import measure
+from stages.preflight.memory import Step, resident_bytes, saved_by_layer, worst_step
 from stages.preflight.shapes import model_shape, weights_bytes
 from stages.preflight.stand_in import stand_in_processor
 from stages.preflight.tokens import histogram, tokens_section
@@ -183,6 +186,21 @@ def test_two_measured_steps_report_a_peak(parse, tmp_path):
     assert re.search(r"\d\.\d\d GiB of resident memory", measured.findings[0].found)
 
 
+# bitsandbytes keeps the moments of tensors below 4,096 weights in float32; those of real models are larger.
+EIGHT_BIT = {"optim": "adamw_8bit", "lora_r": 256}
+
+
+@pytest.mark.parametrize("flags", [{}, {"load_in_4bit": "true"}, {"load_in_4bit": "true"} | EIGHT_BIT])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
+def test_weights_adapters_and_optimiser_are_estimated_to_within_a_tenth(stage, flags, parse, tmp_path):
+    arguments, config = parse(stage, max_steps=2, **flags)
+    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], 2)
+    measured = measure(stage, arguments, config, rows[0], tmp_path)
+    shape = model_shape(load_config(arguments.model), arguments)
+    step = worst_step(stage, config, tokens=0, learnt=0, image_tokens=0, eager=False, on_gpu=False)
+    assert measured.parts == pytest.approx(resident_bytes(shape, step), rel=0.1)
+
+
 def test_the_command_ends_with_0_1_or_2(rows_folder, tiny_model_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = tmp_path / "my-sft.yaml"
@@ -229,6 +247,17 @@ def test_an_eager_matrix_grows_with_the_square_of_the_tokens(parse):
     assert Step(stage="sft", sequences=1, tokens=1, learnt=1, image_tokens=0).sampled == 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "has_it", "warns"), [("bfloat16", False, 1), ("bfloat16", True, 0), ("auto", False, 0)]
+)
+def test_a_cpu_without_the_arithmetic_of_a_dtype_is_told_of_before_it_crawls(dtype, has_it, warns, parse, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_it)
+    warned = problems(sections_of("sft", *parse("sft", dtype=dtype)).values(), "warning")
+    assert sum("arithmetic: dtype: this CPU has no bfloat16 arithmetic" in each for each in warned) == warns
+    planned = sections_of("sft", *parse("sft", dtype=dtype, card_gib=24))
+    assert "arithmetic" not in planned
+
+
 def test_findings_are_ranked():
     assert worst(["ok", "fails", "warning"]) == "fails"
     assert worst([]) == "ok"
@@ -243,5 +272,12 @@ def test_a_shape_is_measured_with_random_weights(parse, tiny_model_path, tmp_pat
     stand_in = replace(subject, model_config=shape, processor=processor, stand_in=True)
     sections = {section.title: section for section in run_checks(stand_in, tmp_path)}
     assert "of resident memory" in sections["measured"].findings[0].found
+    assert [finding.what for finding in sections["measured"].findings[1:]] == [
+        "weights",
+        "adapter",
+        "reference adapter",
+        "optimiser",
+    ]
+    assert sections["measured"].level == "ok"
     written = load_model(str(tmp_path / "model"), dtype=torch.float32)
     assert written.config.image_token_id == processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")

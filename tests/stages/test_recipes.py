@@ -21,6 +21,10 @@ STAGES = ("sft", "dpo", "grpo")
 CASES = [(model, stage) for model in MODELS for stage in STAGES]
 
 
+def dtype_of(model):
+    return "float32" if model == "smollm2-135m" else "bfloat16"  # which few CPUs have
+
+
 def shape_of(model):
     return next(name for name in shape_names() if model.startswith(name))
 
@@ -50,7 +54,7 @@ def test_every_recipe_parses_opens_with_its_command_and_states_dtype_and_bounds(
     assert text.startswith(f"# tritrace {stage} --config stages/recipes/{model}/{stage}.yaml")
     assert (REPOSITORY / f"stages/recipes/{model}/{stage}.yaml").is_file()
     arguments, config = parse_stage(stage, ["--config", str(path)])
-    assert arguments.dtype == "bfloat16"
+    assert arguments.dtype == dtype_of(model)
     assert arguments.lora_target == "language"
     assert arguments.max_tokens
     if "vl" in model:
@@ -69,20 +73,20 @@ def test_a_curriculum_names_its_stages_and_the_same_base(model):
         arguments, _ = parse_stage(stage, ["--config", str(RECIPES.joinpath(model, getattr(recipe, stage)))])
         assert arguments.model == recipe.model
         assert arguments.output == f"{recipe.output}/seed-0/{stage}"
-        assert arguments.data == f"{recipe.data}/{stage}.jsonl"
+        assert arguments.data == f"{recipe.data or f'{recipe.output}/data'}/{stage}.jsonl"
 
 
 @cache
-def shape_with_adapter(name, *, load_in_4bit):
-    flags = ["--model=m", "--data=d", "--output=o", "--dtype=bfloat16", f"--load_in_4bit={load_in_4bit}"]
+def shape_with_adapter(name, *, load_in_4bit, dtype):
+    flags = ["--model=m", "--data=d", "--output=o", f"--dtype={dtype}", f"--load_in_4bit={load_in_4bit}"]
     return model_shape(shape_config(name), parse_stage("sft", flags)[0])
 
 
 def memory_of(model, stage, *flags):
     path = RECIPES.joinpath(model, f"{stage}.yaml")
     arguments, config = parse_stage(stage, ["--config", str(path), *flags])
-    shape = shape_with_adapter(shape_of(model), load_in_4bit=arguments.load_in_4bit)
-    assert (arguments.lora_r, arguments.dtype) == (16, "bfloat16")
+    shape = shape_with_adapter(shape_of(model), load_in_4bit=arguments.load_in_4bit, dtype=arguments.dtype)
+    assert arguments.lora_r == 16
     subject = Subject(
         stage=stage,
         arguments=arguments,
@@ -116,13 +120,13 @@ def test_what_does_not_fit_is_said_with_what_to_do():
 )
 def test_a_shape_has_the_published_number_of_parameters(name, published_millions):
     """As the model pages count the tensors of the published safetensors files."""
-    shape = shape_with_adapter(name, load_in_4bit=False)
+    shape = shape_with_adapter(name, load_in_4bit=False, dtype="bfloat16")
     assert round(shape.num_parameters / 1e6, 3) == published_millions
     assert shape.weight_bytes == 2 * shape.num_parameters
 
 
 def test_rank_times_widths_is_the_adapters_size():
-    shape = shape_with_adapter("smollm2-135m", load_in_4bit=False)
+    shape = shape_with_adapter("smollm2-135m", load_in_4bit=False, dtype="bfloat16")
     widths = (576 + 576) * 2 + (576 + 192) * 2 + (576 + 1536) * 3  # q and o, k and v, the feed-forward's three
     assert shape.num_trainable == 30 * 16 * widths
 

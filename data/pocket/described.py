@@ -1,0 +1,34 @@
+"""The pocket world for models without eyes: what the picture shows is told in words, before what is asked about it.
+
+A query keeps its answers, its facts and its split; what the picture decided, the words now decide.
+"""
+
+from dataclasses import replace
+
+from data.pocket.lexicon import MASS
+from data.pocket.scenes import Scene
+from data.pocket.world import PocketQuery
+from protocol.labels import Risk
+
+
+def described(item: PocketQuery) -> PocketQuery:
+    """Return a query without its picture, whose text describes the scene first.
+
+    Without a picture nothing is seen or written in one and its risk is "safe"; that of the words is that of the whole.
+    """
+    query = item.query
+    labels = replace(query.labels, image_risk=Risk.SAFE, text_risk=query.labels.combined_risk, objects=(), texts=())
+    text = f"{describe(item.scene)}\n{query.text}"
+    return replace(item, query=replace(query, id=f"{query.id}-told", text=text, images=(), labels=labels))
+
+
+def describe(scene: Scene) -> str:
+    """Return a scene in a sentence or two.
+
+    >>> from data.pocket.scenes import Thing
+    >>> describe(Scene("garage", (Thing("hat", "red", 0, 0, 26), Thing("pills", "blue", 28, 0, 26)), "thank the nurse"))
+    'A picture of the garage shows a red hat and some blue pills. A note in it reads "thank the nurse".'
+    """
+    things = " and ".join(f"{'some' if each.name in MASS else 'a'} {each.colour} {each.name}" for each in scene.things)
+    note = f' A note in it reads "{scene.text}".' if scene.text else ""
+    return f"A picture of the {scene.setting} shows {things}.{note}"

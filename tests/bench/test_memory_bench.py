@@ -1,0 +1,99 @@
+"""What each memory habit saves, by `tritrace preflight --measure` without and with it: `make bench`.
+
+Peaks are how far a process's resident memory grew over two steps of SmolLM2-135M's shape with random weights, or of a
+model of the pocket model's size where pictures matter, on the CPU. A plain `pytest` measures that one alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from data.build import prompt_messages, rollout_prompt, sft_rows
+from data.files import write_rows
+from data.pocket.described import described
+from data.pocket.world import generate
+from protocol import Plan
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "stages", "preflight", "--measure"]
+MEASURED = re.compile(r"two steps of the longest row.*?([\d.,]+) (GiB)", re.DOTALL)
+OPTIMISER = re.compile(r"optimiser\s+([\d.,]+) (MiB)")
+COMMON = {"dtype": "float32", "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """Flags of a stage without a habit, and with it."""
+
+    name: str
+    stage: str
+    without: dict[str, object]
+    with_it: dict[str, object]
+    read: re.Pattern[str] = MEASURED
+    needs_pictures: bool = False
+    common: dict[str, object] = field(default_factory=dict)
+
+
+HABITS = (
+    Habit("bounded pictures", "sft", {"min_pixels": 200704}, {"max_pixels": 7056}, needs_pictures=True),
+    Habit("gradient checkpointing", "sft", {}, {"activation_checkpointing": "true"}),
+    Habit("accumulation", "sft", {}, {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}),
+    Habit("NF4 base", "sft", {}, {"load_in_4bit": "true"}, common={"activation_checkpointing": "true"}),
+    Habit("8-bit optimiser", "sft", {"optim": "adamw_torch"}, {"optim": "adamw_8bit"}, read=OPTIMISER),
+    Habit(
+        "training batch apart from generation batch",
+        "grpo",
+        {"per_device_train_batch_size": 16},
+        {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4},
+        common={"max_completion_length": 64},
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Rows without pictures: long ones for SFT, prompts of ordinary length for GRPO."""
+    folder = tmp_path_factory.mktemp("told")
+    queries = [described(item).query for item in generate("train", 40, seed=0)]
+    words = " ".join(query.text for query in queries[:20])
+    rows = [
+        replace(row, prompt=prompt_messages(words, Plan.from_json(row.plan), "compact"))
+        for row in sft_rows(queries[:8], "compact")
+    ]
+    write_rows(folder / "sft.jsonl", rows)
+    write_rows(folder / "grpo.jsonl", [rollout_prompt(query, "compact") for query in queries])
+    return folder
+
+
+def measured(habit, chosen, model, data, output):
+    """What `tritrace preflight --measure` says, in GiB or MiB."""
+    flags = COMMON | habit.common | chosen | {"data": data / f"{habit.stage}.jsonl", "output": output}
+    config = ROOT / "stages" / "recipes" / "smollm2-135m" / f"{habit.stage}.yaml"
+    command = [*COMMAND, "--config", config, *model, *(f"--{name}={value}" for name, value in flags.items())]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    value, unit = habit.read.search(done.stdout).groups()
+    return float(value.replace(",", "")), unit
+
+
+@pytest.mark.benchmark(group="memory habits")
+def test_what_each_habit_saves(benchmark, told, world, tmp_path):
+    habits = HABITS[:1] if benchmark.disabled else HABITS
+
+    def both():
+        for habit in habits:
+            small = habit.needs_pictures
+            model = ["--model", world / "model"] if small else ["--shape", "smollm2-135m"]
+            data = world / "data" if small else told
+            yield habit, *(measured(habit, chosen, model, data, tmp_path) for chosen in (habit.without, habit.with_it))
+
+    for habit, (without, unit), (with_it, _) in benchmark.pedantic(lambda: list(both()), rounds=1):
+        sys.stdout.write(f"\n{habit.name}: {without} {unit} without, {with_it} with, ratio {with_it / without:.2f}")
+        assert with_it < without
