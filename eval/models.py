@@ -66,8 +66,10 @@ DEFAULT_OPTIONS = LoadOptions()
 def quiet_libraries() -> Iterator[None]:
     """Hide the warnings that the training libraries cause among themselves, which a user can do nothing about."""
     with warnings.catch_warnings():
-        # TRL 1.16 and peft 0.21 read the name that transformers 5.23 deprecates.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # TRL 1.16 and peft 0.21 use the names that transformers 5.23 deprecates.
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing(_\w+)?` is deprecated", FutureWarning)
+        # peft looks for a config.json beside a GGUF file, to see whether the embeddings grew; here they never do.
+        warnings.filterwarnings("ignore", "Could not find a config file in .* will assume that the vocabulary was not")
         # MLflow 3.17 maps its tables with what SQLAlchemy 2.1 deprecates.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")
         yield

@@ -1,4 +1,4 @@
-"""Two steps of a stage on its longest row, for real: what they take at the most.
+"""Two steps of a stage on its longest row, for real: what they take at the most, and how long they take.
 
 The peak is, on a GPU, what PyTorch allocated at the most (and what it reserved). Elsewhere, how far the process's
 resident memory grew from before the model was loaded to its peak, which Linux tracks and lets a process reset. What is
@@ -8,13 +8,14 @@ there throughout, weights, adapters and optimiser, is summed up from the tensors
 import copy
 import gc
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from eval.models import quiet_libraries
 from stages import dpo, grpo, sft
@@ -40,11 +41,39 @@ class Measured:
     """What the GPU's allocator held; None on the CPU."""
     parts: dict[str, int]
     """Of the tensors that are there throughout, by the names of `memory.resident_bytes`."""
+    seconds: float
+    """Of the steps, what GRPO samples for them included, and whatever is slow only at first."""
+    tokens: int
+    """Of the steps: all that were trained on or sampled, prompts and pictures too, as TRL counts them."""
+
+
+class _Clock(TrainerCallback):
+    """Sums up the time of the steps."""
+
+    def __init__(self) -> None:
+        self.began = self.seconds = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start."""
+        self.began = _now()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop."""
+        self.seconds += _now() - self.began
 
 
 @quiet_libraries()
-def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row, folder: Path) -> Measured:
-    """Train two steps on copies of one row.
+def measure(
+    stage: str,
+    arguments: StageArguments,
+    config: TRLConfig,
+    worst: Row,
+    folder: Path,
+    *,
+    build_trainer: BuildTrainer | None = None,
+    num_steps: int = NUM_STEPS,
+) -> Measured:
+    """Train two steps, or more, on copies of one row.
 
     Args:
         stage: sft, dpo or grpo.
@@ -52,13 +81,16 @@ def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row
         config: TRL's; it is not changed.
         worst: the longest row.
         folder: for what the steps write.
+        build_trainer: of another trainer than the stage's own, to compare with.
+        num_steps: from two on; more tell better how long a step takes.
 
     Raises:
         StageError: the peak cannot be measured here.
         ModelError: the model cannot be loaded.
     """
     short = copy.deepcopy(config)
-    short.max_steps, short.save_strategy, short.output_dir = NUM_STEPS, "no", str(folder / "checkpoints")
+    short.max_steps, short.save_strategy, short.output_dir = num_steps, "no", str(folder / "checkpoints")
+    short.logging_steps = 1
     if isinstance(arguments, GRPOArguments):
         # Random weights may end at once; the worst case is that no response does.
         least = {"min_new_tokens": short.max_completion_length}
@@ -73,10 +105,15 @@ def measure(stage: str, arguments: StageArguments, config: TRLConfig, worst: Row
     reward = reward_of(arguments)
     job = Job(stage, arguments_here, short, rows, manifest, None, reward)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
-    trainer = BUILDERS[stage](setup)
+    trainer = (build_trainer or BUILDERS[stage])(setup)
     trainer.remove_callback(PrinterCallback)
+    clock = _Clock()
+    trainer.add_callback(clock)
     trainer.train()
-    return _read(before, _parts(trainer.model, trainer.optimizer))
+    counts = [entry["num_tokens"] for entry in trainer.state.log_history if "num_tokens" in entry]
+    peak, reserved = _read(before)
+    parts = _parts(trainer.model, trainer.optimizer)
+    return Measured(peak, reserved, parts, clock.seconds, round(counts[-1]))
 
 
 def _num_rows(config: Any) -> int:
@@ -98,10 +135,16 @@ def _reset() -> int:
     return _status("VmRSS")
 
 
-def _read(before: int, parts: dict[str, int]) -> Measured:
+def _read(before: int) -> tuple[int, int | None]:
     if torch.cuda.is_available():
-        return Measured(int(torch.cuda.max_memory_allocated()), int(torch.cuda.max_memory_reserved()), parts)
-    return Measured(_status("VmHWM") - before, None, parts)
+        return int(torch.cuda.max_memory_allocated()), int(torch.cuda.max_memory_reserved())
+    return _status("VmHWM") - before, None
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _parts(model: Any, optimizer: Any) -> dict[str, int]:

@@ -198,6 +198,7 @@ def test_weights_adapters_and_optimiser_are_estimated_to_within_a_tenth(stage, f
     measured = measure(stage, arguments, config, rows[0], tmp_path)
     shape = model_shape(load_config(arguments.model), arguments)
     step = worst_step(stage, config, tokens=0, learnt=0, image_tokens=0, eager=False, on_gpu=False)
+    assert measured.tokens > 0 < measured.seconds
     assert measured.parts == pytest.approx(resident_bytes(shape, step), rel=0.1)
 
 
