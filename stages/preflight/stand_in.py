@@ -59,7 +59,8 @@ def write_random_model(model_config: Any, processor: Any, arguments: StageArgume
         for key, name in _config_keys.items():
             setattr(model_config, key, tokenizer.convert_tokens_to_ids(VISION_TOKENS[name]))
     torch.manual_seed(0)
-    dtype = resolve_dtype(arguments.dtype)
+    # What is quantised when it is loaded need not take twice the disk and memory before.
+    dtype = torch.bfloat16 if arguments.load_in_4bit else resolve_dtype(arguments.dtype)
     model = auto_class(model_config).from_config(model_config, dtype=dtype)
     model.generation_config.eos_token_id = text.eos_token_id
     model.generation_config.pad_token_id = text.pad_token_id

@@ -60,7 +60,7 @@ def told(tmp_path_factory):
     """Rows without pictures: long ones for SFT, prompts of ordinary length for GRPO."""
     folder = tmp_path_factory.mktemp("told")
     queries = [described(item).query for item in generate("train", 40, seed=0)]
-    words = " ".join(query.text for query in queries[:20])
+    words = " ".join(query.text for query in queries[:6])
     rows = [
         replace(row, prompt=prompt_messages(words, Plan.from_json(row.plan), "compact"))
         for row in sft_rows(queries[:8], "compact")
