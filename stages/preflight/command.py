@@ -131,9 +131,10 @@ def _measured(subject: Subject, folder: Path) -> Section:
         subject.stage, subject.config, tokens=0, learnt=0, image_tokens=0, eager=False, on_gpu=subject.on_gpu
     )
     estimated = resident_bytes(model_shape(subject.model_config, subject.arguments), step)
-    return Section(
-        "measured", (peak, *(_compared(part, size, measured.parts[part]) for part, size in estimated.items()))
-    )
+    seconds, tokens = measured.seconds, measured.tokens
+    speed = Finding("ok", "their time", f"{seconds:,.1f} s, {tokens:,} tokens ({tokens / seconds:,.1f} a second)")
+    parts = (_compared(part, size, measured.parts[part]) for part, size in estimated.items())
+    return Section("measured", (peak, speed, *parts))
 
 
 def _compared(part: str, estimated: int, measured: int) -> Finding:

@@ -274,6 +274,7 @@ def test_a_shape_is_measured_with_random_weights(parse, tiny_model_path, tmp_pat
     sections = {section.title: section for section in run_checks(stand_in, tmp_path)}
     assert "of resident memory" in sections["measured"].findings[0].found
     assert [finding.what for finding in sections["measured"].findings[1:]] == [
+        "their time",
         "weights",
         "adapter",
         "reference adapter",
