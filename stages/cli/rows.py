@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from data.build import PUBLISHED, Sizes, build_pocket
+from data.build import PUBLISHED, Scenes, Sizes, build_pocket
 from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
@@ -65,9 +65,7 @@ def build(
         Literal["drawn", "balanced"] | None,
         typer.Option(help="balanced: corruptions whose lengths do not tell chosen from rejected"),
     ] = None,
-    scenes: Annotated[
-        Literal["drawn", "described"], typer.Option(help="described: no pictures, told in words, for a text model")
-    ] = "drawn",
+    scenes: Annotated[Scenes, typer.Option(help="described: no pictures, told in words, for a text model")] = "drawn",
     jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1,
 ) -> None:
     """Build the pocket world's rows for all three stages. Interrupted, the same command continues."""

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -32,6 +32,17 @@ from stages.rollouts.guarded_reward import Reward
 
 COMFORT = 0.9
 """Share of the memory above which an estimate is too close to it: what allocators waste is not estimated."""
+
+
+class RowSize(NamedTuple):
+    """What the worst row of a stage has, in tokens."""
+
+    tokens: int
+    """Of prompt, pictures and longest completion; in GRPO, of as long a one as may be sampled."""
+    learnt: int
+    """Of that completion."""
+    images: int
+    """Of the pictures of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,28 +121,45 @@ def check(subject: Subject) -> list[Section]:
     if subject.reward is not None and isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
         sections.append(reward_section(prompts_only, arguments.reward, subject.reward))
-    longest = max(rows, key=lambda row: lengths[row.id])
-    learnt = subject.num_sampled or (
-        lengths[longest.id] - prompt_lengths([longest], subject.processor, path.parent)[longest.id]
-    )
-    images = max(image_tokens(rows, subject.processor, path.parent).values())
     if not subject.on_gpu:
         sections += arithmetic_sections(arguments.dtype)
-    return sections + resources(subject, tokens=lengths[longest.id] + subject.num_sampled, learnt=learnt, images=images)
+    _, size = longest_row(subject, lengths)
+    return sections + resources(subject, size)
 
 
-def resources(subject: Subject, *, tokens: int, learnt: int, images: int) -> list[Section]:
-    """Return the findings on disk and memory for a worst row of so many tokens."""
-    shape = model_shape(subject.model_config, subject.arguments)
-    step = worst_step(
+def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:
+    """Return the longest row, with the most tokens that any row's pictures have.
+
+    Args:
+        subject: what is checked.
+        lengths: of its rows by id, where they were counted already.
+    """
+    folder = Path(subject.arguments.data).parent
+    if lengths is None:
+        lengths = row_lengths(subject.rows, subject.processor, folder)
+    longest = max(subject.rows, key=lambda row: lengths[row.id])
+    length, sampled = lengths[longest.id], subject.num_sampled
+    learnt = sampled or length - prompt_lengths([longest], subject.processor, folder)[longest.id]
+    images = max(image_tokens(subject.rows, subject.processor, folder).values())
+    return longest, RowSize(length + sampled, learnt, images)
+
+
+def step_of(subject: Subject, size: RowSize) -> Step:
+    """Return the worst step, where all its rows are as large as the worst."""
+    return worst_step(
         subject.stage,
         subject.config,
-        tokens=tokens,
-        learnt=learnt,
-        image_tokens=images if shape.vision else 0,
+        tokens=size.tokens,
+        learnt=size.learnt,
+        image_tokens=size.images,
         eager=subject.arguments.attn_implementation == "eager",
         on_gpu=subject.on_gpu,
     )
+
+
+def resources(subject: Subject, size: RowSize) -> list[Section]:
+    """Return the findings on disk and memory for a worst row of such a size."""
+    shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
     memory = estimate(shape, step)
     disk = disk_section(
         Path(subject.arguments.output), memory.training["adapter"], optimiser_bytes(shape, "adamw"), subject.config

@@ -10,14 +10,13 @@ from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
-from stages.lengths import row_lengths
 from stages.lifecycle import model_revision
 from stages.loading import load_options
 from stages.manifest import check_parent
-from stages.preflight.check import Subject, check, resources
+from stages.preflight.check import RowSize, Subject, check, longest_row, resources
 from stages.preflight.findings import Finding, Section, worst
 from stages.preflight.measure import measure
-from stages.preflight.memory import GIB, resident_bytes, worst_step
+from stages.preflight.memory import GIB, optimiser_of, resident_bytes
 from stages.preflight.shapes import model_shape, shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from stages.rewards import reward_of
@@ -100,24 +99,21 @@ def _without_rows(subject: Subject) -> list[Section]:
     """Check what can be checked of a shape alone: memory and disk for the longest row that the recipe allows."""
     arguments = subject.arguments
     found = f"{arguments.data} is not there; the longest row that the recipe allows is taken"
-    tokens, images = recipe_tokens(subject)
-    notes = Section("rows", (Finding("warning", "read", found),))
-    learnt = int(getattr(subject.config, "max_completion_length", None) or tokens - images)
-    return [notes, *resources(subject, tokens=tokens, learnt=learnt, images=images)]
+    return [Section("rows", (Finding("warning", "read", found),)), *resources(subject, recipe_size(subject))]
 
 
-def recipe_tokens(subject: Subject) -> tuple[int, int]:
-    """Return the most tokens of a row by its recipe, and how many of them are of a picture of `max_pixels`."""
+def recipe_size(subject: Subject) -> RowSize:
+    """Return the largest row that a recipe allows: of `max_tokens`, with a picture of `max_pixels`."""
     vision = getattr(subject.model_config, "vision_config", None)
     side = vision.patch_size * vision.spatial_merge_size if vision else 1
     pixels = (subject.arguments.max_pixels or 0) if vision else 0
-    return int(subject.arguments.max_tokens or 0), pixels // side**2
+    tokens, images = int(subject.arguments.max_tokens or 0), pixels // side**2
+    return RowSize(tokens, int(getattr(subject.config, "max_completion_length", None) or tokens - images), images)
 
 
 def _measured(subject: Subject, folder: Path) -> Section:
     arguments = subject.arguments
-    lengths = row_lengths(subject.rows, subject.processor, Path(arguments.data).parent)
-    longest = max(subject.rows, key=lambda row: lengths[row.id])
+    longest, _ = longest_row(subject)
     if subject.stand_in:
         write_random_model(subject.model_config, subject.processor, arguments, folder / "model")
         arguments = replace(arguments, model=str(folder / "model"))
@@ -127,10 +123,8 @@ def _measured(subject: Subject, folder: Path) -> Section:
     if measured.reserved is not None:
         found += f", {measured.reserved / GIB:.2f} reserved"
     peak = Finding("ok", "two steps of the longest row", found)
-    step = worst_step(
-        subject.stage, subject.config, tokens=0, learnt=0, image_tokens=0, eager=False, on_gpu=subject.on_gpu
-    )
-    estimated = resident_bytes(model_shape(subject.model_config, subject.arguments), step)
+    shape = model_shape(subject.model_config, subject.arguments)
+    estimated = resident_bytes(shape, subject.stage, optimiser_of(subject.config))
     seconds, tokens = measured.seconds, measured.tokens
     speed = Finding("ok", "their time", f"{seconds:,.1f} s, {tokens:,} tokens ({tokens / seconds:,.1f} a second)")
     parts = (_compared(part, size, measured.parts[part]) for part, size in estimated.items())

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig
 
 from eval.models import quiet_libraries
 from stages import dpo, grpo, sft
-from stages.arguments import GRPOArguments, StageArguments, TRLConfig
+from stages.arguments import StageArguments, TRLConfig
 from stages.columns import Row, to_dataset
 from stages.errors import StageError
 from stages.loading import load_for_training
@@ -88,22 +89,10 @@ def measure(
         StageError: the peak cannot be measured here.
         ModelError: the model cannot be loaded.
     """
-    short = copy.deepcopy(config)
-    short.max_steps, short.save_strategy, short.output_dir = num_steps, "no", str(folder / "checkpoints")
-    short.logging_steps = 1
-    if isinstance(arguments, GRPOArguments):
-        # Random weights may end at once; the worst case is that no response does.
-        least = {"min_new_tokens": short.max_completion_length}
-        short.generation_kwargs = (short.generation_kwargs or {}) | least
-    arguments_here = replace(arguments, output=str(folder))
     rows = [replace(worst, id=f"{worst.id}-{number}") for number in range(_num_rows(config))]
+    job = _job(stage, replace(arguments, output=str(folder)), _shortened(config, num_steps, folder), rows)
     before = _reset()
-    model, processor = load_for_training(arguments_here, config.seed, trust_remote_code=config.trust_remote_code)
-    manifest = Manifest(
-        stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
-    )
-    reward = reward_of(arguments)
-    job = Job(stage, arguments_here, short, rows, manifest, None, reward)
+    model, processor = load_for_training(job.arguments, config.seed, trust_remote_code=config.trust_remote_code)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
     trainer = (build_trainer or BUILDERS[stage])(setup)
     trainer.remove_callback(PrinterCallback)
@@ -114,6 +103,25 @@ def measure(
     peak, reserved = _read(before)
     parts = _parts(trainer.model, trainer.optimizer)
     return Measured(peak, reserved, parts, clock.seconds, round(counts[-1]))
+
+
+def _shortened(config: TRLConfig, num_steps: int, folder: Path) -> TRLConfig:
+    """Return a copy that ends after some steps, and keeps nothing."""
+    short = copy.deepcopy(config)
+    short.max_steps, short.save_strategy, short.output_dir = num_steps, "no", str(folder / "checkpoints")
+    short.logging_steps = 1
+    if isinstance(short, GRPOConfig):
+        # Random weights may end at once; the worst case is that no response does.
+        least = {"min_new_tokens": short.max_completion_length}
+        short.generation_kwargs = (short.generation_kwargs or {}) | least
+    return short
+
+
+def _job(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Row]) -> Job:
+    manifest = Manifest(
+        stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
+    )
+    return Job(stage, arguments, config, rows, manifest, None, reward_of(arguments))
 
 
 def _num_rows(config: Any) -> int:

@@ -57,7 +57,7 @@ class Estimate:
 
 def estimate(shape: ModelShape, step: Step) -> Estimate:
     """Return what a stage takes."""
-    resident = resident_bytes(shape, step) | {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
+    resident = resident_bytes(shape, step.stage, step.optimiser) | {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
     training = resident | {
         "gradients": resident["adapter"],
         "activations": _activations(shape, step) + _vision_activations(shape, step),
@@ -75,15 +75,21 @@ def estimate(shape: ModelShape, step: Step) -> Estimate:
     return Estimate(training, sampling)
 
 
-def resident_bytes(shape: ModelShape, step: Step) -> dict[str, int]:
-    """Return the bytes of what is there throughout, which `measure.py` reads from the tensors themselves."""
+def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, int]:
+    """Return the bytes of what is there throughout, which `measure.py` reads from the tensors themselves.
+
+    Args:
+        shape: of the model.
+        stage: sft, dpo or grpo.
+        optimiser: its name in transformers.
+    """
     # TRL casts the adapter of a quantised base to bfloat16 (QLoRA), but not the reference, which it adds afterwards.
     trained = 2 if shape.quantised else 4
     return {
         "weights": shape.weight_bytes,
         "adapter": shape.num_trainable * trained,
-        "reference adapter": shape.num_trainable * 4 if step.stage != "sft" else 0,
-        "optimiser": optimiser_bytes(shape, step.optimiser),
+        "reference adapter": shape.num_trainable * 4 if stage != "sft" else 0,
+        "optimiser": optimiser_bytes(shape, optimiser),
     }
 
 
@@ -192,7 +198,12 @@ def worst_step(
         image_tokens=image_tokens,
         sampled=batch * config.steps_per_generation if stage == "grpo" else 0,
         checkpoints=bool(config.activation_checkpointing),
-        optimiser=str(getattr(config.optim, "value", config.optim)),
+        optimiser=optimiser_of(config),
         eager=eager,
         on_gpu=on_gpu,
     )
+
+
+def optimiser_of(config: Any) -> str:
+    """Return the name of a stage's optimiser in transformers."""
+    return str(getattr(config.optim, "value", config.optim))

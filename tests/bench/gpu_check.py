@@ -19,25 +19,24 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
-from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 
 from data.build import Sizes, build_pocket
 from eval.models import load_config, load_processor, quiet_libraries
 from stages.arguments import parse_stage
 from stages.columns import ROW_TYPES, read_training_rows
-from stages.lengths import image_tokens, row_lengths
 from stages.loading import load_options
+from stages.preflight.check import Subject, longest_row, step_of
 from stages.preflight.measure import measure
-from stages.preflight.memory import GIB, estimate, worst_step
+from stages.preflight.memory import GIB, estimate
 from stages.preflight.shapes import model_shape, shape_config, shape_names
 from stages.preflight.stand_in import stand_in_processor, write_random_model
+from tests.bench.bare import build_bare
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ("qwen2.5-vl-3b", "qwen2.5-vl-3b-qlora", "qwen2.5-vl-3b-16gb", "qwen2.5-vl-7b")
 STAGES = ("sft", "dpo", "grpo")
 TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
-BARE = {"sft": SFTTrainer, "dpo": DPOTrainer, "grpo": GRPOTrainer}
 
 
 class Case(NamedTuple):
@@ -48,22 +47,9 @@ class Case(NamedTuple):
     trainer: str
 
 
-def constant(*, completions, **_):
-    """Pay every completion alike."""
-    return [0.5] * len(completions)
-
-
-def build_bare(setup):
-    """Return TRL's own trainer over the same model, adapter and rows."""
-    stage = setup.job.stage
-    reward = {"reward_funcs": [constant]} if stage == "grpo" else {}
-    return BARE[stage](
-        model=setup.model,
-        args=setup.job.config,
-        train_dataset=setup.dataset,
-        processing_class=setup.processor,
-        **reward,
-    )
+def bare_trainer(setup):
+    """Return TRL's own trainer over what a stage trains."""
+    return build_bare(setup.job.stage, setup.job.config, setup.model, setup.processor, setup.dataset)
 
 
 def parse(recipe, stage, data, *flags):
@@ -92,22 +78,17 @@ def measured(case, model, data, folder, *flags):
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, arguments.card_gib * GIB / total))
     options = load_options(arguments, trust_remote_code=False)
-    processor = load_processor(arguments.model, options)
-    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], None)
-    lengths = row_lengths(rows, processor, data)
-    longest = max(rows, key=lambda row: lengths[row.id])
-    sampled = config.max_completion_length if stage == "grpo" else 0
-    step = worst_step(
-        stage,
-        config,
-        tokens=lengths[longest.id] + sampled,
-        learnt=sampled or lengths[longest.id],
-        image_tokens=max(image_tokens(rows, processor, data).values()),
-        eager=False,
-        on_gpu=torch.cuda.is_available(),
+    subject = Subject(
+        stage=stage,
+        arguments=arguments,
+        config=config,
+        rows=read_training_rows(Path(arguments.data), ROW_TYPES[stage], None),
+        processor=load_processor(arguments.model, options),
+        model_config=load_config(arguments.model, options),
     )
-    estimated = estimate(model_shape(load_config(arguments.model, options), arguments), step)
-    build = build_bare if case.trainer == "TRL" else None
+    longest, size = longest_row(subject)
+    estimated = estimate(model_shape(subject.model_config, arguments), step_of(subject, size))
+    build = bare_trainer if case.trainer == "TRL" else None
     found = measure(stage, arguments, config, longest, folder, build_trainer=build, num_steps=NUM_STEPS)
     return {
         "estimate": estimated.peak / GIB,

@@ -1,17 +1,23 @@
 """What each memory habit saves, by `tritrace preflight --measure` without and with it: `make bench`.
 
 Peaks are how far a process's resident memory grew over two steps of SmolLM2-135M's shape with random weights, or of a
-model of the pocket model's size where pictures matter, on the CPU. A plain `pytest` measures that one alone.
+model of the pocket model's size where pictures matter, on the CPU. A plain `pytest` measures that one alone. Chunked
+logits, which TRL has no key for, are measured on a language model's head: TRL's own against transformers' loss.
 """
 
+import multiprocessing
 import os
 import re
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from trl.trainer.utils import add_fused_lm_head
 
 from data.build import prompt_messages, rollout_prompt, sft_rows
 from data.files import write_rows
@@ -23,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "stages", "preflight", "--measure"]
 MEASURED = re.compile(r"two steps of the longest row.*?([\d.,]+) (GiB)", re.DOTALL)
 OPTIMISER = re.compile(r"optimiser\s+([\d.,]+) (MiB)")
+VOCABULARY = 151936
+"""Qwen2.5-VL's."""
 COMMON = {"dtype": "float32", "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
 
 
@@ -102,3 +110,32 @@ def test_what_each_habit_saves(benchmark, told, world, tmp_path):
     ratios = benchmark.pedantic(lambda: list(without_and_with()), rounds=1)
     assert len(ratios) == len(habits)
     assert all(ratio < 1 for ratio in ratios)
+
+
+def grown_over_a_loss(num_rows, num_tokens, vocabulary, is_chunked):
+    """GiB by which a process grows over the loss of rows and its gradient; the layers below the head are tiny."""
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1, vocab_size=vocabulary
+    )
+    model = LlamaForCausalLM(config)
+    if is_chunked:
+        add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    words = torch.randint(vocabulary, (num_rows, num_tokens))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model(words, labels=words, **({"fused_lm_head": True} if is_chunked else {})).loss.backward()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+
+
+@pytest.mark.benchmark(group="memory habits")
+def test_what_chunked_logits_save(benchmark):
+    rows, tokens, words = (4, 256, 32768) if benchmark.disabled else (4, 1024, VOCABULARY)
+
+    def whole_and_chunked():
+        for is_chunked in (False, True):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                yield pool.apply(grown_over_a_loss, (rows, tokens, words, is_chunked))
+
+    whole, chunked = benchmark.pedantic(lambda: list(whole_and_chunked()), rounds=1)
+    ratio = chunked / whole
+    sys.stdout.write(f"\nchunked logits: {whole:.2f} GiB without, {chunked:.2f} with, ratio {ratio:.2f}\n")
+    assert min(whole, chunked) > 0

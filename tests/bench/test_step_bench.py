@@ -8,7 +8,6 @@ policy chooses would decide the time. Printed are medians, and the median of the
 with its quartiles; the aims are at most 1.03 for SFT and DPO, 1.05 for GRPO unmerged and below 1 merged.
 """
 
-import copy
 import statistics
 import sys
 import threading
@@ -18,7 +17,6 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import PrinterCallback, TrainerCallback
-from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 
 from data.files import read_rows
 from eval.models import quiet_libraries
@@ -31,11 +29,11 @@ from stages.progress import ProgressCallback
 from stages.rewards import reward_of
 from stages.tracking import TrackingCallback, tracked
 from stages.training import Job, Setup
+from tests.bench.bare import build_bare
 
 BARE = "TRL"
 MERGED = "ours, merged"
 VARIANTS = {"sft": (BARE, "ours"), "dpo": (BARE, "ours"), "grpo": (BARE, "ours, unmerged", MERGED)}
-BARE_TRAINERS = {"sft": SFTTrainer, "dpo": DPOTrainer, "grpo": GRPOTrainer}
 BUILDERS = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = {"sft": 41, "dpo": 41, "grpo": 21}
 SHORT = {"per_device_train_batch_size": 8, "max_completion_length": 8, "num_generations": 4}
@@ -72,10 +70,6 @@ class _Turn(TrainerCallback):
             self.wait()
 
 
-def constant(*, completions, **_):
-    return [0.5] * len(completions)
-
-
 def trainer_of(stage, variant, folder, options, run):
     """Build one of the trainers on a model of its own."""
     flags = {
@@ -95,10 +89,7 @@ def trainer_of(stage, variant, folder, options, run):
     model, processor = load_for_training(arguments, config.seed)
     dataset = to_dataset(rows, folder / "data")
     if variant == BARE:
-        reward = {"reward_funcs": [constant]} if stage == "grpo" else {}
-        trainer = BARE_TRAINERS[stage](
-            model=model, args=copy.deepcopy(config), train_dataset=dataset, processing_class=processor, **reward
-        )
+        trainer = build_bare(stage, config, model, processor, dataset)
     else:
         Path(arguments.output).mkdir(parents=True, exist_ok=True)
         manifest = Manifest(stage=stage, model="", model_revision="", parent=None, recipe={}, data={}, seed=0)
