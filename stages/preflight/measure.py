@@ -90,8 +90,8 @@ def measure(
         ModelError: the model cannot be loaded.
     """
     rows = [replace(worst, id=f"{worst.id}-{number}") for number in range(_num_rows(config))]
-    job = _job(stage, replace(arguments, output=str(folder)), _shortened(config, num_steps, folder), rows)
     before = _reset()
+    job = _job(stage, replace(arguments, output=str(folder)), _shortened(config, num_steps, folder), rows)
     model, processor = load_for_training(job.arguments, config.seed, trust_remote_code=config.trust_remote_code)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
     trainer = (build_trainer or BUILDERS[stage])(setup)

@@ -102,7 +102,7 @@ def memory_of(model, stage, *flags):
 
 @pytest.mark.parametrize(("model", "stage"), CASES)
 def test_the_longest_row_that_a_recipe_allows_fits_its_card(model, stage):
-    # The smallest card that is still sold, for the recipe that names none.
+    # SmolLM2's recipe names no card, since it is for any; a small one stands for them.
     section = memory_of(model, stage, *(["--card_gib=8"] if model == "smollm2-135m" else []))
     assert section.level == "ok", f"{section.findings[0].found}\n{section.text}"
 
