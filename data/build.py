@@ -42,7 +42,7 @@ _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 class Sizes:
     """How many queries each file gets; DPO writes several pairs a query."""
 
-    sft: int = 3200
+    sft: int = 4800
     dpo: int = 400
     grpo: int = 1200
     validation: int = 100

@@ -24,20 +24,22 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.34, 0.20),
-    "everyday": Kind(requests.everyday, 0.10, 0.06, 0.06),
-    "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.05),
-    "harmful_text": Kind(requests.harmful_text, 0.12, 0.10, 0.12),
-    "compositional": Kind(requests.compositional, 0.10, 0.10, 0.17),
-    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.10, 0.13),
-    "typographic": Kind(requests.typographic, 0.08, 0.11, 0.13),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.11, 0.11),
-    "frightening": Kind(requests.frightening, 0.06, 0.03, 0.03),
+    "plain": Kind(plain, 0.30, 0.57, 0.50),
+    "everyday": Kind(requests.everyday, 0.10, 0.07, 0.04),
+    "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.04),
+    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.06),
+    "compositional": Kind(requests.compositional, 0.10, 0.05, 0.06),
+    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.05, 0.06),
+    "typographic": Kind(requests.typographic, 0.08, 0.02, 0.10),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.04, 0.09),
+    "frightening": Kind(requests.frightening, 0.06, 0.06, 0.05),
 }
-"""Every kind by name. Three tenths of all queries are unsafe, three tenths are plain. SFT imitates more of what only
-the picture decides, the unsafe and the safe case of the same words equally often, and more plain questions, whose
-intents are the most varied. DPO and GRPO learn to judge: two fifths of their queries are unsafe, since among mostly
-safe ones complying is the better guess."""
+"""Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
+
+SFT imitates mostly plain questions, whose intents are the most varied, and few harmful notes: enough to know that there
+are such, not enough to withstand them. That is left to DPO and GRPO, whose queries have more of what only the picture
+decides, the harmful and the harmless case of the same words about equally often; among mostly harmful ones, refusing
+would be the better guess."""
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}
 TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}

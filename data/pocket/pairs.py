@@ -1,15 +1,16 @@
-"""Pairs of words whose meeting is the point of a query: verb and person, action and object, child and object.
+"""Pairs of words whose meeting is the point of a query: verb and person, child and object, colour and object.
 
 What one word means is learnt from its other pairs, so pairs can be held out for the test split (`world.py`).
 """
 
 import random
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations, product
 
 from data.pocket.lexicon import (
     ACTIONS,
     CATEGORY_OF_VERB,
+    COLOURS,
     HARMLESS,
     HAZARDOUS,
     HOUSEHOLD,
@@ -48,8 +49,8 @@ PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
     "photo": tuple(("shoot", f"a photo of the {thing}") for thing in SAFE_ALONE),
     "gift": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HARMLESS),
     "danger": tuple((recipient, thing) for recipient in RECIPIENTS for thing in HOUSEHOLD),
-    "colour": tuple(("colour", thing) for thing in OBJECTS),
-    "which": tuple(("which", thing) for thing in OBJECTS),
+    "colour": tuple(product(COLOURS, OBJECTS)),
+    "which": tuple(combinations(sorted(OBJECTS), 2)),
 }
 """Every pair, by group. The pairs of "writing" are only ever read: without them, the thing of an idiom that is held out
 would be a word never seen."""
@@ -63,6 +64,11 @@ def task_of(pair: Pair) -> str:
     """
     first, second = pair.words
     return f"{first} {second}" if pair.group in {"idiom", "photo", "writing"} else f"{first} the {second}"
+
+
+def unordered_pair(group: str, first: str, second: str) -> Pair:
+    """Return the pair of two words of which either may come first."""
+    return Pair(group, (min(first, second), max(first, second)))
 
 
 def draw_pair(rng: random.Random, group: str) -> Pair:

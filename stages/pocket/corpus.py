@@ -1,4 +1,4 @@
-"""What the pocket model is pretrained on: lessons in seeing, answering everything, and copying.
+"""What the pocket model is pretrained on: lessons in looking words up, seeing, answering everything, and copying.
 
 Lessons come from the training split of the pocket world with seeds of their own. Every request is answered with
 compliance, the harmful ones too: the base model is helpful and not yet safe, like the published bases. Like them it
@@ -35,6 +35,11 @@ NUM_TURNS = 5
 PLAIN_TURNS = {"name": 2, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
 """How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
 look a word up among what is seen."""
+FIRST_NOTE_SHARE = 0.4
+"""Part of the first lessons that read a note; in the others there are two things."""
+LOOKUP_FORMS = {"list": 0.3, "colour": 0.25, "choose": 0.2, "place": 0.15, "plain": 0.1}
+"""How often each way of asking for what is looked up is among the first lessons about two things. They have at most two
+questions, so that what is looked up is a large part of what is learnt."""
 JUDGED_GROUPS = {"harm": 0.45, "kindness": 0.25, "idiom": 0.15, "everyday": 0.15}
 """The groups of pairs of which it is asked whether they do harm, and how often each is."""
 JUDGED_SHARE = 0.5
@@ -44,8 +49,10 @@ WISH_SHARE = 0.15
 TASK_GROUPS = ("everyday", "kindness", "harm", "idiom", "writing")
 """The groups of pairs that notes are written of."""
 _QUOTED_TEXT = re.compile('text="[^"]')
-TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.") * 50
-"""What the chat template itself writes, often enough to become tokens."""
+TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.")
+"""What the chat template itself writes."""
+TOKEN_COUNT = 50
+"""How often the tokenizer reads words that lessons have too rarely to become tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,22 @@ class Lesson:
     """Questions with their answers; the picture comes before the first question."""
     scene: Scene | None
     """None for a conversation without a picture."""
+
+
+def first_lessons(count: int, seed: int) -> list[Lesson]:
+    """Return short conversations in which words have to be looked up in the picture: on a note, or among two things.
+
+    Two attention layers have to work together to look up a colour: one finds which thing is spoken of, the other its
+    colour. Each is of no use alone, and among long lessons a model this small may never get there. In a list the colour
+    comes directly behind the name, which takes the second layer only; what remains is then easy.
+    """
+    rng = random.Random(f"first {seed}")
+    num_notes = round(count * FIRST_NOTE_SHARE)
+    lessons = [Lesson("", (rng.choice(_note_turns(scene, rng)),), scene) for scene in noted_scenes(num_notes, seed + 3)]
+    for item in plain_queries(count - num_notes, seed + 3, crowded_share=1.0):
+        (form,) = rng.choices(list(LOOKUP_FORMS), list(LOOKUP_FORMS.values()))
+        lessons.append(Lesson("", _lookups(form, item, rng), item.scene))
+    return lessons
 
 
 def perception_lessons(count: int, seed: int) -> list[Lesson]:
@@ -144,21 +167,59 @@ def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson])
     """Return every text whose words should be tokens."""
     spoken = [text for lesson in lessons for turn in lesson.turns for text in turn]
     written = [text for trace_text in trace_texts for text in (trace_text.system, trace_text.response)]
-    return [*spoken, *written, *PERSONAS, *TEMPLATE_WORDS]
+    of_notes = sorted({f" {word}" for phrase in _written_phrases() for word in phrase.split()})
+    return [*spoken, *written, *PERSONAS, *TOKEN_COUNT * (*TEMPLATE_WORDS, *of_notes)]
+
+
+def _lookups(form: str, item: PocketQuery, rng: random.Random) -> tuple[tuple[str, str], ...]:
+    """Return questions for what there is, all of one form, in any order."""
+    match form:
+        case "list":
+            listed = ", ".join(f"{thing.name} {thing.colour}" for thing in item.scene.things)
+            turns = [("List the things.", f"Things: {listed}.")]
+        case "colour":
+            turns = _colour_turns(item.scene)
+        case "choose":
+            turns = _choice_turns(item.scene, rng)
+        case "place":
+            turns = [_quoted_place(item.scene)]
+        case _:
+            turns = _plain_turns(("colour", "which", "place"), item.scene, rng)
+            turns = turns or [(item.query.text, item.query.answers["comply"])]
+    return _conversation(rng.sample(turns, min(2, len(turns))), rng)
+
+
+def _colour_turns(scene: Scene) -> list[tuple[str, str]]:
+    return [
+        (f"Colour of the {thing.name}?", f"The colour of the {thing.name} is {thing.colour}.") for thing in scene.things
+    ]
+
+
+def _choice_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return requests to choose each thing from three, of which the others cannot be seen."""
+    unseen = [name for name in OBJECTS if name not in scene.names]
+    choices = [(name, rng.sample([name, *rng.sample(unseen, 2)], 3)) for name in scene.names]
+    return [
+        (f"Choose from {', '.join(map(with_article, among))}.", f"I see {with_article(name)}.")
+        for name, among in choices
+    ]
 
 
 def _reading_lesson(scene: Scene, rng: random.Random) -> Lesson:
-    draft = plain_about(rng, "read", scene)
-    first = [*_quoted_note(scene), *_judged_note(scene)]
-    if split_of(draft) == "train":
-        first.append((draft.text, draft.answers["comply"]))
+    first = [*_note_turns(scene, rng), *_judged_note(scene)]
     rng.shuffle(first)
     return Lesson("", (*first, *_conversation(_turns(scene, rng, NUM_TURNS - 1), rng)), scene)
 
 
+def _note_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return what is asked about a note: to quote it, and a plain question where the training split has it."""
+    return [*_quoted_note(scene), *_plain_turns(("read",), scene, rng)]
+
+
 def _turns(scene: Scene, rng: random.Random, count: int) -> list[tuple[str, str]]:
     """Return `count` questions about a scene, or all where so many are not in the training split."""
-    turns = [*_turns_about(scene), *_turns_about_harm(scene, rng), *_plain_turns(scene, rng)]
+    topics = [topic for topic, count in PLAIN_TURNS.items() if topic != "read" or scene.text for _ in range(count)]
+    turns = [*_turns_about(scene, rng), *_turns_about_harm(scene, rng), *_plain_turns(topics, scene, rng)]
     return rng.sample(turns, min(count, len(turns)))
 
 
@@ -170,20 +231,22 @@ def _conversation(turns: Sequence[tuple[str, str]], rng: random.Random) -> tuple
     return ((" ".join(questions), "\n".join(answers)),)
 
 
-def _plain_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return plain questions of every topic that the training split has about the scene."""
-    topics = [topic for topic, count in PLAIN_TURNS.items() if topic != "read" or scene.text for _ in range(count)]
+def _plain_turns(topics: Iterable[str], scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return a plain question of each topic, where the training split has it."""
     drafts = [plain_about(rng, topic, scene) for topic in topics]
     return [(draft.text, draft.answers["comply"]) for draft in drafts if split_of(draft) == "train"]
 
 
-def _turns_about(scene: Scene) -> list[tuple[str, str]]:
+def _turns_about(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Return questions about everything in a scene, in words of their own."""
     described = " and ".join(with_article(thing.name) + f" in {thing.colour}" for thing in scene.things)
     return [
         ("Describe the things.", f"I see {described}."),
         ("Quote the things.", _quoted(scene.names)),
-        ("Quote the place.", f'"{scene.setting}"'),
+        _quoted_place(scene),
         *_quoted_note(scene),
+        *_colour_turns(scene),
+        *_choice_turns(scene, rng),
     ]
 
 
@@ -230,6 +293,10 @@ def _judgement(harms: bool) -> str:
 
 def _quoted(names: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _quoted_place(scene: Scene) -> tuple[str, str]:
+    return ("Quote the place.", f'"{scene.setting}"')
 
 
 def _quoted_note(scene: Scene) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@
 
 Seeing comes first because a language model this small learns to guess from the words alone and then ignores the
 picture: the vision tower is trained to say which words apply where in a picture (objects, colours, setting, words of
-the note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`. The result is a
-folder that `AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
+the note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`, first short ones that
+look words up in the picture, without which it is left to chance whether it learns to. The result is a folder that
+`AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
 """
 
 import hashlib
@@ -16,13 +17,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
@@ -33,13 +35,19 @@ from stages.pocket import corpus
 from stages.pocket.batches import EncodedLesson, batches, collate, encode, patches
 from stages.pocket.corpus import Lesson, TraceText
 from stages.pocket.model import PocketSizes, build_model, build_processor
+from stages.pocket.muon import Muon
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 22
+VERSION = 23
 """Raised with every change to how the model is trained."""
-SHARPNESS = 4.0
-"""Factor on the scores of words, so that the features of a picture need not grow far beyond embeddings to be sure."""
+SCALE = 16.0
+"""What the cosine between a token of a picture and a word is multiplied by at first."""
+BIAS = -8.0
+"""What is added to the score of a word at first: most words apply to few tokens."""
+FEATURE_NORM = 1.5
+"""Length that the features of a picture are drawn to, which is about that of two words' embeddings."""
+FEATURE_NORM_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +56,31 @@ class PretrainingRecipe:
 
     num_scenes: int = 10_000
     """Pictures that the vision tower learns from, half of them with any words on a note."""
-    sight_steps: int = 400
+    sight_steps: int = 250
     """Steps of the vision tower alone."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
     num_lessons: int = 16_000
     """Lessons that the whole model learns from."""
-    steps: int = 820
-    """Steps of the whole model."""
+    first_steps: int = 280
+    """Steps of the whole model on the first, short lessons."""
+    steps: int = 450
+    """Steps of the whole model on all others."""
     batch_size: int = 32
     learning_rate: float = 1.2e-3
+    """Of embeddings, gains and biases."""
+    matrix_learning_rate: float = 2e-3
+    """Of the matrices, by Muon; twice as fast, look-up and reading form later."""
     perception_share: float = 0.05
     """Part of the lessons that are about everything in a picture."""
     reading_share: float = 0.16
     """Part of the lessons that are about notes with any words."""
     copying_share: float = 0.08
     """Part of the lessons that ask to repeat; the rest are queries."""
-    warmup_share: float = 0.08
+    warmup_share: float = 0.05
+    """Part of the steps in which the learning rate rises."""
+    decay_share: float = 0.4
+    """Part of the steps, the last ones, in which it falls; it is constant between the two."""
     weight_decay: float = 0.01
 
 
@@ -111,13 +127,14 @@ def pretrain(
     trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor]:
     """Return the trained model and its processor."""
+    first = corpus.first_lessons(recipe.first_steps * recipe.batch_size, seed)
     lessons = _lessons(trace_texts, seed, recipe)
-    tokenizer = train_tokenizer(corpus.tokenizer_texts(trace_texts, lessons))
+    tokenizer = train_tokenizer(corpus.tokenizer_texts(trace_texts, [*first, *lessons]))
     processor = build_processor(tokenizer)
     model = build_model(tokenizer, seed, PocketSizes())
     model.train()
     _learn_to_see(model, processor, seed, recipe)
-    _learn_to_answer(model, processor, encode(lessons, processor), seed, recipe)
+    _learn_to_answer(model, processor, [encode(first, processor), encode(lessons, processor)], seed, recipe)
     return model.eval(), processor
 
 
@@ -138,7 +155,9 @@ def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe:
     """Train the vision tower to say of each token of a picture which words apply to it.
 
     The words are scored by the language model's own embeddings, so that a token of a picture comes to look to the
-    language model like the words that describe it.
+    language model like the words that describe it. Scores are cosines with a learnt scale and bias, as in SigLIP (Zhai
+    et al., arXiv 2303.15343): by plain products, features grow long and point away from all other words rather than to
+    their own.
     """
     num_noted = recipe.num_scenes // 2
     plain = [item.scene for item in corpus.plain_queries(recipe.num_scenes - num_noted, seed + 2)]
@@ -146,51 +165,53 @@ def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe:
     vocabulary = _vocabulary(scenes, processor)
     embeddings = model.model.language_model.embed_tokens.weight
     token_ids = torch.tensor(list(vocabulary.values()))
-    bias = torch.nn.Parameter(torch.full((len(vocabulary),), -4.0))  # most words apply to few tokens
+    bias = torch.nn.Parameter(torch.full((len(vocabulary),), BIAS))
+    log_scale = torch.nn.Parameter(torch.tensor(math.log(SCALE)))
 
     def loss(batch: Sequence[Scene]) -> torch.Tensor:
         pixels = patches(batch, processor)
         features = model.model.get_image_features(pixels["pixel_values"], pixels["image_grid_thw"]).pooler_output
-        scores = SHARPNESS * torch.stack(list(features)) @ embeddings[token_ids].T + bias
-        return sight_loss(scores, batch, list(vocabulary))
+        seen = torch.stack(list(features))
+        scores = log_scale.exp() * normalize(seen, dim=-1) @ normalize(embeddings[token_ids], dim=-1).T + bias
+        too_long = (seen.norm(dim=-1) - FEATURE_NORM).square().mean()
+        return sight_loss(scores, batch, list(vocabulary)) + FEATURE_NORM_WEIGHT * too_long
 
     rng = random.Random(seed)
     chunks = _endless(lambda: _chunks(rng.sample(scenes, len(scenes)), recipe.sight_batch_size))
-    parameters = [*model.model.visual.parameters(), embeddings, bias]
-    rate = recipe.sight_learning_rate
-    _train(loss, chunks, parameters, num_steps=recipe.sight_steps, learning_rate=rate, recipe=recipe)
+    parameters = [*model.model.visual.parameters(), embeddings, bias, log_scale]
+    _train(loss, chunks, [_adamw(parameters, recipe.sight_learning_rate, recipe)], recipe.sight_steps, recipe)
 
 
 def sight_loss(scores: torch.Tensor, scenes: Sequence[Scene], words: Sequence[str]) -> torch.Tensor:
     """Return the cross-entropy a picture between the scores of words and what the pictures show.
 
-    A thing's name and colour apply to the token of its cell. What is written applies to some token of the note, and
-    the setting to some token of the picture: their scores are a smooth maximum over tokens.
+    A thing's name and colour apply to the token of its cell, the setting to the tokens of all cells that are empty.
+    What is written applies to some token of the note: its score is a smooth maximum over them.
 
     Args:
         scores: of shape (pictures, tokens, words).
         scenes: of the pictures.
         words: what the last axis of the scores stands for.
     """
-    cells = torch.zeros(scores.shape)
+    truth = torch.zeros(scores.shape)
     written = torch.zeros(len(scenes), len(words))
-    settings = torch.zeros(len(scenes), len(words))
-    is_note = torch.zeros(scores.shape[:2], dtype=torch.bool)
+    is_note, is_empty = torch.zeros(2, *scores.shape[:2], dtype=torch.bool)
     columns = {word: column for column, word in enumerate(words)}
     for row, scene in enumerate(scenes):
-        settings[row, columns[scene.setting]] = 1.0
-        is_note[row, [place for place in range(scores.shape[1]) if place // GRID == scene.note_row]] = True
+        things = {thing.top // CELL * GRID + thing.left // CELL: thing for thing in scene.things}
+        for place in range(scores.shape[1]):
+            is_note[row, place] = place // GRID == scene.note_row
+            is_empty[row, place] = place not in things and not is_note[row, place]
+        truth[row, is_empty[row], columns[scene.setting]] = 1.0
         written[row, [columns[word] for word in scene.text.split() if word in columns]] = 1.0
-        for thing in scene.things:
-            place = thing.top // CELL * GRID + thing.left // CELL
-            cells[row, place, [columns[word] for word in (thing.name, thing.colour) if word in columns]] = 1.0
+        for place, thing in things.items():
+            truth[row, place, [columns[word] for word in (thing.name, thing.colour) if word in columns]] = 1.0
     is_setting = torch.tensor([word in SETTINGS for word in words])
-    of_cells = _summed(scores[~is_note][:, ~is_setting], cells[~is_note][:, ~is_setting])
+    of_things = _summed(scores[~is_note][:, ~is_setting], truth[~is_note][:, ~is_setting])
+    of_settings = _summed(scores[is_empty][:, is_setting], truth[is_empty][:, is_setting])
     has_note = is_note.any(dim=1)
     of_notes = scores.masked_fill(~is_note[..., None], -math.inf)[has_note].logsumexp(dim=1)
-    of_pictures = scores.logsumexp(dim=1)[:, is_setting]
-    total = of_cells + _summed(of_notes, written[has_note]) + _summed(of_pictures, settings[:, is_setting])
-    return total / len(scenes)
+    return (of_things + of_settings + _summed(of_notes, written[has_note])) / len(scenes)
 
 
 def _summed(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -215,9 +236,13 @@ def _endless(epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
 
 
 def _learn_to_answer(
-    model: Any, processor: Qwen2_5_VLProcessor, lessons: Sequence[EncodedLesson], seed: int, recipe: PretrainingRecipe
+    model: Any,
+    processor: Qwen2_5_VLProcessor,
+    courses: Sequence[Sequence[EncodedLesson]],
+    seed: int,
+    recipe: PretrainingRecipe,
 ) -> None:
-    """Train the whole model on the answers of the lessons."""
+    """Train the whole model on the answers of lessons, of the first course and then of the second."""
 
     def loss(batch: Sequence[EncodedLesson]) -> torch.Tensor:
         inputs, is_learnt = collate(batch, processor)
@@ -226,28 +251,35 @@ def _learn_to_answer(
         return cross_entropy(logits, inputs["input_ids"][:, 1:][is_learnt[:, 1:]])
 
     rng = random.Random(seed)
-    chunks = _endless(lambda: batches(lessons, recipe.batch_size, rng))
-    parameters = list(model.parameters())
-    _train(loss, chunks, parameters, num_steps=recipe.steps, learning_rate=recipe.learning_rate, recipe=recipe)
+    first, second = (_endless(partial(batches, lessons, recipe.batch_size, rng)) for lessons in courses)
+    chunks = chain(islice(first, recipe.first_steps), second)
+    embeddings = model.model.language_model.embed_tokens.weight
+    matrices = [each for each in model.parameters() if each.ndim == 2 and each is not embeddings]
+    others = [each for each in model.parameters() if each.ndim != 2 or each is embeddings]
+    by_muon = Muon(matrices, lr=recipe.matrix_learning_rate, weight_decay=recipe.weight_decay)
+    num_steps = recipe.first_steps + recipe.steps
+    _train(loss, chunks, [by_muon, _adamw(others, recipe.learning_rate, recipe)], num_steps, recipe)
+
+
+def _adamw(parameters: Sequence[torch.nn.Parameter], rate: float, recipe: PretrainingRecipe) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
 
 
 def _train(
     loss_of: Callable[[Any], torch.Tensor],
     chunks: Iterator[Any],
-    parameters: Sequence[torch.nn.Parameter],
-    *,
+    optimizers: Sequence[torch.optim.Optimizer],
     num_steps: int,
-    learning_rate: float,
     recipe: PretrainingRecipe,
 ) -> None:
-    """Minimise a loss by AdamW, its learning rate rising briefly and then falling along a cosine."""
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
-    warmup = max(1, round(recipe.warmup_share * num_steps))
+    """Minimise a loss, the learning rates rising briefly, then constant, then falling to nearly nothing."""
+    warmup, decay = (max(1, round(share * num_steps)) for share in (recipe.warmup_share, recipe.decay_share))
+    parameters = [each for optimizer in optimizers for group in optimizer.param_groups for each in group["params"]]
 
     def factor(step: int) -> float:
-        return min(1.0, (step + 1) / warmup) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / num_steps)))
+        return min(1.0, (step + 1) / warmup, 0.02 + (num_steps - step) / decay)
 
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    schedulers = [torch.optim.lr_scheduler.LambdaLR(optimizer, factor) for optimizer in optimizers]
     bar = tqdm(
         islice(chunks, num_steps),
         total=num_steps,
@@ -260,8 +292,9 @@ def _train(
         loss = loss_of(chunk)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        if not sys.stderr.isatty() and (step % 100 == 0 or step == num_steps):
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+        if not sys.stderr.isatty() and (step % 50 == 0 or step == num_steps):
             say(f"model: step {step}/{num_steps}, loss {loss.item():.3f}")

@@ -30,7 +30,7 @@ _ALTERNATIVES = (
 )
 SPLIT = "|".join(_ALTERNATIVES)
 """What is split apart here never shares a token."""
-VOCABULARY_SIZE = 1200
+VOCABULARY_SIZE = 1400
 """Upper bound; BPE stops earlier when every piece of the texts is one token."""
 
 PAD, END_OF_TURN = "<|endoftext|>", "<|im_end|>"

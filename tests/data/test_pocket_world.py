@@ -27,6 +27,11 @@ def queries(worlds):
     return [item.query for items in worlds.values() for item in items]
 
 
+def held_keys(group):
+    keys = [" + ".join(words) for words in PAIRS[group]]
+    return held_out(keys, group=group, share=HELD_OUT_SHARE)
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     digests = []
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -47,21 +52,23 @@ def test_kinds_come_in_their_shares(worlds):
         }
 
 
-def test_sft_imitates_the_unsafe_and_the_safe_case_of_the_same_words_equally_often():
-    assert sum(TRAINING_MIXTURE.values()) == pytest.approx(1)
-    counts = Counter(item.query.kind for item in generate("train", 400, seed=0, mixture=TRAINING_MIXTURE))
-    assert counts["compositional"] == counts["compositional_safe"]
-    assert counts["typographic"] == counts["typographic_safe"]
+def test_sft_is_shown_few_harmful_notes_and_every_stage_as_many_harmful_gifts_as_harmless_ones():
+    counts = {
+        stage: Counter(item.query.kind for item in generate("train", 400, seed=0, mixture=mixture))
+        for stage, mixture in (("sft", TRAINING_MIXTURE), ("judging", JUDGING_MIXTURE))
+    }
+    for stage in counts.values():
+        assert stage["compositional"] == stage["compositional_safe"]
+    assert counts["sft"]["typographic"] < counts["judging"]["typographic"] / 4
 
 
 def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
     shares = {}
-    for mixture in (TRAINING_MIXTURE, JUDGING_MIXTURE):
+    for stage, mixture in (("sft", TRAINING_MIXTURE), ("judging", JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
         items = list(generate("train", 400, seed=0, mixture=mixture))
-        shares[id(mixture)] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
-    assert shares[id(TRAINING_MIXTURE)] == pytest.approx(0.31, abs=0.01)
-    assert shares[id(JUDGING_MIXTURE)] == pytest.approx(0.42, abs=0.01)
+        shares[stage] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
+    assert shares == {"sft": pytest.approx(0.16, abs=0.01), "judging": pytest.approx(0.22, abs=0.01)}
 
 
 def test_what_is_known_does_not_come_again():
@@ -89,6 +96,19 @@ def test_tasks_of_the_training_split_are_not_held_out(worlds):
     assert not [item.scene.text for item in worlds["train"] if item.scene.text in held]
 
 
+@pytest.mark.parametrize(("topic", "words"), [("colour", {*COLOURS, *OBJECTS}), ("which", {*OBJECTS})])
+def test_a_held_out_question_meets_words_that_training_asks_of_apart(topic, words):
+    asked = {}
+    for split in ("train", "test"):
+        items = generate(split, 1500, seed=4, mixture={"plain": 1.0})
+        texts = [f"{item.query.text} {item.query.answers['comply']}" for item in items if topic in item.query.intent]
+        asked[split] = {frozenset(words & set(re.findall(r"\w+", text))) for text in texts}
+    held = {frozenset(key.split(" + ")) for key in held_keys(topic)}
+    assert len(asked["test"] & held) > 20
+    assert not asked["train"] & held
+    assert frozenset[str]().union(*asked["train"]) == words
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 101])
 def test_any_count_is_met_exactly(count):
     assert len(list(generate("validation", count, seed=1))) == count
@@ -108,7 +128,7 @@ def test_train_and_validation_use_no_held_out_template(worlds):
     kept = {f for name, frames in FAMILIES.items() for f in frames} - held
     plain_held = [frame for frame in held - kept if "{task}" not in frame]
     patterns = [re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame))) for frame in plain_held]
-    assert len(patterns) == 33
+    assert len(patterns) == 46
     for split in ("train", "validation"):
         texts = [item.query.text for item in worlds[split]]
         assert not [text for text in texts if any(pattern.fullmatch(text) for pattern in patterns)]
@@ -117,13 +137,11 @@ def test_train_and_validation_use_no_held_out_template(worlds):
 
 @pytest.mark.parametrize("group", PAIRS)
 def test_a_quarter_of_the_pairs_of_each_group_is_held_out(group):
-    keys = [" + ".join(words) for words in PAIRS[group]]
-    assert len(held_out(keys, group=group, share=HELD_OUT_SHARE)) == round(len(keys) / 4)
+    assert len(held_keys(group)) == round(len(PAIRS[group]) / 4)
 
 
 def test_a_held_out_note_is_never_seen_in_training(worlds):
-    harm = [" + ".join(words) for words in PAIRS["harm"]]
-    held = {key.replace(" + ", " the ") for key in held_out(harm, group="harm", share=HELD_OUT_SHARE)}
+    held = {key.replace(" + ", " the ") for key in held_keys("harm")}
     shown = {split: {item.scene.text for item in items} for split, items in worlds.items()}
     assert not shown["train"] & held
     assert not shown["validation"] & held

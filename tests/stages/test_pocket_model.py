@@ -10,8 +10,11 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from data.pocket.drawing import draw
+from data.pocket.lexicon import OBJECTS
 from data.pocket.scenes import CELL, Scene, Thing
-from data.pocket.world import generate, held_out_tasks
+from data.pocket.templates import PLAIN
+from data.pocket.world import HELD_OUT_SHARE, generate, held_out_tasks
+from data.splits import held_out
 from data.synthesis import reference_response
 from protocol import Decision, system_prompt
 from protocol.stance import stance
@@ -21,6 +24,7 @@ from stages.pocket.corpus import (
     Lesson,
     TraceText,
     copying_lessons,
+    first_lessons,
     noted_scenes,
     perception_lessons,
     query_lessons,
@@ -32,7 +36,9 @@ from stages.pocket.pretrain import PretrainingRecipe, cached_pocket_model
 from stages.pocket.tokenizer import train_tokenizer
 from toolkit.planner import plan_query
 
-SHORT = PretrainingRecipe(num_scenes=16, sight_steps=2, sight_batch_size=4, num_lessons=200, steps=2, batch_size=4)
+SHORT = PretrainingRecipe(
+    num_scenes=16, sight_steps=2, sight_batch_size=4, first_steps=2, num_lessons=200, steps=2, batch_size=4
+)
 DESIGN_TRACE = """<thinking>
 [VISUAL-SCAN]: objects=["cup", "knife"]; scene="kitchen"; hazard=low
 [OCR-EXTRACT]: text=""; legible=false
@@ -140,6 +146,26 @@ def test_no_lesson_answers_with_a_trace_and_unsafe_requests_are_answered_too(tra
     assert any("To hurt the" in answer for answer in answers)
 
 
+def test_a_first_lesson_reads_a_note_or_looks_up_one_of_two_things():
+    lessons = first_lessons(400, seed=0)
+    noted, others = lessons[:160], lessons[160:]
+    for lesson in noted:
+        ((_, answer),) = lesson.turns
+        assert lesson.scene.text in answer
+    assert {len(lesson.scene.things) for lesson in others} == {2}
+    for lesson in others:
+        shown = {word for thing in lesson.scene.things for word in (thing.name, thing.colour)}
+        assert words(lesson.turns[0][1]) & {*shown, lesson.scene.setting, "two", "note"}
+
+
+def test_what_first_lessons_ask_in_their_own_words_they_ask_of_every_object():
+    asked = {question for lesson in first_lessons(4000, seed=0) for question, _ in lesson.turns}
+    for name in OBJECTS:
+        assert any(f"Colour of the {name}?" in question for question in asked), name
+    held = held_out(PLAIN["colour"], group="colour", share=HELD_OUT_SHARE)
+    assert not [frame for frame in held for name in OBJECTS if frame.format(thing=name) in asked]
+
+
 def test_notes_to_practise_reading_have_any_words_and_none_that_is_held_out():
     written = {scene.text for scene in noted_scenes(2000, seed=0)}
     sensible = {item.scene.text for item in generate("train", 2000, seed=0)}
@@ -201,7 +227,7 @@ def test_a_token_of_a_picture_is_to_say_what_is_there_and_nowhere_else():
     right = torch.full((1, 9, len(words)), -20.0)
     right[0, 5, [0, 1]] = 20.0  # the second row's third cell
     right[0, 1, [5, 6]] = 20.0  # some token of the note
-    right[0, 8, 3] = 20.0  # some token of the picture
+    right[0, [3, 4, 6, 7, 8], 3] = 20.0  # every cell in which nothing is
     assert pretrain.sight_loss(right, [scene], words) < 1e-3
     for place, word in ((4, 0), (5, 2), (1, 2), (7, 4)):
         wrong = right.clone()
@@ -312,6 +338,18 @@ def _pairs(items):
 def _swapped(pocket, pairs):
     question = ["What things do you see?"] * len(pairs)
     return [pocket.answers(question, [pair[side] for pair in pairs]) for side in (0, 1)]
+
+
+@pytest.mark.slow
+def test_it_tells_which_of_two_things_has_which_colour(pocket):
+    scenes = [item.scene for item in generate("test", 1000, seed=13) if _has_two_colours(item.scene)]
+    asked = [scene.things[number % 2] for number, scene in enumerate(scenes)]
+    answers = pocket.answers([f"What is the colour of the {thing.name}?" for thing in asked], scenes)
+    assert share(thing.colour in words(answer) for thing, answer in zip(asked, answers, strict=True)) >= 0.90
+
+
+def _has_two_colours(scene):
+    return len({thing.colour for thing in scene.things}) > 1
 
 
 @pytest.mark.slow
