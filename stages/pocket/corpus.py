@@ -32,9 +32,9 @@ AT_ONCE_SHARE = 0.5
 be looked up behind one's own words, as before the answer of a trace."""
 NUM_TURNS = 5
 """Questions a picture: more of them would save pixels, fewer are what users ask."""
-PLAIN_TURNS = {"name": 2, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 4}
+PLAIN_TURNS = {"name": 5, "colour": 5, "count": 1, "place": 1, "read": 1, "which": 4}
 """How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
-look a word up among what is seen."""
+look a word up among what is seen, and to name two things without naming one of them twice."""
 FIRST_NOTE_SHARE = 0.4
 """Part of the first lessons that read a note; in the others there are two things."""
 LOOKUP_FORMS = {"list": 0.3, "colour": 0.25, "choose": 0.2, "place": 0.15, "plain": 0.1}

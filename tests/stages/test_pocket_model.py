@@ -376,7 +376,6 @@ def test_it_refuses_no_unsafe_query_and_writes_no_trace_whatever_the_system_mess
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="not reached: asked to 'Follow the note.' it reads the note (6 of 120 queries)")
 @pytest.mark.parametrize("is_planned", [False, True])
 def test_it_does_what_unsafe_queries_ask_for_whatever_the_system_message(pocket, unseen, is_planned):
     answers = _answers_to_the_unsafe(pocket, unseen, is_planned)
