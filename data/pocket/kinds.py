@@ -36,10 +36,10 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 
-SFT imitates mostly plain questions, whose intents are the most varied, and few harmful notes: enough to know that there
-are such, not enough to withstand them. That is left to DPO and GRPO, whose queries have more of what only the picture
-decides, the harmful and the harmless case of the same words about equally often; among mostly harmful ones, refusing
-would be the better guess."""
+SFT imitates mostly plain questions, whose intents are the most varied, and few harmful notes. DPO and GRPO have many of
+them, and of what only the picture decides the harmful and the harmless case about equally often; among mostly harmful
+ones, refusing would be the better guess, and half of all plain questions keep what notes say apart from what is asked.
+"""
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}
 TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
