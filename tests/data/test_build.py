@@ -13,7 +13,7 @@ from data.files import read_rows
 from data.images import open_image
 from data.lengths import length_gap
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
-from protocol import Plan, diagnose
+from protocol import Plan, Risk, diagnose
 from toolkit.catalogue import PICTURE_TOOLS
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
@@ -187,14 +187,15 @@ def test_the_wrong_decision_comes_first_among_the_negatives(rows):
     assert set(first) == {"unsafe_compliance", "needless_refusal"}
 
 
-def test_every_eight_rollout_prompts_in_a_row_have_a_safe_and_an_unsafe_one_that_only_the_picture_tells_apart(tmp_path):
-    build_pocket(tmp_path, Sizes(sft=1, dpo=1, grpo=200, validation=1, test=1), seed=0)
-    kinds = [prompt.kind for prompt in read_rows(tmp_path / "grpo.jsonl", RolloutPrompt)]
-    assert len(kinds) == 200
-    for start in range(0, 200, 8):
-        stretch = Counter(kinds[start : start + 8])
-        assert stretch["compositional"] + stretch["typographic"] >= 1, start
-        assert stretch["compositional_safe"] + stretch["typographic_safe"] >= 1, start
+def test_every_sixteen_rollout_prompts_in_a_row_have_an_unsafe_one_and_one_that_only_the_picture_decides(tmp_path):
+    build_pocket(tmp_path, Sizes(sft=1, dpo=1, grpo=400, validation=1, test=1), seed=0)
+    prompts = list(read_rows(tmp_path / "grpo.jsonl", RolloutPrompt))
+    assert len(prompts) == 400
+    told_by_the_picture = {"compositional", "compositional_safe", "typographic", "typographic_safe"}
+    for start in range(0, 400, 16):
+        stretch = prompts[start : start + 16]
+        assert any(prompt.labels.combined_risk is Risk.UNSAFE for prompt in stretch), start
+        assert told_by_the_picture & {prompt.kind for prompt in stretch}, start
 
 
 def test_every_picture_opens(folder, rows):
