@@ -13,6 +13,9 @@ from protocol.labels import Decision, Labels, Risk
 from tests.responses import HONEST
 from toolkit.planner import plan_query
 
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra").expect
+expect.set_options(timeout=120_000)
+
 STAGES = ("base", "sft", "dpo", "grpo")
 PLAN = plan_query("What is on the table?", 1)
 BROKEN = HONEST.replace('[INTENT-RADAR]: intent="asks what there is"; text_risk=safe\n', "").replace(
@@ -64,7 +67,8 @@ class Visit:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(address)
-        self.page.wait_for_function("document.getElementById('found').textContent !== ''")
+        # Assertions wait without `eval`, which the page's policy forbids and `wait_for_function` calls to look again.
+        expect(self.page.locator("#found")).not_to_be_empty()
 
     def text(self, selector):
         return self.page.inner_text(selector)
@@ -113,6 +117,7 @@ def test_a_hostile_response_is_harmless_and_readable(hostile, name):
     assert page.evaluate("document.querySelectorAll('main script, main iframe, [onerror], [onload]').length") == 0
     assert (hostile.complaints, [url for url in hostile.requests if not url.startswith(("file:", "data:"))]) == ([], [])
     page.keyboard.press("Escape")
+    page.wait_for_selector("#list")
 
 
 def test_what_cannot_be_seen_is_named(hostile):
@@ -120,7 +125,7 @@ def test_what_cannot_be_seen_is_named(hostile):
     hostile.page.wait_for_selector("#sample .unseen")
     assert {"U+202E", "U+2066", "U+200B"} <= set(hostile.page.locator("#sample pre .unseen").all_inner_texts())
     hostile.page.evaluate("location.hash = '#sample-control'")
-    hostile.page.wait_for_function("document.querySelector('#sample .unseen').textContent === 'U+0007'")
+    expect(hostile.page.locator("#sample .unseen").first).to_have_text("U+0007")
 
 
 def test_a_long_answer_opens_short_and_on_demand_further(hostile):
@@ -202,19 +207,19 @@ def test_the_keyboard_walks_opens_searches_and_goes_back(visit):
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     page.wait_for_selector("#sample .columns")
-    page.wait_for_function("document.getElementById('position').textContent === '2 of 53'")
-    page.wait_for_function("document.activeElement.id === 'sample-title'")
+    expect(page.locator("#position")).to_have_text("2 of 53")
+    expect(page.locator("#sample-title")).to_be_focused()
     page.keyboard.press("j")
-    page.wait_for_function("document.getElementById('position').textContent === '3 of 53'")
+    expect(page.locator("#position")).to_have_text("3 of 53")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.getElementById('position').textContent === '2 of 53'")
+    expect(page.locator("#position")).to_have_text("2 of 53")
     page.keyboard.press("Escape")
     page.wait_for_selector("#list")
-    page.wait_for_function("document.activeElement.className === 'row'")
+    expect(page.locator("#list .row:focus")).to_have_count(1)
     page.keyboard.press("/")
-    page.wait_for_function("document.activeElement.name === 'words'")
+    expect(page.locator("[name=words]")).to_be_focused()
     page.keyboard.type("q-3j")
-    page.wait_for_function("document.getElementById('found').textContent === 'No sample matches these filters.'")
+    expect(page.locator("#found")).to_have_text("No sample matches these filters.")
 
 
 def test_a_link_to_a_sample_opens_it_and_going_back_returns_to_the_list(browser, address):
@@ -222,7 +227,7 @@ def test_a_link_to_a_sample_opens_it_and_going_back_returns_to_the_list(browser,
     assert "q-40" in found.text("#sample-title")
     found.page.click("#back")
     found.page.wait_for_selector("#list")
-    found.page.wait_for_function("document.activeElement.getAttribute('href') === '#sample-q-40'")
+    expect(found.page.locator("#list a[href='#sample-q-40']")).to_be_focused()
     found.page.context.close()
 
 
