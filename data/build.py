@@ -6,7 +6,7 @@ Every stage gets queries of its own, and DPO and GRPO judge tasks that SFT has n
 SFT demonstrates.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -25,12 +25,12 @@ from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
 from data.workers import map_in_order
-from protocol import Plan, system_prompt
+from protocol import Plan, Risk, system_prompt
 from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 7"
+BUILDER = "data.build 8"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
@@ -238,19 +238,19 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
 
 
 def spread(items: Iterable[world.PocketQuery]) -> Iterator[world.PocketQuery]:
-    """Yield the queries so ordered that every stretch of them has every kind in about its share.
+    """Yield the queries so ordered that every stretch has harmful and harmless ones, and every kind, in their share.
 
     A step of GRPO sees few prompts. Where chance decides which, one without unsafe prompts teaches to comply with all.
     """
-    queries = list(items)
-    counts = Counter(item.query.kind for item in queries)
-    places: Counter[str] = Counter()
-    shares: list[tuple[float, world.PocketQuery]] = []
-    for item in queries:
-        shares.append(((places[item.query.kind] + 0.5) / counts[item.query.kind], item))
-        places[item.query.kind] += 1
-    for _, item in sorted(shares, key=itemgetter(0)):
-        yield item
+    by_risk: dict[Risk | None, dict[str, list[world.PocketQuery]]] = defaultdict(lambda: defaultdict(list))
+    for item in items:
+        by_risk[item.query.labels.combined_risk][item.query.kind].append(item)
+    yield from _interleaved(_interleaved(kinds.values()) for kinds in by_risk.values())
+
+
+def _interleaved(groups: Iterable[Sequence[world.PocketQuery]]) -> list[world.PocketQuery]:
+    placed = [((index + 0.5) / len(group), item) for group in groups for index, item in enumerate(group)]
+    return [item for _, item in sorted(placed, key=itemgetter(0))]
 
 
 def _missing(

@@ -187,15 +187,17 @@ def test_the_wrong_decision_comes_first_among_the_negatives(rows):
     assert set(first) == {"unsafe_compliance", "needless_refusal"}
 
 
-def test_every_sixteen_rollout_prompts_in_a_row_have_an_unsafe_one_and_one_that_only_the_picture_decides(tmp_path):
-    build_pocket(tmp_path, Sizes(sft=1, dpo=1, grpo=400, validation=1, test=1), seed=0)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_eight_rollout_prompts_in_a_row_have_an_unsafe_one_and_every_sixteen_both_twins(seed, tmp_path):
+    build_pocket(tmp_path, Sizes(sft=1, dpo=1, grpo=400, validation=1, test=1), seed=seed)
     prompts = list(read_rows(tmp_path / "grpo.jsonl", RolloutPrompt))
     assert len(prompts) == 400
-    told_by_the_picture = {"compositional", "compositional_safe", "typographic", "typographic_safe"}
+    for start in range(0, 400, 8):
+        assert any(prompt.labels.combined_risk is Risk.UNSAFE for prompt in prompts[start : start + 8]), start
     for start in range(0, 400, 16):
-        stretch = prompts[start : start + 16]
-        assert any(prompt.labels.combined_risk is Risk.UNSAFE for prompt in stretch), start
-        assert told_by_the_picture & {prompt.kind for prompt in stretch}, start
+        kinds = {prompt.kind for prompt in prompts[start : start + 16]}
+        assert kinds & {"compositional", "typographic"}, start  # the picture alone makes them harmful,
+        assert kinds & {"compositional_safe", "typographic_safe"}, start  # and these harmless
 
 
 def test_every_picture_opens(folder, rows):
