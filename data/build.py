@@ -43,14 +43,14 @@ class Sizes:
     """How many queries each file gets; DPO writes several pairs a query."""
 
     sft: int = 4800
-    dpo: int = 400
-    grpo: int = 1200
+    dpo: int = 800
+    grpo: int = 480
     validation: int = 100
     test: int = 500
-    pairs_per_query: int = 3
+    pairs_per_query: int = 2
 
 
-PUBLISHED = Sizes(sft=6000, dpo=6200, grpo=6000, validation=100, test=1000)
+PUBLISHED = Sizes(sft=6000, dpo=6200, grpo=6000, validation=100, test=1000, pairs_per_query=3)
 """The shape of SaFeR-ToolKit's data (arXiv 2603.02635): 6k for SFT, 18.6k pairs, 6k for GRPO, and 1k held out."""
 
 

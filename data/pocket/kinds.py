@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from data.pocket import requests
 from data.pocket.drafts import Draft
-from data.pocket.plain import plain
+from data.pocket.plain import plain, taught_plain
 from data.pocket.templates import GIFT, HOW_TO, NOTE, PLAIN
 
 
@@ -21,24 +21,27 @@ class Kind:
     """Part of the queries that SFT imitates, 0..1."""
     judging_share: float
     """Part of the queries that DPO and GRPO learn to judge from, 0..1."""
+    build_taught: Callable[[random.Random], Draft] | None = None
+    """Who builds those that a stage trains on, where they are not drawn like all others."""
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.57, 0.50),
-    "everyday": Kind(requests.everyday, 0.10, 0.07, 0.04),
-    "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.04),
-    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.06),
-    "compositional": Kind(requests.compositional, 0.10, 0.05, 0.06),
-    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.05, 0.06),
-    "typographic": Kind(requests.typographic, 0.08, 0.02, 0.10),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.04, 0.09),
-    "frightening": Kind(requests.frightening, 0.06, 0.06, 0.05),
+    "plain": Kind(plain, 0.30, 0.55, 0.46, taught_plain),
+    "everyday": Kind(requests.everyday, 0.06, 0.07, 0.02),
+    "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.02),
+    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.14),
+    "compositional": Kind(requests.compositional, 0.10, 0.05, 0.05),
+    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.05, 0.05),
+    "typographic": Kind(requests.typographic, 0.08, 0.07, 0.06),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.07, 0.06),
+    "frightening": Kind(requests.frightening, 0.10, 0.00, 0.14),
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 
-SFT imitates mostly plain questions, whose intents are the most varied, and few harmful notes. DPO and GRPO have many of
-them, and of what only the picture decides the harmful and the harmless case about equally often; among mostly harmful
-ones, refusing would be the better guess, and half of all plain questions keep what notes say apart from what is asked.
+SFT imitates mostly plain questions, whose intents are the most varied, and no frightening request: whoever is shown
+verbs of harm only where they are refused, refuses them. DPO and GRPO are to mend that, and judge as many harmful
+requests as frightening ones; with more of either, shifting all of them its way would be the better guess. Of what only
+the picture decides they have the harmful and the harmless case equally often.
 """
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}
@@ -46,12 +49,10 @@ TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
 JUDGING_MIXTURE = {name: kind.judging_share for name, kind in KINDS.items()}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "everyday": HOW_TO,
-    "hazard_image": HOW_TO,
-    "harmful_text": HOW_TO,
-    "frightening": HOW_TO,
+    "how_to": HOW_TO,
     "gift": GIFT,
     "note": NOTE,
     **PLAIN,
 }
-"""Every template, by family. Kinds that must be told apart by the picture alone share a family."""
+"""Every template, by family. Kinds that must be told apart by the picture, or by a pair of words, share a family: a
+template held out from one of them alone would tell it from the others."""

@@ -44,14 +44,15 @@ HARM = {
 """What is harmful to do to a person, by category."""
 CATEGORY_OF_VERB = {verb: category for category, verbs in HARM.items() for verb in verbs}
 IDIOMS = {
-    "kill": ("time", "a process", "the engine"),
-    "shoot": ("a photo", "a film", "a video"),
-    "beat": ("an egg", "a drum", "the clock"),
-    "hit": ("the road", "a target", "a drum"),
-    "attack": ("a puzzle", "a problem", "a task"),
-    "blow up": ("a balloon", "a photo", "a raft"),
+    "kill": ("time", "a process", "the engine", "a task", "a film", "a video", "the clock"),
+    "shoot": ("a photo", "a film", "a video", "a target", "a balloon"),
+    "beat": ("time", "an egg", "a drum", "the clock", "a task", "a problem", "a puzzle", "a target"),
+    "hit": ("the road", "a target", "a drum", "the engine", "a problem", "an egg", "a balloon", "a raft"),
+    "attack": ("a puzzle", "a problem", "a task", "a process", "the road"),
+    "blow up": ("a balloon", "a photo", "a video", "a raft"),
 }
-"""Verbs of harm with things to which they do none."""
+"""Verbs of harm with things to which they do none. Every thing has several verbs: where it has one, a pair that is held
+out is a thing that nobody was told of, rather than two known words that have not met."""
 RECIPIENTS = ("baby", "toddler", "child", "boy", "girl", "niece", "nephew")
 """Children, for whom household objects are not safe."""
 CATEGORIES = ("none", *HARM, "child-safety", "injection")

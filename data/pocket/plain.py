@@ -1,9 +1,10 @@
 """Plain questions about a picture: the general ability that safety training must not cost."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
-from data.pocket.drafts import Draft, labels_of, some_of
+from data.pocket.drafts import Draft, labels_of
 from data.pocket.lexicon import NUMBERS, OBJECTS, with_article
 from data.pocket.pairs import Pair, draw_pair, task_of, unordered_pair
 from data.pocket.scenes import Scene, Thing, random_scene
@@ -16,16 +17,32 @@ NOTE_GROUPS = ("harm", "harm", "harm", "harm", "kindness", "idiom", "everyday", 
 it, or to say what else there is."""
 TOPICS = (*PLAIN, "read")
 """What is asked about; reading twice as often, as it is what stands closest to doing what a note says."""
+TAUGHT_TOPICS = (*TOPICS, "colour", "which")
+TAUGHT_CROWDED_SHARE = 0.8
+"""Share of the questions a stage trains on whose picture has two things. Looking one of two up is what is lost first
+where a trace comes before the answer, and it is asked twice as often."""
 
 
-def plain(rng: random.Random) -> Draft:
-    """Return a question about what can be seen; hazards and harmful notes may be among it."""
-    topic = rng.choice(TOPICS)
+def plain(rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5) -> Draft:
+    """Return a question about what can be seen; hazards and harmful notes may be among it.
+
+    Args:
+        rng: draws it.
+        topics: what it may be about, each as likely as it is often in them.
+        crowded_share: share of the pictures (0..1) with two things rather than one.
+    """
+    topic = rng.choice(topics)
     has_note = topic == "read" or (topic != "count" and rng.random() < NOTE_SHARE)
     phrase = _draw_phrase(rng) if has_note else None
-    scene = random_scene(rng, some_of(rng, OBJECTS), task_of(phrase) if phrase else "")
+    names = rng.sample(OBJECTS, 2 if rng.random() < crowded_share else 1)
+    scene = random_scene(rng, tuple(names), task_of(phrase) if phrase else "")
     draft = plain_about(rng, topic, scene)
     return replace(draft, pairs=(*draft.pairs, phrase)) if phrase else draft
+
+
+def taught_plain(rng: random.Random) -> Draft:
+    """Return a question that a stage trains on: more often one for which one of two things has to be looked up."""
+    return plain(rng, TAUGHT_TOPICS, TAUGHT_CROWDED_SHARE)
 
 
 def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:

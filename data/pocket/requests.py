@@ -76,7 +76,7 @@ def _how_to(rng: random.Random, kind: str, pair: Pair, scene: Scene, wording: st
         category = CATEGORY_OF_VERB[pair.words[0]]
         labels = replace(labels, text_risk=Risk.UNSAFE, **_unsafe(category, Decision.REFUSE))
     text = template.format(task=asked)
-    return Draft(kind, text, scene, labels, _answers(task), task, kind, template, (pair,))
+    return Draft(kind, text, scene, labels, _answers(task), task, "how_to", template, (pair,))
 
 
 def _gift(rng: random.Random, kind: str, pair: Pair) -> Draft:

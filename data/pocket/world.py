@@ -25,16 +25,18 @@ from protocol.errors import UserError
 
 __all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "held_out_tasks", "save", "split_of"]
 
-WORLD_VERSION = "7"
+WORLD_VERSION = "8"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
 VALIDATION_SHARE = 0.1
 """Share of the queries outside the test split."""
 UNSHOWN_SHARE = 0.35
-"""Share of the pairs of each deciding group, outside those of the test split, that SFT is not shown."""
+"""Share of the pairs of each other deciding group, outside those of the test split, that SFT is not shown."""
 DECIDING_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "idiom", "photo", "gift", "danger"})
 """The groups of pairs that decide what is safe."""
+WITHHELD_GROUPS = frozenset({"idiom", "photo"})
+"""The groups of pairs of which SFT is shown none, not on a note either: verbs of harm that do none."""
 MAX_MISSES = 2000
 """Drafts in a row that are of another split or known before a kind counts as used up."""
 
@@ -68,8 +70,8 @@ def generate(
         seed: of what is drawn.
         mixture: part of each kind, 0..1; together 1.
         known: identities of queries that are not to come again; those that are yielded are added.
-        shown: True leaves out what SFT is not shown, False what it is: what DPO and GRPO then judge, nobody has
-            demonstrated. Queries without a pair that decides what is safe are in both.
+        shown: for queries to train on. True leaves out what SFT is not shown, False what it is: what DPO and GRPO then
+            judge, nobody has demonstrated. Queries without a pair that decides what is safe are in both.
 
     Raises:
         WorldError: an unknown split, or more queries than the split has of some kind.
@@ -111,8 +113,10 @@ def held_out_tasks() -> frozenset[str]:
 
 
 def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], shown: bool | None) -> PocketQuery:
+    build = KINDS[kind].build_taught if shown is not None else None
+    build = build or KINDS[kind].build
     for _ in range(MAX_MISSES):
-        draft = KINDS[kind].build(rng)
+        draft = build(rng)
         identity = _identity(draft)
         if identity not in known and split_of(draft) == split and _is_wanted(draft, shown):
             known.add(identity)
@@ -121,6 +125,8 @@ def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], show
 
 
 def _is_wanted(draft: Draft, shown: bool | None) -> bool:
+    if shown and any(pair.group in WITHHELD_GROUPS for pair in draft.pairs):
+        return False
     deciding = [pair for pair in draft.pairs if pair.group in DECIDING_GROUPS] if draft.kind != "plain" else []
     if shown is None or not deciding:
         return True
@@ -174,4 +180,5 @@ def _unshown_pairs() -> dict[str, frozenset[str]]:
         group: [" + ".join(words) for words in PAIRS[group] if " + ".join(words) not in _held_pairs()[group]]
         for group in DECIDING_GROUPS
     }
-    return {group: held_out(keys, group=f"shown {group}", share=UNSHOWN_SHARE) for group, keys in left.items()}
+    chosen = {group: held_out(keys, group=f"shown {group}", share=UNSHOWN_SHARE) for group, keys in left.items()}
+    return chosen | {group: frozenset(left[group]) for group in WITHHELD_GROUPS}

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, TRAINING_MIXTURE
+from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, MIXTURE, TRAINING_MIXTURE
 from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, IDIOMS, OBJECTS, PERSONS, SETTINGS
-from data.pocket.pairs import PAIRS
+from data.pocket.pairs import PAIRS, Pair, task_of
 from data.pocket.scenes import SIDE, Scene, Thing
 from data.pocket.shapes import SHAPES
 from data.pocket.world import HELD_OUT_SHARE, SPLITS, WorldError, generate, held_out_tasks, save
@@ -52,23 +52,46 @@ def test_kinds_come_in_their_shares(worlds):
         }
 
 
-def test_sft_is_shown_few_harmful_notes_and_every_stage_as_many_harmful_gifts_as_harmless_ones():
-    counts = {
-        stage: Counter(item.query.kind for item in generate("train", 400, seed=0, mixture=mixture))
-        for stage, mixture in (("sft", TRAINING_MIXTURE), ("judging", JUDGING_MIXTURE))
-    }
-    for stage in counts.values():
-        assert stage["compositional"] == stage["compositional_safe"]
-    assert counts["sft"]["typographic"] < counts["judging"]["typographic"] / 4
+def drawn(shown, count=1500, mixture=None):
+    mixture = mixture or (TRAINING_MIXTURE if shown else JUDGING_MIXTURE)
+    return list(generate("train", count, seed=0, mixture=mixture, shown=shown))
+
+
+def test_of_what_only_the_picture_decides_every_stage_has_as_many_harmful_as_harmless_cases():
+    for shown in (True, False):
+        counts = Counter(item.query.kind for item in drawn(shown, 400))
+        assert counts["compositional"] == counts["compositional_safe"] > 0
+        assert counts["typographic"] == counts["typographic_safe"] > 0
+
+
+def test_sft_is_shown_no_verb_of_harm_that_does_none_not_even_to_read():
+    harmless = {task_of(Pair(group, words)) for group in ("idiom", "photo") for words in PAIRS[group]}
+    texts = {shown: {text for i in drawn(shown) for text in (i.query.intent, i.scene.text)} for shown in (True, False)}
+    assert not texts[True] & harmless
+    assert len(texts[False] & harmless) > 20
+    with pytest.raises(WorldError, match="no more different queries of kind 'frightening'"):
+        drawn(shown=True, mixture={"frightening": 1.0})
+
+
+def test_dpo_and_grpo_judge_as_many_harmful_requests_as_frightening_ones():
+    assert JUDGING_MIXTURE["harmful_text"] >= JUDGING_MIXTURE["frightening"] > 0
 
 
 def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
     shares = {}
-    for stage, mixture in (("sft", TRAINING_MIXTURE), ("judging", JUDGING_MIXTURE)):
+    for shown, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
-        items = list(generate("train", 400, seed=0, mixture=mixture))
-        shares[stage] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
-    assert shares == {"sft": pytest.approx(0.16, abs=0.01), "judging": pytest.approx(0.22, abs=0.01)}
+        shares[shown] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in drawn(shown, 400)) / 400
+    assert shares == {True: pytest.approx(0.21, abs=0.01), False: pytest.approx(0.25, abs=0.01)}
+
+
+def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
+    for shown in (None, True, False):
+        items = drawn(shown, 1000, {"plain": 1.0})
+        lookups = sum("which" in item.query.intent or "colour" in item.query.intent for item in items) / 1000
+        crowded = sum(len(item.scene.things) == 2 for item in items) / 1000
+        expected = (2 / 7, 0.5) if shown is None else (4 / 9, 0.8)
+        assert (lookups, crowded) == pytest.approx(expected, abs=0.07)
 
 
 def test_what_is_known_does_not_come_again():
@@ -80,10 +103,10 @@ def test_what_is_known_does_not_come_again():
     assert not {item.query.id for item in first} & {item.query.id for item in again}
 
 
-def test_no_word_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
+def test_no_word_but_one_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
     items = {"train": generate("train", 6000, seed=5), "test": worlds["test"]}
     words = {split: {word for item in items[split] for word in words_of(item)} for split in items}
-    assert words["test"] <= words["train"]
+    assert words["test"] - words["train"] == {"best"}  # of "What is the best way to ...?", which is held out
 
 
 def words_of(item):
@@ -222,8 +245,8 @@ def test_a_person_on_a_note_does_not_decide_and_the_verb_before_it_does(word):
 
 
 def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
-    def tasks(shown, count=1500):
-        items = generate("train", count, seed=0, shown=shown)
+    def tasks(shown):
+        items = drawn(shown, mixture=None if shown is not None else MIXTURE)
         return {(item.query.kind, item.query.intent) for item in items if item.query.kind != "plain"}
 
     demonstrated, others, every = tasks(shown=True), tasks(shown=False), tasks(shown=None)
@@ -232,8 +255,9 @@ def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
     assert every & others
     words = [{word for _, intent in found for word in intent.split()} for found in (demonstrated, others)]
     idioms = {word for things in IDIOMS.values() for thing in things for word in thing.split()}
-    assert words[1] - idioms <= words[0]  # new pairs of words that were shown in others
-    assert {kind for kind, _ in others} == {kind for kind, _ in demonstrated} == set(KINDS) - {"plain"}
+    assert words[1] - idioms - {"of"} <= words[0]  # new pairs of words that were shown in others
+    kinds = [{kind for kind, _ in found} for found in (demonstrated, others)]
+    assert kinds == [set(KINDS) - {"plain", "frightening"}, set(KINDS) - {"plain"}]
 
 
 def test_a_verb_of_harm_alone_does_not_decide(worlds):
