@@ -148,7 +148,21 @@ def load_model(
     if load_in_4bit:
         keywords["quantization_config"] = nf4(dtype)
         keywords["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
-    return _reading(model, auto_class(config).from_pretrained, **keywords)
+    loaded = _reading(model, auto_class(config).from_pretrained, **keywords)
+    if load_in_4bit:
+        _keep_unpacked(loaded)
+    return loaded
+
+
+def _keep_unpacked(model: torch.nn.Module) -> None:
+    """Have bitsandbytes use 4-bit weights as they are stored, on every processor.
+
+    On a CPU with AVX512-BF16 it packs them anew when they are first sampled from (0.50), which fails for layers whose
+    sizes are no multiples of its blocks, and leaves nothing that could be dequantised and merged.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
