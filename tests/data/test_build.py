@@ -140,7 +140,7 @@ def test_other_files_in_the_folder_stay(tmp_path):
 
 
 def test_a_balanced_draw_leaves_length_no_signal_and_the_plain_one_does_not(tmp_path):
-    sizes = Sizes(sft=0, dpo=200, grpo=0, validation=0, test=1)
+    sizes = Sizes(sft=0, dpo=200, grpo=0, validation=0, test=1, pairs_per_query=3)
     gaps = {}
     for draw in ("drawn", "balanced"):
         build_pocket(tmp_path / draw, sizes, seed=0, draw=draw)
