@@ -117,7 +117,8 @@ class Index:
             yield from _words_alone(group, self._sets)
         for one, other in near_texts(texts):
             yield from _alike(by_words[texts[one]], by_words[texts[other]])
-            yield from _words_alone([*by_words[texts[one]], *by_words[texts[other]]], self._sets)
+            alone = _words_alone([*by_words[texts[one]], *by_words[texts[other]]], self._sets)
+            yield from (pair for pair in alone if pair[0].words != pair[1].words)  # those of one text are told above
 
 
 def near_texts(texts: list[str]) -> Iterator[tuple[int, int]]:

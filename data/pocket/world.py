@@ -32,11 +32,11 @@ HELD_OUT_SHARE = 0.25
 VALIDATION_SHARE = 0.1
 """Share of the queries outside the test split."""
 UNSHOWN_SHARE = 0.35
-"""Share of the pairs of each other deciding group, outside those of the test split, that SFT is not shown."""
+"""Share of the pairs of a deciding group, outside those of the test split, that SFT is not shown."""
 DECIDING_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "idiom", "photo", "gift", "danger"})
 """The groups of pairs that decide what is safe."""
 WITHHELD_GROUPS = frozenset({"idiom", "photo"})
-"""The groups of pairs of which SFT is shown none, not on a note either: verbs of harm that do none."""
+"""The deciding groups of which SFT is shown no pair, not on a note either: verbs of harm that do none."""
 MAX_MISSES = 2000
 """Drafts in a row that are of another split or known before a kind counts as used up."""
 

@@ -249,7 +249,7 @@ def test_an_evaluation_set_in_any_columns_is_kept_out(folder, tmp_path):
     own.write_text(json.dumps({"question": row.prompt[1]["content"].upper()}) + "\n" + '{"prompt": "Other words."}\n')
     check, found = faults(folder, against=[f"mine={own}"])
     same = [r for r in read_rows(folder / "sft.jsonl", SFTRow) if r.prompt[1] == row.prompt[1]]
-    assert len([each for each in told(found, "leak") if each[0] == "sft.jsonl"]) >= len(same)
+    assert len([each for each in told(found, "leak") if each[0] == "sft.jsonl"]) == len(same)
     assert all("is in mine, mine:1" in message for _, _, message in told(found, "leak"))
     assert check.exit_code == 1
     own.write_text('{"nothing": 1}\n{')
