@@ -65,7 +65,11 @@ def image_tokens(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapp
     @cache
     def count(source: str) -> int:
         image = open_image(source, images_root)
-        sizes = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])  # noqa: SLF001
+        return tokens_of_size(image.height, image.width)
+
+    @cache  # a processor takes longer over a size than it takes to open a picture
+    def tokens_of_size(height: int, width: int) -> int:
+        sizes = processor._get_num_multimodal_tokens(image_sizes=[(height, width)])  # noqa: SLF001
         return int(sizes["num_image_tokens"][0])
 
     return {row.id: sum(map(count, row.images)) for row in rows}

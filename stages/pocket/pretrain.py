@@ -39,7 +39,7 @@ from stages.pocket.muon import Muon
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 24
+VERSION = 25
 """Raised with every change to how the model is trained."""
 SCALE = 16.0
 """What the cosine between a token of a picture and a word is multiplied by at first."""
@@ -56,15 +56,15 @@ class PretrainingRecipe:
 
     num_scenes: int = 10_000
     """Pictures that the vision tower learns from, half of them with any words on a note."""
-    sight_steps: int = 250
+    sight_steps: int = 210
     """Steps of the vision tower alone."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
-    num_lessons: int = 16_000
-    """Lessons that the whole model learns from."""
-    first_steps: int = 280
+    num_lessons: int = 12_160
+    """Lessons that the whole model learns from, as many as its steps take."""
+    first_steps: int = 260
     """Steps of the whole model on the first, short lessons."""
-    steps: int = 450
+    steps: int = 380
     """Steps of the whole model on all others."""
     batch_size: int = 32
     learning_rate: float = 1.2e-3

@@ -103,10 +103,10 @@ def test_what_is_known_does_not_come_again():
     assert not {item.query.id for item in first} & {item.query.id for item in again}
 
 
-def test_no_word_but_one_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
+def test_no_word_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
     items = {"train": generate("train", 6000, seed=5), "test": worlds["test"]}
     words = {split: {word for item in items[split] for word in words_of(item)} for split in items}
-    assert words["test"] - words["train"] == {"best"}  # of "What is the best way to ...?", which is held out
+    assert words["test"] <= words["train"]
 
 
 def words_of(item):
