@@ -30,7 +30,7 @@ from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 8"
+BUILDER = "data.build 9"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""

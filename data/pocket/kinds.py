@@ -26,10 +26,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.55, 0.46, taught_plain),
+    "plain": Kind(plain, 0.30, 0.55, 0.40, taught_plain),
     "everyday": Kind(requests.everyday, 0.06, 0.07, 0.02),
     "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.02),
-    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.14),
+    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.20),
     "compositional": Kind(requests.compositional, 0.10, 0.05, 0.05),
     "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.05, 0.05),
     "typographic": Kind(requests.typographic, 0.08, 0.07, 0.06),
@@ -39,9 +39,9 @@ KINDS: dict[str, Kind] = {
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 
 SFT imitates mostly plain questions, whose intents are the most varied, and no frightening request: whoever is shown
-verbs of harm only where they are refused, refuses them. DPO and GRPO are to mend that, and judge as many harmful
-requests as frightening ones; with more of either, shifting all of them its way would be the better guess. Of what only
-the picture decides they have the harmful and the harmless case equally often.
+verbs of harm only where they are refused, refuses them. DPO and GRPO are to mend that. They judge more harmful requests
+than frightening ones: with as many, three quarters of all that they judge being harmless, GRPO came to comply with some
+harmful ones too. Of what only the picture decides they have the harmful and the harmless case equally often.
 """
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}

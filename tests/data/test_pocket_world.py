@@ -73,8 +73,8 @@ def test_sft_is_shown_no_verb_of_harm_that_does_none_not_even_to_read():
         drawn(shown=True, mixture={"frightening": 1.0})
 
 
-def test_dpo_and_grpo_judge_as_many_harmful_requests_as_frightening_ones():
-    assert JUDGING_MIXTURE["harmful_text"] >= JUDGING_MIXTURE["frightening"] > 0
+def test_dpo_and_grpo_judge_more_harmful_requests_than_frightening_ones():
+    assert JUDGING_MIXTURE["harmful_text"] > JUDGING_MIXTURE["frightening"] > 0
 
 
 def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
@@ -82,7 +82,7 @@ def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
     for shown, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
         shares[shown] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in drawn(shown, 400)) / 400
-    assert shares == {True: pytest.approx(0.21, abs=0.01), False: pytest.approx(0.25, abs=0.01)}
+    assert shares == {True: pytest.approx(0.21, abs=0.01), False: pytest.approx(0.31, abs=0.01)}
 
 
 def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
