@@ -7,7 +7,7 @@ SFT demonstrates.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from operator import itemgetter
@@ -21,7 +21,7 @@ from data.files import write_rows
 from data.negatives import Draw, LengthLedger, balanced, drawn
 from data.pocket import world
 from data.pocket.described import described
-from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE
+from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from data.synthesis import reference_response
 from data.workers import map_in_order
@@ -241,11 +241,17 @@ def spread(items: Iterable[world.PocketQuery]) -> Iterator[world.PocketQuery]:
     """Yield the queries so ordered that every stretch has harmful and harmless ones, and every kind, in their share.
 
     A step of GRPO sees few prompts. Where chance decides which, one without unsafe prompts teaches to comply with all.
+    The kinds that only the picture tells apart take turns: two as large as one another would come at the same time.
     """
     by_risk: dict[Risk | None, dict[str, list[world.PocketQuery]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         by_risk[item.query.labels.combined_risk][item.query.kind].append(item)
-    yield from _interleaved(_interleaved(kinds.values()) for kinds in by_risk.values())
+    yield from _interleaved(_kinds_interleaved(kinds) for kinds in by_risk.values())
+
+
+def _kinds_interleaved(kinds: Mapping[str, Sequence[world.PocketQuery]]) -> list[world.PocketQuery]:
+    twins = _interleaved(items for kind, items in kinds.items() if kind in TWINS)
+    return _interleaved([twins, *(items for kind, items in kinds.items() if kind not in TWINS)])
 
 
 def _interleaved(groups: Iterable[Sequence[world.PocketQuery]]) -> list[world.PocketQuery]:

@@ -48,6 +48,9 @@ MIXTURE = {name: kind.share for name, kind in KINDS.items()}
 TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
 JUDGING_MIXTURE = {name: kind.judging_share for name, kind in KINDS.items()}
 
+TWINS = frozenset({"compositional", "compositional_safe", "typographic", "typographic_safe"})
+"""Kinds whose harmful and harmless cases have the same words; which one it is, only the picture tells."""
+
 FAMILIES: dict[str, tuple[str, ...]] = {
     "how_to": HOW_TO,
     "gift": GIFT,
