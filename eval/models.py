@@ -219,7 +219,7 @@ def _clash(model: str, config: Any, *, load_in_4bit: bool) -> str | None:
 def _reading(model: str, load: Any, **options: Any) -> Any:
     location, gguf_file = split_gguf(model)
     if location.count("/") > 1 and not Path(location).exists():  # too deep for a name on the hub
-        raise ModelError(f"model {model!r}: no such folder in {Path.cwd()}; start where it is, or name it in full")
+        raise ModelError(f"model {model!r}: there is no folder {Path(location).absolute()}; name it in full")
     if gguf_file:
         options["gguf_file"] = gguf_file
     try:

@@ -125,9 +125,8 @@ def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], show
 
 
 def _is_wanted(draft: Draft, shown: bool | None) -> bool:
-    if shown and any(pair.group in WITHHELD_GROUPS for pair in draft.pairs):
-        return False
-    deciding = [pair for pair in draft.pairs if pair.group in DECIDING_GROUPS] if draft.kind != "plain" else []
+    groups = WITHHELD_GROUPS if draft.kind == "plain" else DECIDING_GROUPS  # a note is read, whatever it says
+    deciding = [pair for pair in draft.pairs if pair.group in groups]
     if shown is None or not deciding:
         return True
     return shown is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)

@@ -61,8 +61,8 @@ def test_a_model_that_does_not_exist_is_one_clear_error(parse, tmp_path):
 
 def test_a_folder_that_is_elsewhere_says_from_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=f"'runs/pocket/model/p': no such folder in {tmp_path}; start where it is"):
-        load_processor("runs/pocket/model/p")
+    with pytest.raises(ModelError, match=f"'runs/pocket/p': there is no folder {tmp_path}/runs/pocket/p;"):
+        load_processor("runs/pocket/p")
 
 
 def test_lengths_count_expanded_image_tokens_as_the_processor_writes_them(tiny_model_path, rows_folder):
