@@ -1,5 +1,7 @@
 """Scores of how an answer speaks, and of claims beyond the labels: tables of what is found and what is not."""
 
+import time
+
 import pytest
 
 from eval.candour import one_voice, original, to_the_user, unrepeated, visible
@@ -114,3 +116,11 @@ def test_free_texts_say_something_of_their_own():
 def test_the_category_is_compared_with_its_label():
     assert category(diagnose(HONEST, PLAN), LABELS) == 1.0
     assert category(diagnose(HONEST.replace("category=none", "category=theft"), PLAN), LABELS) == 0.0
+
+
+@pytest.mark.parametrize("letter", [".", "=", "<", '"', "\0", "\n", "```\n", "\u0301", "\u200d"])
+def test_one_voice_does_not_search_punctuation_again_from_every_place(letter):
+    """A search for assent behind any punctuation read a row of dots once for every dot: ten seconds for 16,000."""
+    began = time.process_time()
+    one_voice(answering(letter * 100_000))
+    assert time.process_time() - began < 5.0
