@@ -1,18 +1,22 @@
 """Opening the images of a row: paths relative to the rows file, or `data:` URIs.
 
-Rows come from other people, so a path may not leave the data folder, and a small file may not unpack into a
-huge picture. What an image means to a model (resizing, patches) is its processor's business.
+The one way to a picture for training, policies, judges, endpoints and reports, so that all are shown the same pixels
+(`data/pixels.py`). Rows come from other people, so a path may not leave the data folder, and a small file may not
+unpack into a huge picture. What an image means to a model (resizing, patches) is its processor's business.
 """
 
 import base64
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from data.pixels import GROUND, Picture, to_picture
 from protocol.errors import UserError
 
 MAX_PIXELS = 64_000_000
@@ -29,20 +33,30 @@ class ImageError(UserError):
     """An image that cannot be used; the message names it and the reason."""
 
 
-def open_image(source: str, root: Path) -> Image.Image:
-    """Decode an image to RGB, upright as its EXIF orientation says; of a moving one, the first picture.
+def open_image(source: str, root: Path, ground: str = GROUND) -> Image.Image:
+    """Decode an image to 8-bit RGB as `data.pixels` shows it: upright, on a ground, the first frame.
 
     Args:
         source: a path relative to `root`, or a `data:` URI with base64 content.
         root: the folder that `source` may not leave.
+        ground: name of the colour that transparency is put on.
 
     Raises:
         ImageError: the file is missing, outside `root`, not an image, or larger than `MAX_BYTES` or `MAX_PIXELS`.
     """
-    return decode_image(read_image(source, root), source)
+    return open_picture(source, root, ground).image
 
 
-def decode_image(content: bytes, source: str) -> Image.Image:
+def open_picture(source: str, root: Path, ground: str = GROUND) -> Picture:
+    """Decode an image as `open_image` does, and say what was done to it.
+
+    Raises:
+        ImageError: as `open_image` does.
+    """
+    return decode_picture(read_image(source, root), source, ground)
+
+
+def decode_picture(content: bytes, source: str, ground: str = GROUND) -> Picture:
     """Decode the bytes of an image as `open_image` does; `source` names them in errors.
 
     Only `FORMATS` are tried, by what the bytes say and not by the name: Pillow would hand PostScript to an interpreter.
@@ -52,20 +66,32 @@ def decode_image(content: bytes, source: str) -> Image.Image:
     """
     name = _shortened(source)
     try:
+        with _opened(content, name) as image:
+            return to_picture(image, ground)
+    except ImageError:
+        raise
+    except _DAMAGED as error:
+        raise ImageError(f"{name}: damaged image ({error})") from None
+
+
+@contextmanager
+def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
+    """Open the bytes of an image of `FORMATS`, small enough.
+
+    Raises:
+        ImageError: not an image of these formats, or larger than `MAX_PIXELS`.
+    """
+    try:
         with warnings.catch_warnings():
             # Pillow only warns between one and two times its own limit; ours is lower and strict.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 _refuse_bomb(image, name)
-                return ImageOps.exif_transpose(image).convert("RGB")
+                yield image
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: more pixels than the limit of {MAX_PIXELS:,}") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image (expected one of {', '.join(FORMATS)})") from None
-    except ImageError:
-        raise
-    except _DAMAGED as error:
-        raise ImageError(f"{name}: damaged image ({error})") from None
 
 
 def _refuse_bomb(image: Image.Image, name: str) -> None:
@@ -74,18 +100,69 @@ def _refuse_bomb(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name}: {size} pixels, more than the limit of {MAX_PIXELS:,}")
 
 
-def data_uri(content: bytes) -> str:
-    """Return the `data:` URI of the bytes of an image, unchanged; of them only the header is read.
+def data_uri(content: bytes, ground: str = GROUND, *, name: str = "the picture") -> str:
+    """Return the bytes of an image as a `data:` URI of what `portable` makes of them.
 
     Raises:
-        ImageError: not an image of `FORMATS`.
+        ImageError: as `portable` does.
+    """
+    kind, content = portable(content, ground, name=name)
+    return f"data:{Image.MIME[kind]};base64,{base64.b64encode(content).decode()}"
+
+
+def portable(content: bytes, ground: str = GROUND, *, name: str = "the picture") -> tuple[str, bytes]:
+    """Return the format and the bytes of an image that every server reads and shows as `open_image` does.
+
+    PNG and JPEG to which nothing has to be done keep their bytes; anything else is written as PNG.
+
+    Raises:
+        ImageError: not an image of `FORMATS`, damaged, or too large.
+    """
+    picture = decode_picture(content, name, ground)
+    kind = format_of(content, name)
+    if picture.notes or kind not in {"PNG", "JPEG"}:
+        buffer = BytesIO()
+        picture.image.save(buffer, format="PNG")
+        kind, content = "PNG", buffer.getvalue()
+    return kind, content
+
+
+def still(content: bytes) -> tuple[str, bytes]:
+    """Return the format and the bytes of an image; of a moving one, its first frame as PNG, transparency kept.
+
+    Raises:
+        ImageError: not an image of `FORMATS`, damaged, or too large.
+    """
+    kind = format_of(content, "the picture")
+    picture = decode_picture(content, "the picture")
+    with _opened(content, "the picture") as image:
+        if kind == "JPEG" or not getattr(image, "is_animated", False):
+            return kind, content
+        upright = ImageOps.exif_transpose(image)
+        frame = upright.convert("RGBA") if upright.has_transparency_data else picture.image
+    buffer = BytesIO()
+    frame.save(buffer, format="PNG")
+    return "PNG", buffer.getvalue()
+
+
+def ground_of(policy: object) -> str:
+    """Return the colour that a policy's pictures are put on, so that a judge sees what the policy saw."""
+    return str(getattr(policy, "picture_ground", GROUND))
+
+
+def format_of(content: bytes, name: str) -> str:
+    """Return which of `FORMATS` the bytes of an image are; only the header is read.
+
+    Raises:
+        ImageError: none of them.
     """
     try:
-        with Image.open(BytesIO(content), formats=FORMATS) as opened:
-            kind = Image.MIME[opened.format or ""]
-    except (UnidentifiedImageError, *_DAMAGED) as error:
-        raise ImageError(f"what should be an image is no image: {error}") from None
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        with _opened(content, name) as image:
+            return "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG that more follow
+    except ImageError:
+        raise
+    except _DAMAGED as error:
+        raise ImageError(f"{_shortened(name)}: damaged image ({error})") from None
 
 
 def read_image(source: str, root: Path) -> bytes:
@@ -109,25 +186,18 @@ def read_image(source: str, root: Path) -> bytes:
     raise ImageError(f"{_shortened(source)}: leaves the data folder; images are given relative to their rows file")
 
 
-def portable_uri(source: str, root: Path) -> str:
-    """Return an image as a `data:` URI that servers read: as it is where it is upright PNG or JPEG, else as PNG.
+def portable_uri(source: str, root: Path, ground: str = GROUND) -> str:
+    """Return an image as a `data:` URI that servers read (`data_uri`).
 
     Args:
         source: as `open_image` takes it.
         root: the folder that `source` may not leave.
+        ground: name of the colour that transparency is put on.
 
     Raises:
         ImageError: as `open_image` does.
     """
-    content = read_image(source, root)
-    picture = decode_image(content, source)
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
-        is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        if is_upright and image.format in {"PNG", "JPEG"}:
-            return data_uri(content)
-    buffer = BytesIO()
-    picture.save(buffer, format="PNG")
-    return data_uri(buffer.getvalue())
+    return data_uri(read_image(source, root), ground, name=source)
 
 
 def _read_bounded(path: Path, name: str) -> bytes:
@@ -143,6 +213,8 @@ def _decode_data_uri(source: str) -> bytes:
     header, comma, payload = source.partition(",")
     if not comma or not header.endswith(";base64"):
         raise ImageError(f"{_shortened(source)}: expected data:image/...;base64,...")
+    if len(payload) // 4 * 3 > MAX_BYTES + 3:  # before as many bytes again are made of it
+        raise ImageError(f"{_shortened(source)}: {len(payload) // 4 * 3:,} bytes, more than the limit of {MAX_BYTES:,}")
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError as error:

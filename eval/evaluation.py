@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data.files import replacing, row_to_json
-from data.images import read_image
+from data.images import ground_of, portable, read_image
+from data.pixels import GROUND
 from data.rows import RolloutPrompt
 from eval.generations import Generation, Policy
 from eval.grading import score_items
@@ -29,11 +30,17 @@ NO_RESPONSE = "response"
 
 
 def score_samples(
-    prompts: Sequence[RolloutPrompt], generations: Sequence[Generation], images_root: Path, judge: Judge
+    prompts: Sequence[RolloutPrompt],
+    generations: Sequence[Generation],
+    images_root: Path,
+    judge: Judge,
+    *,
+    ground: str = GROUND,
 ) -> Iterator[Sample]:
     """Yield a scored sample for each prompt and its response, all of them judged together.
 
-    A prompt without a response is unscored in everything, and no judge is asked about it.
+    A prompt without a response is unscored in everything, and no judge is asked about it. Transparent pictures are put
+    on `ground` for the judge, as they were for the policy.
     """
     answered = [
         (prompt, generation) for prompt, generation in zip(prompts, generations, strict=True) if not generation.failure
@@ -43,7 +50,7 @@ def score_samples(
             diagnose(generation.text, Plan.from_json(prompt.plan), prompt.labels),
             prompt.labels,
             prompt.query,
-            partial(_read_images, prompt.images, images_root),
+            partial(_read_images, prompt.images, images_root, ground),
         )
         for prompt, generation in answered
     ]
@@ -121,7 +128,7 @@ def evaluate(
         sampling: what identifies the responses: checkpoint, prompts and how they are sampled.
     """
     generations = respond_once(policy, prompts, images_root, folder, sampling)
-    return list(score_samples(prompts, generations, images_root, judge))
+    return list(score_samples(prompts, generations, images_root, judge, ground=ground_of(policy)))
 
 
 def evaluate_once(
@@ -156,5 +163,5 @@ def evaluate_once(
     return samples
 
 
-def _read_images(sources: Sequence[str], root: Path) -> tuple[bytes, ...]:
-    return tuple(read_image(source, root) for source in sources)
+def _read_images(sources: Sequence[str], root: Path, ground: str) -> tuple[bytes, ...]:
+    return tuple(portable(read_image(source, root), ground, name=source)[1] for source in sources)

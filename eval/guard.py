@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data.build import rollout_prompt
-from data.images import portable_uri, read_image
+from data.images import ground_of, portable_uri, read_image
 from data.rows import Query, RolloutPrompt
 from eval.audit import AuditLog, text_hash
 from eval.candour import one_voice, visible
@@ -179,7 +179,8 @@ class _Attempt:
         """Return a picture as a `data:` URI; an absolute path is one that the calling program chose."""
         path = Path(source)
         is_given = not source.startswith("data:") and path.is_absolute()
-        return portable_uri(path.name, path.parent) if is_given else portable_uri(source, self.guard.images_root)
+        root, name = (path.parent, path.name) if is_given else (self.guard.images_root, source)
+        return portable_uri(name, root, ground_of(self.guard.policy))
 
     def _judge(self, judge: Judge, verdict: Verdict) -> None:
         pictures = tuple(read_image(uri, Path()) for uri in self.uris)

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from data.pixels import GROUND
 from protocol.errors import UserError
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -53,6 +54,8 @@ class LoadOptions:
     """Smaller pictures are scaled up to so many pixels; None keeps the processor's own bound."""
     max_pixels: int | None = None
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; None keeps the processor's own."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures are put on."""
 
     @classmethod
     def from_recipe(cls, recipe: Mapping[str, Any]) -> "LoadOptions":

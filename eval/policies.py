@@ -74,6 +74,7 @@ class HFPolicy:
         self.model = _load_policy_model(
             str(model_path), adapter_path, dtype=dtype, load_in_4bit=load_in_4bit, options=options
         )
+        self.picture_ground = options.picture_ground
         self.batch_size = batch_size
         self.seed = seed
         self.constrained = constrained
@@ -138,7 +139,9 @@ class HFPolicy:
         return [self._decode(row) for row in output_ids[:, inputs["input_ids"].shape[1] :].tolist()]
 
     def _encode(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> Any:
-        images = [[open_image(source, images_root) for source in prompt.images] for prompt in prompts]
+        images = [
+            [open_image(source, images_root, self.picture_ground) for source in prompt.images] for prompt in prompts
+        ]
         options = {
             "padding": True,
             "padding_side": "left",

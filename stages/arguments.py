@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 import torch
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
+from data.pixels import GROUND, is_colour
 from eval.models import resolve_dtype
 from eval.presets.safegrpo import SafegrpoWeights
 from eval.presets.safer_toolkit import SaferToolkitWeights
@@ -61,6 +62,8 @@ class StageArguments:
     """Smaller pictures are scaled up to so many pixels; none keeps the processor's own bound."""
     max_pixels: int | None = None
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; none keeps the processor's own."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
     lora_r: int = 16
     """Rank of a fresh adapter; a continued one keeps its own."""
     lora_alpha: int = 32
@@ -247,6 +250,10 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
         problems.append(f"min_pixels: expected at most {arguments.max_pixels}, found {arguments.min_pixels}")
     if arguments.card_gib is not None and arguments.card_gib <= 0:
         problems.append(f"card_gib: expected more than 0, found {arguments.card_gib:g}")
+    if not is_colour(arguments.picture_ground):
+        problems.append(
+            f"picture_ground: expected a colour such as white or #808080, found {arguments.picture_ground!r}"
+        )
     if not 0 <= arguments.lora_dropout < 1:
         problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
     if config.save_total_limit == 1:

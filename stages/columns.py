@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, Features, List, Value
 
 from data.files import read_rows
-from data.images import ImageError, open_image, read_image
+from data.images import ImageError, read_image
+from data.pixels import GROUND
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from protocol import Plan, system_prompt
 from protocol.prompt import Style
 from stages.errors import StageError
+from stages.pictures import ShownImage, picture_fact
 
 Row = SFTRow | PreferencePair | RolloutPrompt
 ROW_TYPES: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}
@@ -24,7 +26,7 @@ ROW_TYPES: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo":
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
 
-def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None) -> list[Any]:
+def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None, ground: str = GROUND) -> list[Any]:
     """Read the rows to train on and check that all their images can be decoded.
 
     Raises:
@@ -38,7 +40,7 @@ def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None) ->
     for row in rows:
         for source in row.images:
             try:
-                open_image(source, path.parent)
+                picture_fact(source, path.parent, ground)
             except ImageError as error:
                 problems.append(f"{path}: row {row.id}: {error}")
     if problems:
@@ -66,15 +68,20 @@ def _prompt_style(row: Row) -> str:
     return next((style for style in styles if row.prompt[0]["content"] == system_prompt(plan, style)), "other")
 
 
-def to_dataset(rows: Sequence[Row], images_root: Path) -> Dataset:
+def to_dataset(rows: Sequence[Row], images_root: Path, ground: str = GROUND) -> Dataset:
     """Return rows as a data set for TRL.
 
     The `images` column is a list a row, `[]` for none. Where no row has an image there is no such column, because TRL
     decides by it whether a data set needs a vision model.
+
+    Args:
+        rows: of one type.
+        images_root: the folder that image paths are relative to.
+        ground: name of the colour that transparency is put on.
     """
     has_images = any(row.images for row in rows)
     records = [_record(row) | ({"images": _encoded(row, images_root)} if has_images else {}) for row in rows]
-    features = _features(rows[0]) | ({"images": List(Image(mode="RGB"))} if has_images else {})
+    features = _features(rows[0]) | ({"images": List(ShownImage(ground=ground))} if has_images else {})
     return Dataset.from_list(records, features=Features(features))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from trl.data_utils import prepare_multimodal_messages
 
-from data.images import open_image
 from data.rows import Message, PreferencePair, SFTRow
 from eval.models import tokenizer_of
 from stages.columns import Row
 from stages.errors import StageError
+from stages.pictures import picture_fact
 
 NUM_SHOWN = 20
 """So many rows are named in the error; the rest are counted."""
@@ -64,8 +64,8 @@ def image_tokens(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapp
 
     @cache
     def count(source: str) -> int:
-        image = open_image(source, images_root)
-        return tokens_of_size(image.height, image.width)
+        fact = picture_fact(source, images_root)
+        return tokens_of_size(fact.height, fact.width)
 
     @cache  # a processor takes longer over a size than it takes to open a picture
     def tokens_of_size(height: int, width: int) -> int:

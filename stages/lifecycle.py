@@ -52,7 +52,7 @@ def run_stage(
         SystemExit: with code 130 when interrupted, 75 when the disk is full; the same command takes the stage up again.
     """
     output = Path(arguments.output)
-    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows)
+    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, arguments.picture_ground)
     manifest = _begin(stage, arguments, config, rows)
     if _is_finished(output, manifest):
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")

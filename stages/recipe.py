@@ -54,6 +54,10 @@ _COSMETIC = frozenset(
 )
 
 
+# Keys that stages made earlier lack, with the value they had: at that value they decide nothing.
+_ADDED = {"picture_ground": "white"}
+
+
 def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
     """Return every value of ours, and each of TRL's that differs from its default; of weights those of the preset.
 
@@ -82,10 +86,14 @@ def _unused_weights(arguments: StageArguments) -> set[str]:
 def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a resolved recipe that decides the outcome of training, paths aside.
 
-    Keys about rollouts that change nothing are left out, so that a stage made before there was a key is not made again.
+    Keys that change nothing are left out, so that a stage made before there was a key is not made again.
     """
     unused = _COSMETIC | without_effect(recipe)
-    return {name: value for name, value in recipe.items() if name not in unused}
+    return {
+        name: value
+        for name, value in recipe.items()
+        if name not in unused and not (name in _ADDED and _ADDED[name] == value)
+    }
 
 
 def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:

@@ -91,7 +91,9 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     if not job.arguments.preflight:
         _check_rows(job, model, processor)
     start = adapter_weights(model)
-    trainer = build_trainer(Setup(job, model, processor, to_dataset(job.rows, job.images_root), run))
+    trainer = build_trainer(
+        Setup(job, model, processor, to_dataset(job.rows, job.images_root, job.arguments.picture_ground), run)
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressCallback(job.stage))
     trainer.add_callback(TrackingCallback(run))

@@ -77,7 +77,7 @@ def export(folder: Path, form: Format, output: Path, tell: Callable[[str], None]
         raise RowsError(f"{folder}: nothing to export; {form} holds {kinds}, found {', '.join(done.passed_over)}")
     with TemporaryDirectory(prefix="tritrace-") as scratch:
         place = Path(scratch) if form in _EMBEDDING else output  # Parquet holds the pictures itself
-        store = PictureStore(place / "images", place, folder)
+        store = PictureStore(place / "images", place, folder, as_shown=True)  # others decode them otherwise
         for file in held:
             tell(file.name)
             _writers[form](file, output, store, done)

@@ -32,6 +32,8 @@ class Progress:
     skipped_bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Reason -> records or queries left out for it."""
+    pictures: dict[str, int] = field(default_factory=dict)
+    """What is done to pictures when they are shown -> how many were stored with it; ordinary ones are not counted."""
 
     def count(self, reason: str) -> None:
         """Count one more that is left out."""

@@ -63,7 +63,7 @@ def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[
     """
     files = ImportFiles(job.output)
     progress = files.begin(job.fingerprint)
-    store = PictureStore(job.images, job.output.parent, job.image_root)
+    store = PictureStore(job.images, job.output.parent, job.image_root, notes=progress.pictures)
     with files.open(progress) as pair:
         writer = _Writer(job, progress, store, pair, {row["id"]: _labels_key(row) for row in files.rows()})
         try:
@@ -98,7 +98,12 @@ def _report(job: Job, progress: Progress) -> dict[str, Any]:
         "citation": spec.citation,
     }
     about |= {"reference": spec.reference, "notes": list(spec.notes), "from": job.origin, "split": job.split}
-    counts = {"records": progress.records, "written": progress.written, "left_out": progress.reasons}
+    counts = {
+        "records": progress.records,
+        "written": progress.written,
+        "left_out": progress.reasons,
+        "pictures": progress.pictures,
+    }
     return {**about, **counts, "job": job.fingerprint}
 
 
@@ -214,3 +219,5 @@ def summary_lines(progress: Progress) -> Iterator[str]:
     yield f"{progress.written} queries from {progress.records} records, {progress.num_skipped} left out"
     for reason, count in Counter(progress.reasons).most_common():
         yield f"  {count} x {reason}"
+    for note, count in Counter(progress.pictures).most_common():
+        yield f"pictures: {count} x {note}"

@@ -1,31 +1,44 @@
 """Pictures of a source, decoded once, bounded, and stored under the hash of their bytes.
 
-The same picture is stored once, however often a set repeats it. PNG, JPEG and WebP keep their bytes; anything else is
-written anew as PNG, first frame only. Nothing is fetched: an address on the web is an error.
+The same picture is stored once, however often a set repeats it, with the bytes it came with: how it is shown is decided
+when it is shown (`data/pixels.py`), and nothing is lost here. Of a moving picture the first frame is kept, as PNG.
+Nothing is fetched: an address on the web is an error.
 """
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from data.images import ImageError, open_image, read_image
+from data.images import ImageError, decode_picture, portable, read_image, still
 from data.sources.records import FieldError
 
-_ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+_ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 _NAME_LENGTH = 32
 
 
 class PictureStore:
     """The folder that pictures of a data folder go to."""
 
-    def __init__(self, folder: Path, data_folder: Path, root: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data_folder: Path,
+        root: Path,
+        *,
+        as_shown: bool = False,
+        notes: dict[str, int] | None = None,
+    ) -> None:
         """Store in `folder`, which is inside `data_folder`; paths in records are relative to `root`.
+
+        Args:
+            folder: where pictures go.
+            data_folder: what the returned paths are relative to.
+            root: what the given paths are relative to.
+            as_shown: store what models are shown, for programs that decode pictures in their own way.
+            notes: counts what is done to pictures when they are shown.
 
         Raises:
             ImageError: `folder` is not inside `data_folder`.
@@ -34,7 +47,8 @@ class PictureStore:
             raise ImageError(f"{folder}: pictures have to be inside the data folder {data_folder}")
         self._folder, self._data_folder = folder, data_folder
         self._prefix = folder.resolve().relative_to(data_folder.resolve()).as_posix()
-        self._root = root
+        self._root, self._as_shown = root, as_shown
+        self.notes: dict[str, int] = {} if notes is None else notes
         self._name_by_digest: dict[str, str] = {}
 
     def store(self, image: Any) -> str:
@@ -68,23 +82,21 @@ class PictureStore:
         return read_image(image, self._root)
 
     def _stored(self, content: bytes, digest: str) -> str:
+        picture = decode_picture(content, "the picture")
+        for note in picture.notes:
+            self.notes[note] = self.notes.get(note, 0) + 1
+        if self._as_shown and picture.notes:
+            kind, content = portable(content)
+        else:
+            kind, content = still(content)
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor, path = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
-        temporary = Path(path)
+        temporary, name = Path(path), f"{digest}{_ENDINGS[kind]}"
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            decoded = open_image(temporary.name, self._folder)
-            with Image.open(BytesIO(content)) as header:
-                ending = _ENDINGS.get(header.format or "")
-                is_still = getattr(header, "n_frames", 1) == 1
-            if ending is None or not is_still:
-                ending = ".png"
-                decoded.save(temporary, format="PNG")
             temporary.chmod(0o644)
-            temporary.replace(self._folder / f"{digest}{ending}")
-        except ImageError as error:
-            raise ImageError(str(error).replace(repr(temporary.name), "the picture")) from None
+            temporary.replace(self._folder / name)
         finally:
             temporary.unlink(missing_ok=True)
-        return f"{digest}{ending}"
+        return name

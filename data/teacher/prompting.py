@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from data.images import data_uri, read_image
+from data.images import portable_uri
 from data.rows import Query
 from protocol import Decision, Labels, Plan, system_prompt
 
@@ -62,7 +62,7 @@ def known_facts(labels: Labels) -> Iterator[str]:
 
 
 def _picture(source: str, root: Path) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": data_uri(read_image(source, root))}}
+    return {"type": "image_url", "image_url": {"url": portable_uri(source, root)}}
 
 
 @cache

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from data.build import rollout_prompt
-from data.images import decode_image, read_image
+from data.images import decode_picture, read_image
 from data.rows import Query
 from eval.audit import AuditLog, BrokenChainError, verify
 from eval.generations import Policy
@@ -218,10 +218,10 @@ def _picture(source: str) -> str:
         ImageError: it cannot be read.
     """
     if source.startswith("data:"):
-        decode_image(read_image(source, Path()), source)
+        decode_picture(read_image(source, Path()), source)
         return source
     path = Path(source).expanduser().resolve()
-    decode_image(read_image(path.name, path.parent), source)
+    decode_picture(read_image(path.name, path.parent), source)
     return str(path)
 
 

@@ -1,14 +1,12 @@
 """Rollout prompts as Inspect's samples, and what Inspect sampled back as ours."""
 
-import base64
-import mimetypes
 from pathlib import Path
 from typing import Any
 
 from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, Content, ContentImage, ContentText
 
-from data.images import read_image
+from data.images import portable_uri
 from data.rows import RolloutPrompt
 from eval.outcomes import quadrant
 from protocol.errors import UserError
@@ -28,7 +26,7 @@ def inspect_sample(prompt: RolloutPrompt, images_root: Path) -> InspectSample:
         ImageError: a picture cannot be read.
         UserError: the prompt holds a message that is neither the system's nor the user's.
     """
-    pictures = [_data_uri(name, images_root) for name in prompt.images]
+    pictures = [portable_uri(name, images_root) for name in prompt.images]
     return InspectSample(
         id=prompt.id,
         input=_messages(prompt, pictures),
@@ -70,13 +68,6 @@ def _messages(prompt: RolloutPrompt, pictures: list[str]) -> list[ChatMessage]:
         else:
             raise UserError(f"prompt {prompt.id}: expected messages of system and user, found {message['role']!r}")
     return messages
-
-
-def _data_uri(name: str, root: Path) -> str:
-    if name.startswith("data:"):
-        return name
-    kind = mimetypes.guess_type(name, strict=False)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(read_image(name, root)).decode('ascii')}"
 
 
 def metadata_text(metadata: dict[str, Any], name: str) -> str:

@@ -50,7 +50,8 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
 
     options = load_options(arguments, trust_remote_code=config.trust_remote_code)
     has_rows = shape is None or Path(arguments.data).exists()
-    rows = attempt(lambda: read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows)) or []
+    ground = arguments.picture_ground
+    rows = attempt(lambda: read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, ground)) or []
     if not has_rows:
         mistakes.clear()
         if arguments.max_tokens is None:

@@ -93,7 +93,7 @@ def measure(
     before = _reset()
     job = _job(stage, replace(arguments, output=str(folder)), _shortened(config, num_steps, folder), rows)
     model, processor = load_for_training(job.arguments, config.seed, trust_remote_code=config.trust_remote_code)
-    setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent))
+    setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent, arguments.picture_ground))
     trainer = (build_trainer or BUILDERS[stage])(setup)
     trainer.remove_callback(PrinterCallback)
     clock = _Clock()

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from data.files import read_rows
+from data.images import open_image
 from data.rows import RolloutPrompt
 from eval.policies import HFPolicy
 from protocol.errors import UserError
@@ -25,6 +27,7 @@ from stages.export import run as export_run
 from stages.export.run import ExportOptions, export_stage
 from stages.manifest import read_manifest
 from stages.policies import load_policy
+from tests.data.test_pixels import palette, words
 from tests.stages.conftest import PLAN, PROMPT, QUESTION
 
 NUM_TOKENS = 24
@@ -61,6 +64,19 @@ def our_answer(stage, rows_folder):
     prompt = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[3]
     (generation,) = load_policy(stage=stage, max_new_tokens=NUM_TOKENS).respond([prompt], rows_folder)
     return generation.text + "\n"
+
+
+def test_the_code_of_the_card_is_shown_pictures_as_the_stage_is(trained, tmp_path):
+    folder = export_stage(trained, tmp_path / "out", ExportOptions())
+    code = code_of(folder)
+    names = {}
+    exec("from PIL import Image, ImageOps\n" + code[code.index("def shown") : code.index("processor =")], names)  # noqa: S102
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    words("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)).save(tmp_path / "words.png", exif=exif)
+    palette().save(tmp_path / "palette.png", transparency=0)
+    for name in ("words.png", "palette.png"):
+        assert names["shown"](tmp_path / name).tobytes() == open_image(name, tmp_path).tobytes()
 
 
 @pytest.mark.parametrize("merge", [False, True], ids=["adapter", "merged"])

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from data.files import read_rows
+from data.images import open_image
 from data.rows import Query
 from data.sources import importing
 from data.sources.hub import read_hub
@@ -175,7 +176,7 @@ def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path):
     assert list(job.output.parent.iterdir()) == []
 
 
-def test_the_same_picture_is_stored_once_and_odd_formats_become_png(tmp_path):
+def test_the_same_picture_is_stored_once_and_keeps_its_bytes(tmp_path):
     (tmp_path / "a.png").write_bytes(picture("red"))
     (tmp_path / "b.png").write_bytes(picture("red"))
     Image.new("P", (8, 6)).save(tmp_path / "c.gif")
@@ -186,8 +187,24 @@ def test_the_same_picture_is_stored_once_and_odd_formats_become_png(tmp_path):
     first, second, third = read_rows(job.output, Query)
     assert first.images == second.images
     assert len(list(job.images.iterdir())) == 2
-    with Image.open(job.output.parent / third.images[0]) as stored:
-        assert stored.format == "PNG"
+    assert (job.output.parent / third.images[0]).read_bytes() == (tmp_path / "c.gif").read_bytes()
+
+
+def test_words_on_a_transparent_ground_stay_legible_and_are_reported(tmp_path):
+    frames = [Image.new("RGBA", (8, 6), (0, 0, 0, 0)) for _ in range(2)]
+    for x, frame in enumerate(frames):
+        frame.putpixel((x, 0), (0, 0, 0, 255))
+    frames[0].save(tmp_path / "a.png")
+    frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:], disposal=2)
+    source = put_lines(
+        tmp_path / "mine.jsonl", [row(number, image=name) for number, name in enumerate(["a.png", "b.gif"])]
+    )
+    job = job_of(source, tmp_path)
+    done = run(job, source)
+    still, moving = (open_image(each.images[0], job.output.parent) for each in read_rows(job.output, Query))
+    assert sorted(still.getcolors()) == sorted(moving.getcolors()) == [(1, (0, 0, 0)), (47, (255, 255, 255))]
+    assert done.pictures == {"transparency on white": 2, "the first of several frames": 1}
+    assert json.loads(job.output.with_name("queries.jsonl.import.json").read_text())["pictures"] == done.pictures
 
 
 def test_pictures_stay_in_the_data_folder(tmp_path):

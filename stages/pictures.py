@@ -1,0 +1,78 @@
+"""The pictures of training rows: what is known of each without holding it, and how a data set decodes them.
+
+Everything goes through `data/images.py`, so that a stage is trained on the pixels that its checkpoints are asked with.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from datasets import Image
+from datasets.features.features import register_feature
+
+from data.images import decode_picture, open_picture
+from data.pixels import GROUND
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFact:
+    """What is known of a picture that can be decoded."""
+
+    width: int
+    height: int
+    """Both in pixels, upright."""
+    notes: tuple[str, ...]
+    """What was done to it (`data.pixels.Picture.notes`)."""
+    is_blank: bool
+
+
+def picture_fact(source: str, root: Path, ground: str = GROUND) -> PictureFact:
+    """Decode a picture once and return what is known of it; again only if its file has changed.
+
+    Raises:
+        ImageError: it cannot be used.
+    """
+    if source.startswith("data:"):
+        return _decoded(source, root, ground, None)
+    try:
+        status = (root / source).stat()
+    except (OSError, ValueError):
+        return _decoded.__wrapped__(source, root, ground, None)  # which says what is wrong
+    return _decoded(source, root, ground, (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@lru_cache(maxsize=1 << 16)
+def _decoded(source: str, root: Path, ground: str, _version: tuple[int, ...] | None) -> PictureFact:
+    picture = open_picture(source, root, ground)
+    return PictureFact(picture.image.width, picture.image.height, picture.notes, picture.is_blank)
+
+
+def notes_of(facts: Iterable[PictureFact]) -> dict[str, int]:
+    """Return how many pictures something was done to, by what was done, the most frequent first."""
+    return dict(Counter(note for fact in facts for note in fact.notes).most_common())
+
+
+@dataclass
+class ShownImage(Image):
+    """A column of pictures that `data/images.py` decodes, not `datasets`, which drops transparency and 16 bits."""
+
+    ground: str = GROUND
+    _type: str = field(default="ShownImage", init=False, repr=False)
+
+    def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
+        """Return a picture as it is shown."""
+        del token_per_repo_id
+        if not isinstance(value, dict):
+            return value  # decoded already
+        content = value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
+        return decode_picture(content, value["path"] or "a picture of the rows", self.ground).image
+
+
+with warnings.catch_warnings():
+    # It is called experimental; without it a data set that is written and read again would not know the column.
+    warnings.simplefilter("ignore", UserWarning)
+    register_feature(ShownImage, "ShownImage")
