@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from data.rows import Provenance
+from data.text import NotTextError, refuse_surrogates, refuse_wide, text_of
 from protocol.errors import UserError
 from protocol.labels import Labels, LabelsError
 
@@ -64,19 +66,24 @@ def iterate_rows(path: Path, row_type: type[RowT]) -> Iterator[RowT]:
         raise RowsError("\n".join([*problems[:MAX_REPORTED], *more, hint]))
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file that are not blank, with their numbers from 1.
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that are not blank, with their numbers from 1; `parse_object` reads them.
 
     Raises:
-        RowsError: the file cannot be read; bytes that are not UTF-8 become U+FFFD and are for the caller to judge.
+        RowsError: the file cannot be read, or is UTF-16.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        with path.open("rb") as file:
+            refuse_wide(file.read(4), str(path))
+            file.seek(0)
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
+                bare = (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()
+                if bare:
+                    yield number, bare
     except OSError as error:
         raise RowsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except NotTextError as error:
+        raise RowsError(str(error)) from None
 
 
 def file_fingerprint(path: Path) -> str:
@@ -139,18 +146,25 @@ def _is_required(each: Field[Any]) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
 
 
-def parse_object(line: str) -> Mapping[str, Any]:
+def parse_object(line: bytes) -> Mapping[str, Any]:
     """Return the JSON object of a line.
 
     Raises:
-        RowsError: it is none.
+        RowsError: it is none, or some of it is no text (`data.text`).
     """
     try:
-        record = json.loads(line)
+        record = json.loads(text_of(line))
+    except NotTextError as error:
+        raise RowsError(str(error)) from None
     except (ValueError, RecursionError) as error:
         raise RowsError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
         raise RowsError(f"expected a JSON object, found {type(record).__name__}")
+    if b"\\u" in line:  # the only way to half a character
+        try:
+            refuse_surrogates(record)
+        except NotTextError as error:
+            raise RowsError(str(error)) from None
     return record
 
 

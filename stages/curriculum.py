@@ -15,6 +15,7 @@ from data.build import Scenes, Sizes, build_pocket
 from data.files import read_rows
 from data.rows import SFTRow
 from eval.samples import Sample
+from eval.shortfall import shortfall
 from stages import dpo, grpo, sft
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.checkpoints import Checkpoint, evaluate_checkpoint
@@ -124,6 +125,8 @@ class Curriculum:
             )
             for line in judge.report():
                 say(line)
+        for line in shortfall(samples).lines():
+            say(f"{checkpoint.stage or 'base'}: {line}")
         return samples
 
 
@@ -136,7 +139,8 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
 
     Raises:
         UserError: a recipe, a file or a model will not do.
-        SystemExit: with code 130 when interrupted; the same command continues.
+        SystemExit: with code 130 when interrupted; the same command continues. With code 1 where more of an evaluation
+            went unscored than `judge_max_unscored` allows.
     """
     curriculum = open_curriculum(recipe_path, flags)
     recipe, root, data = curriculum.recipe, Path(curriculum.recipe.output), curriculum.data
@@ -152,6 +156,9 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
         say(f"report: {report_run(root, samples, images_root=data, recipe=asdict(recipe))}")
         for name in ("report.html", "report.json", "table.md"):
             run.log_file(root / name)
+    if any(shortfall(each).share > recipe.judge_max_unscored for found in samples.values() for each in found):
+        say(f"more went unscored than judge_max_unscored ({recipe.judge_max_unscored:g}) allows: no result")
+        raise SystemExit(1)
     return root
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from data.text import NotTextError, read_text
 from protocol.nearest import nearest
 from stages.errors import StageError
 
@@ -48,11 +49,13 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         StageError: missing, not YAML, not a mapping with text keys, or a key given twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(Path(path))
         node = yaml.compose(text)
         values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except NotTextError as error:
+        raise StageError(str(error)) from None
+    except OSError as error:
+        raise StageError(f"{path}: {error.strerror or error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""

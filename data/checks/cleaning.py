@@ -8,7 +8,7 @@ from typing import Any
 from data.checks.facts import Fault, FaultName
 from data.checks.lines import Line
 from data.checks.run import DROPPED, Check
-from data.files import parse_object, replacing
+from data.files import RowsError, parse_object, replacing
 from data.images import ImageError, read_image
 from protocol.errors import UserError
 
@@ -71,8 +71,8 @@ def _lost_ids(check: Check, queries: Path) -> Iterator[str]:
 
 def _record(line: Line) -> dict[str, Any]:
     try:
-        return dict(parse_object(line.content.decode("utf-8"))) if not line.fault else {}
-    except ValueError:  # of which RowsError and UnicodeDecodeError are kinds
+        return dict(parse_object(line.content)) if not line.fault else {}
+    except RowsError:
         return {}
 
 

@@ -5,7 +5,6 @@ in several processes.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,6 @@ from protocol.labels import LabelsError
 
 Row = Query | SFTRow | PreferencePair | RolloutPrompt
 SPLITS = ("train", "validation", "test")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_SHOWN = 200
 """Characters of a message: a row may quote itself."""
 
@@ -48,15 +46,11 @@ class RowJudge:
         if line.fault:
             return _unread(line, FaultName.UNREADABLE, line.fault)
         try:
-            record = parse_object(line.content.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8: byte 0x{line.content[error.start]:02x} at column {error.start + 1}"
-            return _unread(line, FaultName.UNREADABLE, reason)
+            record = parse_object(line.content)
         except RowsError as error:
             return _unread(line, FaultName.UNREADABLE, str(error))
         kind = kind_of(record)
         try:
-            _refuse_surrogates(line.content, record)
             row: Row = row_from_json(record, type_by_name[kind])
         except (RowsError, LabelsError) as error:
             return _unread(line, FaultName.NOT_A_ROW, str(error))
@@ -161,11 +155,6 @@ def _unread(line: Line, name: FaultName, reason: str) -> Facts:
 def _one_line(message: str) -> str:
     joined = " ".join(message.split())
     return joined if len(joined) <= _MAX_SHOWN else f"{joined[: _MAX_SHOWN - 3]}..."
-
-
-def _refuse_surrogates(content: bytes, record: Mapping[str, Any]) -> None:
-    if b"\\ud" in content.lower() and _SURROGATE.search(json.dumps(record, ensure_ascii=False)):
-        raise RowsError("a lone surrogate is no text, and cannot be stored as UTF-8")
 
 
 def _split_faults(row: Row, file: str) -> Iterator[Fault]:

@@ -161,8 +161,8 @@ def _add_evaluation(index: Index, name: str, path: Path) -> None:
     root, num_read, problems = path.parent.resolve(), 0, []
     for line in read_lines(path):
         try:
-            record = parse_object(line.content.decode("utf-8")) if not line.fault else {}
-        except (RowsError, UnicodeDecodeError) as error:
+            record = parse_object(line.content) if not line.fault else {}
+        except RowsError as error:
             problems.append(f"{path}:{line.number}: {error}")
             continue
         words = _words_of(record)

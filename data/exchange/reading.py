@@ -1,12 +1,11 @@
 """The row files of a data folder: what each holds, told by its first line, and its rows one at a time."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import RowsError, numbered_lines, row_from_json
+from data.files import RowsError, numbered_lines, parse_object, row_from_json
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol.labels import LabelsError
 
@@ -59,10 +58,10 @@ def row_files(folder: Path) -> list[RowFile]:
 def _row_type(path: Path) -> type[Any] | None:
     for _, line in numbered_lines(path):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_object(line)
+        except RowsError:
             return None
-        columns = record if isinstance(record, dict) and "id" in record else {}
+        columns = record if "id" in record else {}
         return next((each for column, each in _TYPE_BY_COLUMN.items() if column in columns), None)
     return None
 
@@ -72,11 +71,6 @@ def rows_of(file: RowFile) -> Iterator[Row | BadRow]:
     for number, line in numbered_lines(file.path):
         where = f"{file.path}:{number}"
         try:
-            record = json.loads(line)
-            is_object = isinstance(record, dict)
-            found = f"expected a JSON object, found {type(record).__name__}"
-            yield row_from_json(record, file.row_type) if is_object else BadRow(where, found)
+            yield row_from_json(parse_object(line), file.row_type)
         except (RowsError, LabelsError) as error:
             yield BadRow(where, str(error))
-        except (ValueError, RecursionError) as error:
-            yield BadRow(where, f"not JSON: {error}")

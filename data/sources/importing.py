@@ -139,8 +139,8 @@ class _Writer:
             self._leave_out(record.where, _reason(str(error)), str(error))
 
     def _write(self, draft: Draft, record: Record) -> None:
-        if is_damaged(draft.text):
-            raise FieldError("text: not UTF-8")
+        if damaged := [name for name, text in _texts(draft) if is_damaged(text)]:
+            raise FieldError(f"{damaged[0]}: holds U+FFFD; another program lost characters there")
         images = tuple(self._store.store(each) for each in draft.images)
         key = content_key(draft.text, *(Path(each).stem for each in images))[:_ID_LENGTH]
         query = _query(draft, f"{self._job.spec.name}-{key}", images, self._job.spec, record)
@@ -176,6 +176,12 @@ class _Writer:
         num_read = self._progress.records
         count = f"none of the first {num_read} records could be used" if num_read else "no records"
         return SourceError("\n".join([f"{self._job.origin}: {count}", *self._problems, hint]))
+
+
+def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
+    """Yield every text of a draft that a model would read, with its name."""
+    yield from (("text", draft.text), ("intent", draft.intent), ("setting", draft.setting))
+    yield from ((f"answers.{name}", text) for name, text in draft.answers.items())
 
 
 def _query(draft: Draft, name: str, images: tuple[str, ...], spec: SourceSpec, record: Record) -> Query:

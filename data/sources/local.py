@@ -13,12 +13,13 @@ from typing import IO, Any
 
 from data.sources.json_stream import JsonError, JsonStream
 from data.sources.records import Record, SourceError, Unreadable
+from data.text import NotTextError, refuse_surrogates, refuse_wide, text_of
 
 MAX_LINE = 1 << 24
 """Bytes of one line of JSON Lines, and characters of one CSV field."""
 _BATCH = 64
 _IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_NOT_UTF8 = "�"
+_REPLACEMENT = "\ufffd"
 
 Found = Iterator[Record | Unreadable]
 
@@ -34,7 +35,23 @@ def read_local(path: Path, split: str) -> Found:
         SourceError: there is nothing to read.
     """
     for file in data_files(path, split):
-        yield from _read_pictures(file, split) if file.is_dir() else _readers[_ending(file)](file, split)
+        if file.is_dir():
+            yield from _read_pictures(file, split)
+            continue
+        if _ending(file) != ".parquet":
+            _refuse_other_encodings(file)
+        yield from _readers[_ending(file)](file, split)
+
+
+def _refuse_other_encodings(path: Path) -> None:
+    """Refuse a file of which no line can be read, and say in what it is."""
+    try:
+        with path.open("rb") as file:
+            refuse_wide(file.read(4), str(path))
+    except NotTextError as error:
+        raise SourceError(str(error)) from None
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from None
 
 
 def data_files(path: Path, split: str) -> list[Path]:
@@ -84,9 +101,9 @@ def _skip_line(file: IO[bytes]) -> None:
 
 def _parsed_line(line: bytes, where: str, stem: str, key: str, split: str) -> Record | Unreadable:
     try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return Unreadable(where, f"not UTF-8: {error.reason} at byte {error.start}")
+        value = json.loads(text_of(line))
+    except NotTextError as error:
+        return Unreadable(where, str(error))
     except (ValueError, RecursionError) as error:
         return Unreadable(where, f"not JSON: {error}")
     return _record(value, where, file=stem, key=key, split=split)
@@ -95,11 +112,15 @@ def _parsed_line(line: bytes, where: str, stem: str, key: str, split: str) -> Re
 def _record(value: Any, where: str, **place: str) -> Record | Unreadable:
     if not isinstance(value, dict):
         return Unreadable(where, f"expected an object, found {type(value).__name__}")
+    try:
+        refuse_surrogates(value)
+    except NotTextError as error:
+        return Unreadable(where, str(error))
     return Record(value, where, **place)
 
 
 def _read_json(path: Path, split: str) -> Found:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         stream = JsonStream(file)
         try:
             for item in stream.items():
@@ -112,11 +133,29 @@ def _read_json(path: Path, split: str) -> Found:
 def _read_table(path: Path, split: str) -> Found:
     limit = csv.field_size_limit(MAX_LINE)
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            table = csv.DictReader(file, delimiter="\t" if _ending(path) == ".tsv" else ",", strict=True)
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            table = csv.DictReader(file, delimiter=_delimiter(path), strict=True)
             yield from _table_rows(table, path, split)
     finally:
         csv.field_size_limit(limit)
+
+
+def _delimiter(path: Path) -> str:
+    """Return the delimiter of a table.
+
+    Raises:
+        SourceError: a .csv whose header has other delimiters and no comma.
+    """
+    if _ending(path) == ".tsv":
+        return "\t"
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        header = file.readline(MAX_LINE)
+    others = {name: header.count(mark) for name, mark in (("semicolons", ";"), ("tabs", "\t"), ("bars", "|"))}
+    found = max(others, key=lambda name: others[name])
+    if "," not in header and others[found]:
+        hint = "name it .tsv" if found == "tabs" else "write it with commas"
+        raise SourceError(f"{path}:1: expected fields between commas, found {found}: {header.strip()[:80]!r}; {hint}")
+    return ","
 
 
 def _table_rows(table: "csv.DictReader[str]", path: Path, split: str) -> Found:
@@ -135,7 +174,7 @@ def _table_rows(table: "csv.DictReader[str]", path: Path, split: str) -> Found:
             num_expected = len(table.fieldnames or ())
             yield Unreadable(where, f"expected {num_expected} fields as in the header, found another number")
         else:
-            yield Record(row, where, file=path.stem, key=str(number), split=split)
+            yield _record(row, where, file=path.stem, key=str(number), split=split)
         number += 1
 
 
@@ -148,7 +187,7 @@ def _read_parquet(path: Path, split: str) -> Found:
                 for row in batch.to_pylist():
                     yield Record(row, f"{path}: row {number}", file=path.stem, key=str(number), split=split)
                     number += 1
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         yield Unreadable(f"{path}: row {number}", f"not Parquet: {reason}; the rest of the file cannot be read")
 
@@ -176,8 +215,8 @@ def pyarrow() -> tuple[Any, Any]:
 
 
 def is_damaged(value: Any) -> bool:
-    """Return whether a text holds U+FFFD, which is what bytes that are not UTF-8 were read as."""
-    return isinstance(value, str) and _NOT_UTF8 in value
+    """Return whether a text holds U+FFFD: some program has put it where it could not read what was written."""
+    return isinstance(value, str) and _REPLACEMENT in value
 
 
 _readers: dict[str, Callable[[Path, str], Found]] = {

@@ -14,6 +14,7 @@ from jsonschema.exceptions import best_match
 
 from data.sources.expressions import Expression, columns_of
 from data.sources.records import SourceError
+from data.text import read_text
 from protocol.labels import Decision, Risk
 from protocol.nearest import nearest
 from toolkit.catalogue import CATEGORIES
@@ -101,9 +102,9 @@ def read_spec(path: Path) -> SourceSpec:
         SourceError: unreadable, or lists every problem with its line and a hint.
     """
     try:
-        return parse_spec(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        return parse_spec(read_text(path), str(path))
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def parse_spec(text: str, name: str) -> SourceSpec:

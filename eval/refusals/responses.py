@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from data.text import read_text
 from protocol.errors import UserError
 from protocol.stance import Extent
 
@@ -37,8 +38,8 @@ def load(path: Path) -> list[LabelledResponse]:
         UserError: naming every line that is not one.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     return parse(text, str(path))
 

@@ -4,6 +4,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from data.text import read_text
 from eval.tasks.task import Task, TaskError, parse_task
 from protocol.nearest import nearest
 
@@ -25,9 +26,9 @@ def find_task(name: str) -> Task:
     """
     if name.endswith((".yaml", ".yml")):
         try:
-            return parse_task(Path(name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaskError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            return parse_task(read_text(Path(name)), name)
+        except OSError as error:
+            raise TaskError(f"{name}: cannot be read: {error.strerror or error}") from None
     known = built_in_tasks()
     if name not in known:
         hint = nearest(name, known) or f"known are {', '.join(known)}"

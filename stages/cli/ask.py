@@ -18,6 +18,7 @@ from rich.text import Text
 from data.build import rollout_prompt
 from data.images import decode_picture, read_image
 from data.rows import Query
+from data.text import refuse_surrogates
 from eval.audit import AuditLog, BrokenChainError, verify
 from eval.generations import Policy
 from eval.guard import Guard, GuardedAnswer
@@ -110,6 +111,7 @@ class _Session:
 
     def ask(self, text: str, pictures: list[str]) -> int:
         """Ask, show what came of it, and return the exit code."""
+        refuse_surrogates(text, "the question")
         answered = self.guard.answer(text, pictures)
         if self.is_closed and not answered.is_released:
             self._show_withheld(answered)
@@ -237,6 +239,8 @@ def _lines(console: Console) -> Iterator[str]:
             line = input("> ") if is_terminal else input()
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            raise UserError(f"standard input is not UTF-8: byte 0x{error.object[error.start]:02x}") from None
         if line.strip():
             yield line.strip()
 

@@ -4,7 +4,7 @@ A server is asked without torch. What is complete is read and not repeated; what
 sample at which it stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,6 +80,8 @@ def evaluate(
 ) -> None:
     """Sample a checkpoint or a server, score every response, and print the metrics with 95 % intervals.
 
+    Exit 1: more went unscored than --judge-max-unscored allows; the reasons are printed.
+
     Whatever stops it, the same command goes on where it stopped. With several tasks, also their unweighted average.
 
     With --constrained also under each plan's grammar, into OUTPUT/constrained, and both side by side.
@@ -112,6 +114,26 @@ def evaluate(
         for line in judged_by.report():
             typer.echo(line, err=True)
     show(found, questions, output)
+    if _tell_unscored(found, judge_max_unscored):
+        raise typer.Exit(1)
+
+
+def _tell_unscored(found: Mapping[str, Mapping[str, "Sequence[Sample]"]], max_unscored: float) -> bool:
+    """Say what went unscored and why; return whether it is too much for the numbers to be a result."""
+    from eval.shortfall import shortfall
+
+    is_too_much = False
+    for name, ways in found.items():
+        for way, samples in ways.items():
+            short = shortfall(samples)
+            place = name if way == name else f"{name}, {way}"
+            for line in short.lines():
+                typer.echo(f"{place}: {line}", err=True)
+            if short.share > max_unscored:
+                allowed = f"--judge-max-unscored {max_unscored:g}"
+                typer.echo(f"{place}: {short.share:.0%} unscored is more than {allowed} allows: no result", err=True)
+                is_too_much = True
+    return is_too_much
 
 
 def _questions(
@@ -127,6 +149,8 @@ def _questions(
         if data is None:
             raise UserError("eval: give --data, a file of rollout prompts, or --task, a name from `tritrace tasks`")
         found = PromptSet(read_rows(data, RolloutPrompt)[:max_prompts], data.parent)
+        if not found.prompts:
+            raise UserError(f"eval: {data} holds no prompts")
         return [Question(output.name, None, found, output)]
     if data is not None and len(names) > 1:
         raise UserError("eval: --data has the rows of one task; leave it out, or give one --task")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from data.images import open_image
+from data.text import refuse_surrogates
 from protocol import Plan, grammar_of, system_prompt, trace_schema
 from protocol.errors import UserError
 from toolkit.llm_planner import Endpoint, LLMPlanner
@@ -51,6 +52,7 @@ def plan(
     view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
 ) -> None:
     """Show which plan the planner chooses, and what it becomes."""
+    refuse_surrogates(text, "TEXT")
     for path in image or []:
         open_image(path.name, path.parent)
     choose: Planner = plan_query

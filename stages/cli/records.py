@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from data.text import NotTextError, read_text, text_of
 from protocol import Labels, Plan, SpecError
 from protocol.errors import UserError
 from stages.cli.sources import Piece, Unreadable, not_json
@@ -29,7 +30,9 @@ def read_record(piece: Piece) -> Record | Unreadable:
     if piece.is_raw:
         return Record(piece, piece.content.decode("utf-8-sig", errors="replace"), None, Labels())
     try:
-        value = json.loads(piece.content.decode("utf-8-sig").rstrip())
+        value = json.loads(text_of(piece.content).rstrip())
+    except NotTextError as error:
+        return _unreadable(piece, str(error))
     except (ValueError, RecursionError) as error:
         return not_json(error, piece)
     if not isinstance(value, Mapping) or not isinstance(value.get("response"), str):
@@ -69,6 +72,6 @@ def plan_option(value: str) -> Plan:
     if not path.is_file():
         return named_plan(value)
     try:
-        return Plan.from_json(path.read_text(encoding="utf-8-sig"))
+        return Plan.from_json(read_text(path))
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: {error}") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from data.checks.lines import bounded_lines, too_long
+from data.text import NotTextError, refuse_wide, text_of
 from protocol.errors import UserError
 
 STANDARD_INPUT = "-"
@@ -96,6 +97,8 @@ def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
             yield from _from_stream(source, bounded_lines(sys.stdin.buffer))
             return
         with Path(source).open("rb") as file:
+            if source.endswith((".jsonl", ".ndjson", ".json")):
+                refuse_wide(file.peek(4)[:4], "the file")
             if source.endswith((".jsonl", ".ndjson")):
                 yield from _from_lines(source, bounded_lines(file))
             elif source.endswith(".json"):
@@ -104,6 +107,8 @@ def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
                 yield Piece(source, 1, 1, file.read(), is_raw=True)
             else:
                 yield from _from_stream(source, bounded_lines(file))
+    except NotTextError as error:
+        yield Unreadable(source, 1, 1, str(error))
     except IsADirectoryError:
         yield Unreadable(source, 1, 1, f"Is a directory; give its files, such as '{source}/**/*.jsonl'")
     except OSError as error:
@@ -158,12 +163,14 @@ def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
         return
     line, column, counted = 1, 1, 0
     try:
-        text = content.decode("utf-8-sig")
+        text = text_of(content)
         for start, end in _items(text):
             newlines, last = text.count("\n", counted, start), text.rfind("\n", counted, start)
             line, column = line + newlines, start - last if newlines else column + start - counted
             counted = start
             yield Piece(source, line, column, text[start:end].encode())
+    except NotTextError as error:
+        yield Unreadable(source, 1, 1, str(error))
     except (ValueError, RecursionError) as error:
         yield not_json(error, Piece(source, 1, 1, content))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.files import file_fingerprint, numbered_lines, replacing
+from data.text import text_of
 from eval.samples import Sample
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
 from stages.checkpoints import Checkpoint
@@ -175,7 +176,7 @@ class _Plan:
         together = self.curriculum.data / f"{'+'.join(names)}-seed-{seed}.jsonl"  # images are relative to the file
         lines = [[line for _, line in numbered_lines(path)] for path in paths]
         with replacing(together) as file:
-            file.writelines(line.rstrip("\n") + "\n" for each in lines for line in each[: min(map(len, lines))])
+            file.writelines(text_of(line) + "\n" for each in lines for line in each[: min(map(len, lines))])
         return together
 
     def _made(self, made: Made, seed: int) -> Path:

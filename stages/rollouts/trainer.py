@@ -9,6 +9,7 @@ token masks, log-probabilities of the policy and of the reference, rewards and a
 each response under the prompt of its row: a correction counts as a response to the original prompt.
 """
 
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,14 @@ from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
 from stages.rollouts.reflection import Reflection, Response, Turn
 from stages.rollouts.stats import groups_of, has_spread
+
+
+def _is_told_in_short(record: logging.LogRecord) -> bool:
+    """Leave out TRL's warning about a response that was not scored: it prints the whole row; `GuardedReward` tells."""
+    return not record.getMessage().startswith("All reward functions returned None")
+
+
+logging.getLogger("trl.trainer.grpo_trainer").addFilter(_is_told_in_short)
 
 
 class RolloutTrainer(GRPOTrainer):

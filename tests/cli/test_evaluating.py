@@ -1,10 +1,16 @@
 """`tritrace eval` on tasks, and what it refuses before anything is asked."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from data.files import write_rows
+from eval.samples import Sample
+from eval.shortfall import shortfall
+from protocol import Labels
 from tests.endpoints import Endpoint, says
+from tests.eval.prompts import pocket_prompts
 
 TASK = """
 name: {name}
@@ -41,6 +47,48 @@ def test_tasks_are_measured_one_by_one_and_together(tritrace, tmp_path):
     metrics = json.loads((tmp_path / "out" / "one" / "metrics.json").read_text())
     assert metrics["num_prompts"] == 4
     assert set(metrics["by_difficulty"]) <= {"easy", "medium", "hard"}
+
+
+def asked(tritrace, folder, reply, *flags, labels=None):
+    """Evaluate four prompts, with their labels or with others; return exit code, output and errors."""
+    prompts = pocket_prompts(4, folder / "data")
+    write_rows(folder / "data" / "test.jsonl", [replace(each, labels=labels or each.labels) for each in prompts])
+    with Endpoint(lambda _: reply) as endpoint:
+        server = ("--endpoint", endpoint.url, "--endpoint-model", "m", "--endpoint-server", "openai")
+        rows = ("--data", folder / "data" / "test.jsonl", "--output", folder / "out")
+        return tritrace("eval", *server, *rows, "--judge-cache", "", *flags)
+
+
+def test_an_evaluation_of_which_nothing_is_scored_is_no_result(tritrace, tmp_path):
+    code, _, err = asked(tritrace, tmp_path, says("I cannot help with that."), labels=Labels())
+    assert code == 1
+    assert "out: 4 of 4 responses are unscored:" in err
+    assert "4 x the query has no combined risk label" in err
+    assert "100% unscored is more than --judge-max-unscored 0.2 allows: no result" in " ".join(err.split())
+    code, _, err = asked(tritrace, tmp_path, says("x"), "--judge-max-unscored", "1", labels=Labels())
+    assert code == 0
+    assert "4 of 4 responses are unscored" in err
+
+
+def test_a_sample_without_a_response_counts_as_unscored_whatever_the_labels():
+    scored = Sample("a", "plain", "?", (), "", Labels(), "x", scores={"safety": 3.0})
+    missing = replace(scored, scores={}, unscored={"response": "no reply within 60 s"})
+    blank = replace(scored, scores={"safety": None}, unscored={"safety": "the reply is no verdict", "coherence": "?"})
+    short = shortfall([scored, missing, missing, blank])
+    assert short.share == 0.75
+    assert short.lines() == [
+        "3 of 4 responses are unscored:",
+        "  2 x no response: no reply within 60 s",
+        "  1 x the reply is no verdict",
+    ]
+    assert (shortfall([scored]).lines(), shortfall([]).share) == ([], 1.0)
+
+
+def test_a_file_without_prompts_is_no_evaluation(tritrace, tmp_path):
+    (tmp_path / "test.jsonl").write_text("")
+    server = ("--endpoint", "http://localhost:1/v1", "--endpoint-model", "m")
+    code, _, err = tritrace("eval", *server, "--data", tmp_path / "test.jsonl", "--output", tmp_path / "out")
+    assert (code, "holds no prompts" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

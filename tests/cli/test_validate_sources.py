@@ -93,7 +93,7 @@ def test_empty_lines_hold_nothing_and_an_empty_response_is_invalid(tritrace, fil
 def test_bytes_that_are_no_text_make_a_line_unreadable_and_a_raw_response_strange(tritrace, file):
     code, _, err = tritrace("validate", file("a.jsonl", ROW + b"\n" + ROW.replace(b"the", b"th\xff") + b"\n" + ROW))
     assert code == 2
-    assert "a.jsonl:2: not JSON: 'utf-8' codec can't decode byte 0xff" in err
+    assert "a.jsonl:2: not UTF-8: byte 0xff at byte " in err
     assert "2 responses: 2 valid (100.0 %), 0 invalid, 1 unreadable" in err
     assert tritrace("validate", file("a.txt", b"\xff"))[0] == 1
 

@@ -135,7 +135,7 @@ def test_hostile_lines_are_told_where_they_are_and_the_rest_is_read(folder):
     good = path.read_bytes().split(b"\n")
     lines = {
         3: (b"x" * 300_000, "unreadable", "a line of 300,001 bytes, more than the limit of 200,000"),
-        4: (good[3][:40] + b"\xff" + good[3][40:], "unreadable", "not UTF-8: byte 0xff at column 41"),
+        4: (good[3][:40] + b"\xff" + good[3][40:], "unreadable", "not UTF-8: byte 0xff at byte 41"),
         5: (b"{", "unreadable", "not JSON"),
         6: (b"[" * 100_000, "unreadable", "not JSON"),
         7: (b"[]", "unreadable", "expected a JSON object"),
@@ -145,7 +145,7 @@ def test_hostile_lines_are_told_where_they_are_and_the_rest_is_read(folder):
             "not-a-row",
             "images[0]: expected a string, found 7",
         ),
-        10: (good[9].replace(b'"id": "', b'"id": "\\ud800', 1), "not-a-row", "surrogate"),
+        10: (good[9].replace(b'"id": "', b'"id": "\\ud800', 1), "unreadable", r"id: half of a character (\ud800)"),
         11: (good[0], "duplicate-id", "that of line 1"),
     }
     path.write_bytes(b"\n".join(lines.get(number, (line,))[0] for number, line in enumerate(good, start=1)))
