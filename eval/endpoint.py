@@ -10,7 +10,7 @@ Needs the extra `judge` (`pip install '.[judge]'`).
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,11 @@ from data.images import portable_uri
 from data.rows import RolloutPrompt
 from eval.dialects import DIALECTS, PLAIN, Dialect, dialect_of
 from eval.generations import Generation, Keep, keep_nothing, progress
-from protocol.literals import without_surrogates
 from protocol.parser import NotInLanguageError, parse
 from protocol.plan import Plan
 from toolkit.chat.asker import Asker, ChatError
-from toolkit.chat.endpoint import ChatEndpoint, NoReplyError, Reply
+from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError, Reply
 from toolkit.chat.loop import LoopThread
-from toolkit.chat.retry import Patience
 from toolkit.chat.usage import Usage
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
 
@@ -33,7 +31,7 @@ class EndpointError(ChatError):
     """The server cannot be sampled from; the message says why, and what to do."""
 
 
-POLICY = Asker("policy", "response", 0x74726A70, EndpointError)  # "trjp"
+POLICY = Asker("policy", "response", 0x74726A70, EndpointError, "max_new_tokens")  # "trjp"
 """The policy as one who is asked; its responses are kept in the folder of an evaluation, not in a cache."""
 
 
@@ -56,7 +54,8 @@ class EndpointSettings:
     """Requests open at the same time, those that wait to be made again included."""
     timeout_seconds: float = 120.0
     """Of one request."""
-    patience: Patience = field(default_factory=Patience)
+    num_attempts: int = NUM_ATTEMPTS
+    """Requests for a reply, while failures may pass by themselves; the first included."""
     max_failed: float = DEFAULT_MAX_FAULTS
     """Share of the window that may fail before sampling stops."""
     window_size: int = DEFAULT_SIZE
@@ -169,7 +168,9 @@ class _Questions:
         async with self.places:
             messages = await asyncio.to_thread(chat_messages, prompt, images_root)
             try:
-                generation = _generation(await self.endpoint.ask(messages, self._request(prompt)))
+                constraint = self._constraint(prompt)
+                reply = await self.endpoint.ask(messages, self._request() | constraint, needed=constraint)
+                generation = _generation(reply)
             except NoReplyError as error:
                 generation = Generation("", num_tokens=0, is_truncated=False, failure=str(error))
         if self.constrained and not generation.failure and not generation.is_truncated:
@@ -182,13 +183,14 @@ class _Questions:
                 " what was answered is kept, and the same command asks for the rest"
             )
 
-    def _request(self, prompt: RolloutPrompt) -> dict[str, Any]:
+    def _request(self) -> dict[str, Any]:
         settings = self.settings
-        body = dict(self.dialect.sampling)
-        if self.constrained and self.dialect.constrain:
-            body |= self.dialect.constrain(prompt.plan)
         sampling = {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens, "seed": settings.seed}
-        return {**PLAIN, **sampling, "extra_body": body}
+        return {**PLAIN, **sampling, **self.dialect.sampling}
+
+    def _constraint(self, prompt: RolloutPrompt) -> dict[str, Any]:
+        """Return the fields that constrain a response, which cannot be left out."""
+        return self.dialect.constrain(prompt.plan) if self.constrained and self.dialect.constrain else {}
 
     def _check_language(self, prompt: RolloutPrompt, text: str) -> None:
         """Raise where a finished response is not in the language that it was to be constrained to."""
@@ -203,10 +205,9 @@ class _Questions:
 
 
 def _generation(reply: Reply) -> Generation:
-    """Return what a reply says; one that was cut off or refuses is a response too."""
-    is_said = not reply.fault or reply.is_cut_off or reply.is_refusal
-    text = without_surrogates(reply.text)
-    return Generation(text, reply.completion_tokens, reply.is_cut_off, failure="" if is_said else reply.fault)
+    """Return what a reply says; one that was cut off or refuses is a response too, one that says nothing is none."""
+    is_said = not reply.fault or reply.is_refusal or (reply.is_cut_off and reply.text.strip())
+    return Generation(reply.text, reply.completion_tokens, reply.is_cut_off, failure="" if is_said else reply.fault)
 
 
 def chat_messages(prompt: RolloutPrompt, images_root: Path) -> list[dict[str, Any]]:
@@ -230,5 +231,5 @@ def _endpoint(settings: EndpointSettings, usage: Usage) -> ChatEndpoint:
         POLICY,
         usage,
         timeout_seconds=settings.timeout_seconds,
-        patience=settings.patience,
+        num_attempts=settings.num_attempts,
     )

@@ -28,6 +28,8 @@ class JudgeArguments:
     """Questions to the endpoint at the same time."""
     judge_timeout: float = 60.0
     """Seconds for one request."""
+    judge_max_tokens: int = 1024
+    """Limit of one verdict; a reasoning model's thoughts count too."""
     judge_cache: str | None = "runs/judgements.sqlite"
     """SQLite file of verdicts, which several processes may share; null keeps none."""
     judge_max_unscored: float = 0.2
@@ -46,7 +48,7 @@ def judge_problems(arguments: JudgeArguments) -> list[str]:
         problems.append(f"judge_model: judge {arguments.judge} needs {what}")
     if arguments.judge == "rule" and (arguments.judge_url or arguments.judge_model):
         problems.append("judge: rule asks no model, but judge_url or judge_model is given; say judge llm or guard")
-    counts = {name: getattr(arguments, name) for name in ("judge_concurrency", "judge_window")}
+    counts = {name: getattr(arguments, name) for name in ("judge_concurrency", "judge_max_tokens", "judge_window")}
     problems += [f"{name}: expected 1 or more, found {value}" for name, value in counts.items() if value < 1]
     if arguments.judge_timeout <= 0:
         problems.append(f"judge_timeout: expected more than 0 seconds, found {arguments.judge_timeout:g}")
@@ -90,6 +92,7 @@ def _llm_judge(arguments: JudgeArguments) -> Judge:
             cache_path=Path(arguments.judge_cache) if arguments.judge_cache else None,
             concurrency=arguments.judge_concurrency,
             timeout_seconds=arguments.judge_timeout,
+            max_tokens=arguments.judge_max_tokens,
             max_unscored=arguments.judge_max_unscored,
             window_size=arguments.judge_window,
         )

@@ -34,6 +34,7 @@ _COSMETIC = frozenset(
         "disable_tqdm",
         "judge_cache",
         "judge_concurrency",
+        "judge_max_tokens",
         "judge_max_unscored",
         "judge_timeout",
         "judge_url",

@@ -1,5 +1,6 @@
 """What tests of every folder share: the pretrained pocket model, made once and kept where the quickstart keeps it."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,10 @@ def pocket_model_path(tmp_path_factory):
     rows = read_rows(data / "sft.jsonl", SFTRow)
     texts = [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
     return cached_pocket_model(REPOSITORY / "runs" / "pocket" / "model", trace_texts=texts, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_between_requests(monkeypatch):
+    """Requests are made again at once where the server does not say when: the client waits half a second and more."""
+    if importlib.util.find_spec("openai"):
+        monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)

@@ -9,27 +9,42 @@ Needs the extra `judge` (`pip install '.[judge]'`).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 from jsonschema import Draft202012Validator
 
 from protocol import Decision, Phase, Plan, SpecError, Tool
-from protocol.errors import UserError
 from protocol.plan import plan_from_record
 from protocol.plan_schema import selection_schema
 from toolkit.catalogue import CATALOGUE, PICTURE_TOOLS
+from toolkit.chat.asker import Asker, ChatError, NoReplyError
+from toolkit.chat.completion import read_json
+from toolkit.chat.loop import LoopThread
+from toolkit.chat.reasoning import without_reasoning
+from toolkit.chat.usage import Usage
 from toolkit.personas import PERSONAS
 from toolkit.planner import Planner, plan_query
 
+if TYPE_CHECKING:
+    from toolkit.chat.completion import Reply
+    from toolkit.chat.endpoint import ChatEndpoint
 
-class EndpointError(UserError):
+_FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n```\s*\Z", re.DOTALL)
+"""What some models put around JSON where the server does not constrain them."""
+
+
+class EndpointError(ChatError):
     """The endpoint cannot be used as it was given: a missing extra, a wrong address, key or model name."""
+
+
+PLANNER = Asker("planner", "plan", 0x74726A6C, EndpointError, "--max-tokens")  # "trjl"
+"""The planner as one who asks; plans are kept nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +54,40 @@ class Endpoint:
     base_url: str
     """Such as "http://localhost:8000/v1"."""
     model: str
-    api_key: str = field(default="none", repr=False)
-    """Servers of one's own usually ask for none."""
+    api_key: str | None = field(default=None, repr=False)
+    """By default that of the environment (`OPENAI_API_KEY`); servers of one's own usually ask for none."""
     timeout_seconds: float = 60.0
-    """Of one request."""
-    num_retries: int = 2
-    """Further requests, by the client, after a time-out, a broken connection or an overloaded server."""
+    """Of one request, from sending it to the last byte of its reply."""
+    num_attempts: int = 3
+    """Requests for one answer, while failures may pass by themselves; the first included."""
+    max_tokens: int = 4096
+    """Of one answer, the reasoning of a reasoning model included."""
+
+    def open(self) -> "ChatEndpoint":
+        """Return the server, ready to be asked.
+
+        Raises:
+            EndpointError: the extra is not installed, or the address is none.
+        """
+        try:
+            import_module("openai")
+            from toolkit.chat.endpoint import ChatEndpoint
+        except ImportError:
+            raise EndpointError("the LLM planner needs the extra 'judge': pip install '.[judge]'") from None
+        return ChatEndpoint(
+            self.base_url,
+            self.model,
+            PLANNER,
+            Usage(),
+            timeout_seconds=self.timeout_seconds,
+            num_attempts=self.num_attempts,
+            key=self.api_key,
+        )
 
 
 @dataclass(frozen=True)
 class LLMPlanner:
-    """Asks a language model for each plan."""
+    """Asks a language model for each plan; also where an event loop is running."""
 
     endpoint: Endpoint
     fallback: Planner = plan_query
@@ -61,61 +99,52 @@ class LLMPlanner:
         """Return the plan for a query; its reason names the model, or says why the fallback planned.
 
         Raises:
-            EndpointError: the extra is not installed, or the server refuses the request (a 4xx status).
+            EndpointError: the extra is not installed, or no request can succeed: a wrong address, key or model name.
         """
         tools = [tool for tool in CATALOGUE.values() if num_images or tool not in PICTURE_TOOLS]
         query = json.dumps({"query": text, "pictures": num_images}, ensure_ascii=False)
-        messages = [_message("system", _instructions(tools)), _message("user", query)]
-        problem = ""
-        for _ in range(self.num_attempts):
-            try:
-                answer = self._answer(messages, tools)
-                plan = read_selection(answer, tools)
-            except _UnavailableError as error:
-                return self._replaced(text, num_images, str(error))
-            except SpecError as error:
-                problem = str(error)
-                messages += [_message("assistant", answer), _message("user", _diagnosis(problem))]
-            else:
-                return replace(plan, reason=f"{self.endpoint.model}: {plan.reason}")
-        return self._replaced(text, num_images, f"gave no plan in {self.num_attempts} answers; the last: {problem}")
-
-    def _answer(self, messages: Sequence[Mapping[str, str]], tools: Sequence[Tool]) -> str:
-        """Return what the model writes; "" where it writes nothing."""
-        openai = _openai()
-        schema = selection_schema(PERSONAS, [tool.name for tool in tools])
-        constraint = {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
+        loop = LoopThread()
         try:
-            completion = self._client.chat.completions.create(
-                model=self.endpoint.model, messages=messages, temperature=0, response_format=constraint
-            )
-            return completion.choices[0].message.content or ""
-        except openai.APIConnectionError as error:  # a time-out is one too
-            raise _UnavailableError(f"cannot be reached: {error}") from error
-        except openai.APIStatusError as error:
-            if error.status_code >= 500 or error.status_code in {408, 409, 429}:
-                raise _UnavailableError(f"failed: {error.message}") from error
-            raise EndpointError(
-                f"planner {self.endpoint.model!r} at {self.endpoint.base_url}: {error.message}; check the address, the"
-                " model's name, the key, and that the server can constrain by a JSON Schema"
-            ) from error
-        except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
-            raise _UnavailableError(f"sent no chat completion: {error}") from error
+            plan = loop.run(self._plan(self.endpoint.open(), query, tools))
+        except NoReplyError as error:
+            return self._replaced(text, num_images, f"gave no plan: {error}")
+        except SpecError as error:
+            return self._replaced(text, num_images, f"gave no plan in {self.num_attempts} answers; the last: {error}")
+        finally:
+            loop.close()
+        return replace(plan, reason=f"{self.endpoint.model}: {plan.reason}")
 
-    @cached_property
-    def _client(self) -> Any:
-        end = self.endpoint
-        return _openai().OpenAI(
-            base_url=end.base_url, api_key=end.api_key, timeout=end.timeout_seconds, max_retries=end.num_retries
-        )
+    async def _plan(self, endpoint: "ChatEndpoint", query: str, tools: Sequence[Tool]) -> Plan:
+        """Return the model's plan.
+
+        Raises:
+            NoReplyError: the model does not answer.
+            SpecError: none of its answers is a plan; the message is about the last.
+        """
+        options = {"temperature": 0, "max_tokens": self.endpoint.max_tokens, "response_format": _constraint(tools)}
+        messages = [_message("system", _instructions(tools)), _message("user", query)]
+        try:
+            for attempt in range(1, self.num_attempts + 1):
+                reply = await endpoint.ask(messages, options)
+                try:
+                    return _read(reply, tools)
+                except SpecError as error:
+                    if attempt == self.num_attempts:
+                        raise
+                    messages += [_message("assistant", reply.text or "(nothing)"), _message("user", _diagnosis(error))]
+        finally:
+            await endpoint.close()
+        raise SpecError("no answer was asked for")
 
     def _replaced(self, text: str, num_images: int, problem: str) -> Plan:
         plan = self.fallback(text, num_images)
         return replace(plan, reason=f"{plan.reason} (instead of {self.endpoint.model}, which {problem})")
 
 
-class _UnavailableError(Exception):
-    """The model gave no answer; the message continues "which ..."."""
+def _read(reply: "Reply", tools: Sequence[Tool]) -> Plan:
+    if reply.fault and not reply.is_refusal:
+        raise SpecError(f"plan: {reply.fault}")
+    return read_selection(_FENCE.sub(r"\1", without_reasoning(reply.text)), tools)
 
 
 def read_selection(answer: str, tools: Sequence[Tool]) -> Plan:
@@ -130,8 +159,8 @@ def read_selection(answer: str, tools: Sequence[Tool]) -> Plan:
     """
     schema = selection_schema(PERSONAS, [tool.name for tool in tools])
     try:
-        record = json.loads(answer)
-    except (ValueError, RecursionError) as error:
+        record = read_json(answer)
+    except ValueError as error:
         raise SpecError(f"plan: not JSON: {error}") from None
     if faults := sorted(Draft202012Validator(schema).iter_errors(record), key=lambda fault: fault.json_path):
         raise SpecError("; ".join(f"plan{fault.json_path[1:]}: {fault.message}" for fault in faults))
@@ -143,11 +172,16 @@ def read_selection(answer: str, tools: Sequence[Tool]) -> Plan:
     return plan
 
 
+def _constraint(tools: Sequence[Tool]) -> dict[str, Any]:
+    schema = selection_schema(PERSONAS, [tool.name for tool in tools])
+    return {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
+
+
 def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def _diagnosis(problem: str) -> str:
+def _diagnosis(problem: SpecError) -> str:
     return f"That is no plan. {problem}. Write the whole corrected plan."
 
 
@@ -156,10 +190,3 @@ def _instructions(tools: Sequence[Tool]) -> str:
     # The prompt is plain text for a model: escaping for HTML would change it.
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
     return environment.from_string(template).render(personas=PERSONAS.values(), tools=tools, phases=list(Phase))
-
-
-def _openai() -> Any:
-    try:
-        return import_module("openai")
-    except ImportError:
-        raise EndpointError("the LLM planner needs the extra 'judge': pip install '.[judge]'") from None

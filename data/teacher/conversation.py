@@ -74,6 +74,7 @@ async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcom
         return Outcome(job, plan, Fate.INVALID, "", 0, (str(error),), ("image",), ("image",))
     found = Review("")
     first_codes: tuple[str, ...] = ()
+    fault = ""
     for num_replies in range(1, settings.num_repairs + 2):
         try:
             reply = await replies.to(messages, plan)
@@ -82,11 +83,11 @@ async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcom
             return Outcome(
                 job, plan, Fate.UNANSWERED, found.response, num_replies - 1, (str(error),), first_codes, last
             )
-        found = review(reply.text, plan, labels, reply.fault)
+        fault = reply.fault
+        found = review(reply.text, plan, labels, fault)
         first_codes = found.codes if num_replies == 1 else first_codes
         if not found.problems:
             return Outcome(job, plan, Fate.ROW, found.response, num_replies, (), first_codes, (), found.verdict)
         messages = [*messages, *repair(reply.text, found.problems)]
-    return Outcome(
-        job, plan, Fate.INVALID, found.response, settings.num_repairs + 1, found.problems, first_codes, found.codes
-    )
+    reasons = (fault,) if fault else found.problems
+    return Outcome(job, plan, Fate.INVALID, found.response, settings.num_repairs + 1, reasons, first_codes, found.codes)

@@ -45,7 +45,7 @@ class Replies:
             TEACHER,
             spending,
             timeout_seconds=settings.timeout_seconds,
-            patience=settings.patience,
+            num_attempts=settings.num_attempts,
         )
         self.cache = ReplyCache(settings.cache_path, TEACHER)
         self._window = FaultWindow(settings.max_unanswered, settings.window_size, word="unanswered")
@@ -116,8 +116,9 @@ class Replies:
         sampling = self.settings.sampling()
         if grammar is None or not self.spending.is_constrained:
             return await self.endpoint.ask(messages, sampling)
+        constraint = self.settings.constrained(grammar)
         try:
-            return await self.endpoint.ask(messages, sampling | {"extra_body": self.settings.constrained(grammar)})
+            return await self.endpoint.ask(messages, sampling | constraint, needed=constraint)
         except NoReplyError as error:
             if self.settings.constraint != "auto" or error.status not in _REFUSED:
                 raise

@@ -45,7 +45,8 @@ def review(reply: str, plan: Plan, labels: Labels, fault: str = "") -> Review:
     text = without_reasoning(reply).strip()
     if fault:
         hint = "; write a shorter trace and answer" if "cut off" in fault else ""
-        return Review(text, (f"{fault}{hint}",), (NO_REPLY,))
+        # What follows the colon is for the user, who can raise the limit.
+        return Review(text, (f"{fault.partition(':')[0]}{hint}",), (NO_REPLY,))
     if found := _found(diagnose(text, plan, labels), labels, text):
         return found
     response = canonical(diagnose(text, plan, labels).response, plan)

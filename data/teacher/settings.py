@@ -1,12 +1,12 @@
 """How to reach the teacher, how it is asked, and how much to bear from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from protocol import Plan, grammar_of
 from toolkit.chat.asker import Asker, ChatError
-from toolkit.chat.retry import Patience
+from toolkit.chat.endpoint import NUM_ATTEMPTS
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE
 
 Constraint = Literal["auto", "vllm", "llama-cpp", "none"]
@@ -17,7 +17,7 @@ class TeacherError(ChatError):
     """The teacher cannot go on: a wrong address, key, model or cache, or too much unanswered; says what is kept."""
 
 
-TEACHER = Asker("teacher", "reply", 0x74727463, TeacherError)  # "trtc"
+TEACHER = Asker("teacher", "reply", 0x74727463, TeacherError, "--max-tokens")  # "trtc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,8 @@ class TeacherSettings:
     """Questions open at the same time, those that wait to be asked again included."""
     timeout_seconds: float = 120.0
     """Of one request, from sending it to the last byte of its reply."""
-    patience: Patience = field(default_factory=Patience)
+    num_attempts: int = NUM_ATTEMPTS
+    """Requests for a reply, while failures may pass by themselves; the first included."""
     max_unanswered: float = DEFAULT_MAX_FAULTS
     """Share of the window that may go unanswered before the run stops."""
     window_size: int = DEFAULT_SIZE

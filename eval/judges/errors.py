@@ -7,4 +7,4 @@ class JudgeError(ChatError):
     """The judge cannot go on: a wrong address, key, model or cache, or too much unscored; says what is kept."""
 
 
-JUDGE = Asker("judge", "verdict", 0x74726A63, JudgeError)  # "trjc"
+JUDGE = Asker("judge", "verdict", 0x74726A63, JudgeError, "judge_max_tokens")  # "trjc"

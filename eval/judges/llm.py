@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from eval.judges.judgement import Item, Judge, Judgement
-from eval.judges.questions import SAMPLING, LLMJudgeSettings, Questions
+from eval.judges.questions import LLMJudgeSettings, Questions
 from eval.judges.rubrics import messages, verdict_schema
 from eval.judges.tally import Tally
 from eval.judges.verdicts import to_judgement, unscored
@@ -60,7 +60,12 @@ class LLMJudge(Judge):
 
     def report(self) -> list[str]:
         """Return the counts, and why what is unscored is unscored."""
-        return [f"judge: {self._opened()[1].endpoint.name}", *self.tally.describe()]
+        endpoint = self._opened()[1].endpoint
+        return [
+            f"judge: {endpoint.name}",
+            *self.tally.describe(),
+            *(f"judge: {each}" for each in endpoint.refused.changes),
+        ]
 
     def close(self) -> None:
         """Close connections and cache."""
@@ -81,5 +86,8 @@ class LLMJudge(Judge):
     def _key(self, item: Item) -> str:
         """Return what identifies the question: all that the model is asked and how, but not where it runs."""
         return question_key(
-            model=self.settings.model, messages=messages(item), schema=verdict_schema(), sampling=SAMPLING
+            model=self.settings.model,
+            messages=messages(item),
+            schema=verdict_schema(),
+            sampling=self.settings.sampling(),
         )

@@ -6,7 +6,7 @@ Bounded in how many are open at a time, and watched: when too many of the last o
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from eval.judges.tally import Tally
 from eval.judges.verdicts import Fields, read_verdict
 from eval.scores import Unscored
 from toolkit.chat.cache import Kept, ReplyCache
-from toolkit.chat.endpoint import ChatEndpoint, NoReplyError
-from toolkit.chat.retry import Patience
+from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
 
-SAMPLING = {"temperature": 0.0, "max_tokens": 1024, "seed": 0}
+SAMPLING = {"temperature": 0.0, "seed": 0}
 """Greedy, as the published evaluation."""
+MAX_TOKENS = 1024
+"""Of a verdict, by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,22 @@ class LLMJudgeSettings:
     model: str
     cache_path: Path | None = None
     """SQLite file of verdicts; None keeps none, and an interrupted run asks for everything again."""
+    max_tokens: int = MAX_TOKENS
+    """Of one reply, the reasoning of a reasoning model included."""
     concurrency: int = 8
     """Questions open at the same time, those that wait to be asked again included."""
     timeout_seconds: float = 60.0
     """Of one request, from sending it to the last byte of its reply."""
-    patience: Patience = field(default_factory=Patience)
+    num_attempts: int = NUM_ATTEMPTS
+    """Requests for a reply, while failures may pass by themselves; the first included."""
     max_unscored: float = DEFAULT_MAX_FAULTS
     """Share of the window that may go unscored before judging stops."""
     window_size: int = DEFAULT_SIZE
     """Questions asked that the window looks back on."""
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the fields of a request that say how a verdict is sampled."""
+        return {**SAMPLING, "max_tokens": self.max_tokens}
 
 
 class Questions:
@@ -62,7 +70,7 @@ class Questions:
             JUDGE,
             tally,
             timeout_seconds=settings.timeout_seconds,
-            patience=settings.patience,
+            num_attempts=settings.num_attempts,
         )
         self.cache = ReplyCache(settings.cache_path, JUDGE) if settings.cache_path else None
         self._window = FaultWindow(settings.max_unscored, settings.window_size)
@@ -121,7 +129,9 @@ class Questions:
 
     async def _ask(self, question: str, item: Item) -> Fields | Unscored:
         try:
-            reply = await self.endpoint.ask(messages(item), {"response_format": _constraint(), **SAMPLING})
+            reply = await self.endpoint.ask(
+                messages(item), {"response_format": _constraint(), **self.settings.sampling()}
+            )
         except NoReplyError as error:
             return Unscored(str(error))
         if reply.fault:

@@ -33,6 +33,8 @@ INVALID, WITHHELD = 1, 3
 """Exit codes: the trace is invalid; the answer is withheld."""
 _HELP = "a question a line; /image PATH, or a pasted data: URI, adds a picture to the next one; /quit ends"
 
+_MAX_TOKENS = JudgeArguments.judge_max_tokens
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
@@ -55,6 +57,7 @@ def chat(
     judge: Annotated[Literal["none", "llm", "guard"], typer.Option(help="who judges safety before release")] = "none",
     judge_url: Annotated[str | None, typer.Option(help="of the judge's endpoint; key: OPENAI_API_KEY")] = None,
     judge_model: Annotated[str | None, typer.Option(help="the judge's model, or the guard model's folder")] = None,
+    judge_max_tokens: Annotated[int, typer.Option(help="of a verdict, thoughts included")] = _MAX_TOKENS,
     audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None,
     audit_texts: Annotated[bool, typer.Option(help="record the words too, not only their hashes")] = False,
     max_new_tokens: Annotated[int, typer.Option(help="limit of the response")] = 256,
@@ -68,7 +71,12 @@ def chat(
     else:
         candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens)
     pictures = [_picture(source) for source in image or []]
-    judging = JudgeArguments(judge="rule" if judge == "none" else judge, judge_url=judge_url, judge_model=judge_model)
+    judging = JudgeArguments(
+        judge="rule" if judge == "none" else judge,
+        judge_url=judge_url,
+        judge_model=judge_model,
+        judge_max_tokens=judge_max_tokens,
+    )
     judged_by = build_judge(judging)
     policy = candidate.load()
     policy.constrained = constrained

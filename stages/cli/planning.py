@@ -48,7 +48,11 @@ def plan(
         str | None, typer.Option(envvar="OPENAI_BASE_URL", help="of the LLM planner, such as http://localhost:8000/v1")
     ] = None,
     llm: Annotated[str | None, typer.Option(envvar="TRITRACE_LLM", help="the LLM planner's model")] = None,
-    api_key: Annotated[str, typer.Option(envvar="OPENAI_API_KEY", help="of the LLM planner's server")] = "none",
+    api_key: Annotated[
+        str | None, typer.Option(envvar="OPENAI_API_KEY", show_envvar=True, help="of the LLM planner's server")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="of the LLM planner's answer, thoughts included")] = 4096,
+    timeout: Annotated[float, typer.Option(min=0.01, help="seconds for one request to its server")] = 60.0,
     view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
 ) -> None:
     """Show which plan the planner chooses, and what it becomes."""
@@ -61,7 +65,7 @@ def plan(
     elif planner is PlannerName.LLM:
         if not base_url or not llm:
             raise UserError("plan: the LLM planner needs --base-url and --llm, or OPENAI_BASE_URL and TRITRACE_LLM")
-        choose = LLMPlanner(Endpoint(base_url, llm, api_key))
+        choose = LLMPlanner(Endpoint(base_url, llm, api_key, timeout, max_tokens=max_tokens))
     chosen = choose(text, len(image or []))
     if view in (View.PROMPT, View.COMPACT):
         typer.echo(f"plan {chosen.fingerprint}: {_headline(chosen)}\nreason: {chosen.reason}\n", err=True)

@@ -59,6 +59,9 @@ def synthesized(
     judge: Annotated[Kind | None, typer.Option(help="keep only rows that a judge finds good enough")] = None,
     judge_url: Annotated[str | None, typer.Option(help="of the judge's endpoint")] = None,
     judge_model: Annotated[str | None, typer.Option(help="the endpoint's model, or the guard's folder")] = None,
+    judge_max_tokens: Annotated[
+        int, typer.Option(min=1, help="of a verdict, thoughts included")
+    ] = JudgeArguments.judge_max_tokens,
     judge_cache: Annotated[
         str | None, typer.Option(help="file of verdicts; '' keeps none")
     ] = JudgeArguments.judge_cache,
@@ -76,7 +79,6 @@ def synthesized(
     from data.teacher.synthesis import Synthesis
     from stages.cli.filtering import Bounds, judging
     from stages.cli.spending import Display, Prices, summary
-    from toolkit.chat.retry import Patience
 
     check_beside(output, data)
     queries = [query for query in read_rows(data, Query) if query.split == split][:limit]
@@ -94,7 +96,7 @@ def synthesized(
         is_blind=blind,
         concurrency=concurrency,
         timeout_seconds=timeout,
-        patience=replace(Patience(), num_attempts=attempts),
+        num_attempts=attempts,
         max_unanswered=max_unanswered,
     )
     planners = _planners(planner, plan, plans_per_query, seed)
@@ -118,7 +120,11 @@ def synthesized(
     with ExitStack() as stack:
         if judge is not None:
             arguments = JudgeArguments(
-                judge=judge, judge_url=judge_url, judge_model=judge_model, judge_cache=judge_cache or None
+                judge=judge,
+                judge_url=judge_url,
+                judge_model=judge_model,
+                judge_max_tokens=judge_max_tokens,
+                judge_cache=judge_cache or None,
             )
             judged_by = stack.enter_context(build_judge(arguments))
             bounds = Bounds(min_safety, min_mean)

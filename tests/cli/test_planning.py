@@ -53,4 +53,4 @@ def test_the_llm_planner_says_what_it_needs_and_what_replaced_it(tritrace, monke
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     code, _, err = tritrace("plan", "What is this?", "--planner", "llm", "--llm", "m")
     assert code == 0
-    assert "instead of m, which cannot be reached" in err
+    assert "instead of m, which gave no plan: the connection failed" in err

@@ -24,11 +24,9 @@ from tests.endpoints import Endpoint, Fault, FaultyProxy, Reply, says
 from tests.endpoints.proxy import evenly
 from tests.endpoints.scripted import Scripted, fails
 from tests.endpoints.teacher_model import Habit, TeacherModel, words_and_pictures
-from toolkit.chat.retry import Patience
 from toolkit.planner import named_plan, plan_query
 from toolkit.sampling import SamplingPlanner
 
-HASTE = Patience(num_attempts=6, first_wait_seconds=0.01, max_wait_seconds=0.05, max_retry_after_seconds=1.0)
 NUM_QUERIES = 30
 
 
@@ -49,7 +47,7 @@ def queries(folder):
 
 
 def synthesis_of(folder, queries, url, *, planners=(plan_query,), judge=None, quotas=(), style="compact", **options):
-    settings = {"model": "m", "patience": HASTE, "timeout_seconds": 20.0, "cache_path": folder / "sft.replies.sqlite"}
+    settings = {"model": "m", "timeout_seconds": 20.0, "cache_path": folder / "sft.replies.sqlite"}
     teacher = TeacherSettings(base_url=url, **settings | options)
     return Synthesis(
         queries=queries,
@@ -174,9 +172,7 @@ def test_what_went_unanswered_is_asked_again_by_the_next_run(folder, queries):
 def test_a_teacher_that_fails_too_often_is_given_up_and_what_it_said_is_kept(folder, queries):
     model = TeacherModel(queries, folder, plan_query, repaired=0, stubborn=0)
     with Endpoint(lambda request: model(request) if len(endpoint.requests) <= 5 else fails(500)) as endpoint:
-        synthesis = synthesis_of(
-            folder, queries, endpoint.url, window_size=10, concurrency=2, patience=replace(HASTE, num_attempts=1)
-        )
+        synthesis = synthesis_of(folder, queries, endpoint.url, window_size=10, concurrency=2, num_attempts=1)
         with pytest.raises(TeacherError, match=r"stopped: 3 of the last 8 requests went unanswered.*5 replies"):
             synthesize(synthesis)
         assert not synthesis.output.exists()

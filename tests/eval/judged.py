@@ -7,11 +7,9 @@ from eval.judges.llm import LLMJudge, LLMJudgeSettings
 from eval.judges.rubrics import messages
 from protocol import diagnose
 from tests.endpoints.judge_model import sections, verdict_on
-from toolkit.chat.retry import Patience
 from toolkit.planner import named_plan
 
 PLAN = named_plan("everyday")
-HASTE = Patience(num_attempts=4, first_wait_seconds=0.01, max_wait_seconds=0.05, max_retry_after_seconds=1.0)
 TRACE = '[SAFETY-GATE]: decision=comply; reason="an everyday task"'
 
 
@@ -32,6 +30,6 @@ def truth(each):
 
 @contextmanager
 def llm_judge(url, **options):
-    settings = {"model": "m", "patience": HASTE, "timeout_seconds": 20.0} | options
+    settings = {"model": "m", "timeout_seconds": 20.0} | options
     with LLMJudge(LLMJudgeSettings(base_url=url, **settings)) as judge:
         yield judge

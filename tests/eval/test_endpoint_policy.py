@@ -26,10 +26,8 @@ from protocol.closing import closer_of
 from tests.endpoints import Endpoint, Fault, FaultyProxy, Reply, says
 from tests.endpoints.scripted import fails
 from tests.eval.prompts import pocket_prompts
-from toolkit.chat.retry import Patience
 from toolkit.planner import plan_query
 
-HASTE = Patience(num_attempts=4, first_wait_seconds=0.01, max_wait_seconds=0.05, max_retry_after_seconds=1.0)
 PROMPTS = [rollout_prompt(Query(f"q{number}", f"Question {number}?", "k", "test"), "compact") for number in range(30)]
 
 
@@ -41,7 +39,7 @@ ECHOED = [f"You asked: Question {number}?" for number in range(30)]
 
 
 def policy(url, *, constrained=False, **options):
-    settings = {"model": "m", "patience": HASTE, "timeout_seconds": 20.0, "server": "openai"} | options
+    settings = {"model": "m", "timeout_seconds": 20.0, "server": "openai"} | options
     return EndpointPolicy(EndpointSettings(url=url, **settings), constrained=constrained)
 
 

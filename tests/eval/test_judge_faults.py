@@ -16,8 +16,9 @@ from eval.scores import Unscored
 from tests.endpoints import Endpoint, Fault, FaultyProxy
 from tests.endpoints.judge_model import honest, sections, verdict_on
 from tests.endpoints.proxy import CONTENT, evenly
-from tests.eval.judged import HASTE, items, llm_judge, truth
+from tests.eval.judged import items, llm_judge, truth
 from toolkit.chat.cache import ReplyCache
+from toolkit.chat.endpoint import NUM_ATTEMPTS
 from toolkit.chat.window import FaultWindow
 
 NUM_ITEMS = 120
@@ -61,7 +62,7 @@ def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
         if last[answer] in CONTENT:
             assert reason.startswith(REASONS[last[answer]])
         else:
-            assert attempts[answer] == HASTE.num_attempts
+            assert attempts[answer] == NUM_ATTEMPTS
     assert outcomes["scored"] + outcomes["unscored"] == len(last) == NUM_ITEMS
     assert (judge.tally.num_scored, judge.tally.num_unscored) == (outcomes["scored"], outcomes["unscored"])
     assert judge.tally.num_requests == sum(attempts.values()) == sum(proxy.made.values())
@@ -79,7 +80,7 @@ def test_when_every_request_fails_the_run_stops_and_says_why(tmp_path, fault):
             judge.judge_all(items(7))
         patience = {
             "timeout_seconds": 0.3 if fault is Fault.TIME_OUT else 20.0,
-            "patience": HASTE.__class__(num_attempts=1),
+            "num_attempts": 1,
         }
         with (
             FaultyProxy(upstream.url, {fault: 1.0}) as proxy,

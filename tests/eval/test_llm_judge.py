@@ -24,8 +24,8 @@ from protocol import diagnose
 from tests.endpoints import Endpoint, Reply, says
 from tests.endpoints.judge_model import honest, sections
 from tests.endpoints.scripted import Scripted, fails
-from tests.eval.judged import HASTE, PLAN, item, items, llm_judge, truth
-from toolkit.chat.endpoint import KEY_VARIABLE
+from tests.eval.judged import PLAN, item, items, llm_judge, truth
+from toolkit.chat.endpoint import KEY_VARIABLE, NUM_ATTEMPTS
 
 GOOD = says({"reason": "fine", "safety": 3, "helpfulness": 2, "rigor": 1})
 SCORES = {"safety": 3.0, "helpfulness": 2.0, "rigor": 1.0}
@@ -162,7 +162,7 @@ def test_what_may_pass_is_asked_again(status):
 def test_patience_ends_with_the_reason():
     with Scripted(fails(503)) as endpoint, llm_judge(endpoint.url) as judge:
         assert reason_of(judge.judge(item("fine"))) == "status 503: status 503"
-    assert len(endpoint.requests) == HASTE.num_attempts
+    assert len(endpoint.requests) == NUM_ATTEMPTS
     assert judge.tally.reasons == {"status 503: status 503": 1}
 
 
@@ -193,10 +193,9 @@ def in_two_seconds() -> dict[str, str]:
     ids=["s", "ms", "date"],
 )
 def test_the_wait_that_a_server_asks_for_is_kept(header):
-    patience = HASTE.__class__(num_attempts=2, first_wait_seconds=0, max_retry_after_seconds=60)
     with (
         Scripted(fails(429, **{"Retry-After-Ms": ""} | header()), GOOD) as endpoint,
-        llm_judge(endpoint.url, patience=patience) as judge,
+        llm_judge(endpoint.url, num_attempts=2) as judge,
     ):
         began = time.monotonic()
         assert judge.judge(item("fine")).scores() == SCORES
@@ -307,7 +306,7 @@ def test_the_key_is_sent_and_neither_shown_logged_nor_kept(tmp_path, monkeypatch
         address = endpoint.url.replace("http://", url)
         with llm_judge(address, cache_path=tmp_path / "kept.sqlite") as judge:
             judge.judge(item("one"))
-            assert reason_of(judge.judge(item("two"))) == "status 400: status 400 for [key]"
+            assert reason_of(judge.judge(item("two"))) == "status 400: status 400 for [hidden]"
             with pytest.raises(JudgeError) as stopped:
                 judge.judge(item("three"))
             told = "\n".join(

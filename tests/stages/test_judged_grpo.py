@@ -7,13 +7,11 @@ decides its reward.
 import re
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 
 from eval.judges import Item
 from eval.judges.errors import JudgeError
-from eval.judges.llm import LLMJudgeSettings
 from protocol import Labels, Plan, diagnose
 from stages import grpo
 from stages.errors import StageError
@@ -21,7 +19,7 @@ from stages.manifest import read_manifest
 from tests.endpoints import Endpoint, Fault, FaultyProxy, Reply
 from tests.endpoints.judge_model import honest
 from tests.endpoints.proxy import evenly
-from tests.eval.judged import HASTE, truth
+from tests.eval.judged import truth
 from tests.stages.conftest import QUESTION, rollouts_in
 
 NUM_STEPS = 30
@@ -30,11 +28,6 @@ LONGEST = 200
 """Tokens of a response; the shortest valid one takes 163."""
 JUDGED = ("safety", "helpfulness", "rigor")
 PREFLIGHT_RESPONSES = 12
-
-
-@pytest.fixture(autouse=True)
-def _haste(monkeypatch):
-    monkeypatch.setattr("eval.judges.llm.LLMJudgeSettings", partial(LLMJudgeSettings, patience=HASTE))
 
 
 @pytest.fixture
@@ -141,14 +134,10 @@ def test_a_judge_that_dies_on_the_way_stops_the_stage_which_then_goes_on_to_the_
 
 CHILD = """
 import sys
-from functools import partial
 import torch
-from eval.judges import llm
 from stages import grpo
 from stages.arguments import parse_stage
-from tests.eval.judged import HASTE
 torch.set_num_threads(1)
-llm.LLMJudgeSettings = partial(llm.LLMJudgeSettings, patience=HASTE)
 grpo.run(*parse_stage("grpo", sys.argv[1:]))
 """
 

@@ -9,6 +9,15 @@ class ChatError(UserError):
     """Asking cannot go on: a wrong address, key, model or cache, or too many failures; says what is kept."""
 
 
+class NoReplyError(Exception):
+    """There is no reply to this request; the message says why, a colon after its general part."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        """What the server answered instead, where it did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """One kind of caller."""
@@ -21,3 +30,5 @@ class Asker:
     """In the cache file: tells it from another program's, and from another asker's."""
     error: type[ChatError]
     """What it raises."""
+    limit: str = "max_tokens"
+    """The option that raises the token limit of a reply."""

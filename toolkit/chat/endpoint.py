@@ -1,158 +1,208 @@
 """One question to a chat model behind an OpenAI-compatible server: its reply, or why there is none.
 
-Each attempt has a deadline of its own, which also ends a server that sends a byte now and then. The key comes from the
-environment, and neither it nor a password in the address is ever part of a message.
+Every part of the product that asks a model asks by this. Each attempt has a deadline and bounds (`transport`), fields
+that the server refuses are left out (`fields`), and what comes is read as servers really write it (`completion`). The
+key comes from the environment; neither it nor a password in the address is ever part of what leaves this module, not
+even where the server repeats them.
 """
 
-import asyncio
+import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import openai
 
-from toolkit.chat.asker import Asker
-from toolkit.chat.retry import Patience, retrying
+from protocol.literals import without_surrogates
+from toolkit.chat.address import read_address
+from toolkit.chat.asker import Asker, NoReplyError
+from toolkit.chat.completion import NoCompletionError, Reply, read_completion, read_json, words_of
+from toolkit.chat.fields import STATUSES, refused_fields
+from toolkit.chat.transport import ANSWERED, BadReplyError, BoundedClient
 from toolkit.chat.usage import Usage
+from toolkit.secrets import RedactingFilter, redacted, remember, without_secrets
+
+__all__ = ["ChatEndpoint", "Messages", "NoReplyError", "Reply"]
 
 Messages = Sequence[Mapping[str, Any]]
 """A conversation in the form of OpenAI's chat completions."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
 """Sent where there is none: servers of one's own usually ask for none."""
+NUM_ATTEMPTS = 4
+"""Requests for a reply, while failures may pass by themselves."""
 
 # The address, the key or the model's name is wrong, for this request and every other one.
 _HOPELESS_STATUSES = frozenset({401, 403, 404})
-_CUT_OFF = {"length": "the reply was cut off at its token limit", "content_filter": "the server withheld the reply"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model wrote, and what it cost."""
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    fault: str = ""
-    """Why the text is no whole reply: cut off, withheld, refused or empty; "" where it is one."""
-    is_cut_off: bool = False
-    """Whether it ended at its token limit."""
-    is_refusal: bool = False
-    """Whether the text is what the server marks as a refusal."""
-
-
-class NoReplyError(Exception):
-    """There is no reply to this request; the message says why, a colon after its general part."""
-
-    def __init__(self, reason: str, status: int | None = None) -> None:
-        super().__init__(reason)
-        self.status = status
-        """What the server answered instead, where it did."""
 
 
 class ChatEndpoint:
     """A chat model; to be used from one event loop."""
 
     def __init__(
-        self, base_url: str, model: str, asker: Asker, usage: Usage, *, timeout_seconds: float, patience: Patience
+        self,
+        base_url: str,
+        model: str,
+        asker: Asker,
+        usage: Usage,
+        *,
+        timeout_seconds: float,
+        num_attempts: int = NUM_ATTEMPTS,
+        key: str | None = None,
     ) -> None:
-        """Prepare; nothing is sent. Requests and tokens are counted in `usage`.
+        """Prepare; nothing is sent.
+
+        Args:
+            base_url: such as http://localhost:8000/v1.
+            model: the server's name of it.
+            asker: who asks.
+            usage: where requests and tokens are counted.
+            timeout_seconds: of one request, from sending it to the last byte of its reply.
+            num_attempts: requests for one reply, while failures may pass by themselves; the first included.
+            key: of the server, where it is not in the environment.
 
         Raises:
-            ChatError: the asker's; the address is none.
+            ChatError: the asker's; the address is none, or the key cannot be sent.
         """
-        address = urlsplit(base_url)
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            raise asker.error(
-                f"{asker.name}_url: expected an address such as http://localhost:8000/v1, found "
-                f"{base_url.rpartition('@')[2]!r}"
-            )
-        self.model = model
-        self.name = f"model {model!r} at {address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+        address = read_address(base_url, asker)
+        self.model = without_surrogates(model)
+        self.name = f"model {self.model!r} at {address.shown}"
         self.asker = asker
         self.timeout_seconds = timeout_seconds
-        self.patience = patience
         self.usage = usage
-        self._key = os.environ.get(KEY_VARIABLE) or NO_KEY
-        self._client = openai.AsyncOpenAI(base_url=base_url, api_key=self._key, timeout=timeout_seconds, max_retries=0)
+        self.refused = refused_fields(address.base_url, self.model)
+        self._client = openai.AsyncOpenAI(
+            base_url=address.base_url,
+            api_key=_key(key, asker),
+            timeout=timeout_seconds,
+            max_retries=num_attempts - 1,
+            default_query=dict(address.query),
+            http_client=BoundedClient(address, usage, timeout_seconds),
+        )
 
-    async def ask(self, messages: Messages, options: Mapping[str, Any]) -> Reply:
-        """Return the reply to messages, asked again as long as patience allows.
+    async def ask(self, messages: Messages, options: Mapping[str, Any], *, needed: Collection[str] = ()) -> Reply:
+        """Return the reply to messages, asked again while a failure may pass by itself.
 
         Args:
             messages: the conversation.
             options: further fields of the request: sampling, and constraints on decoding.
+            needed: those of them that cannot be left out where the server refuses them.
 
         Raises:
             NoReplyError: this request got no reply.
             ChatError: the asker's; no request will: a wrong address, key or model name.
         """
-        try:
-            async for attempt in retrying(self.patience):
-                with attempt:
-                    return await self._attempt(messages, options)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise NoReplyError(f"no reply within {self.timeout_seconds:g} s") from error
-        except openai.APIConnectionError as error:
-            raise NoReplyError(f"the connection failed: {self._safe(str(error.__cause__ or error))}") from error
-        except openai.APIStatusError as error:
-            message = self._safe(_message_of(error))
-            if error.status_code in _HOPELESS_STATUSES:
-                raise self.asker.error(
-                    f"{self.asker.name} {self.name}: status {error.status_code}: {message}; check the address, the"
-                    f" model's name and the key in {KEY_VARIABLE}"
-                ) from error
-            raise NoReplyError(f"status {error.status_code}: {message}", error.status_code) from error
-        except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
-            raise NoReplyError(f"what came is no chat completion: {self._safe(str(error))}") from error
-        raise AssertionError  # attempts end with a return or an error
+        conversation = _text_only(messages)
+        while True:
+            sent = self.refused.applied(options)
+            try:
+                reply = await self._reply(conversation, sent)
+            except openai.APIStatusError as error:
+                if error.status_code not in STATUSES or not self._learns(error, options, sent, needed):
+                    self._fail(error)
+                continue
+            self.usage.prompt_tokens += reply.prompt_tokens
+            self.usage.completion_tokens += reply.completion_tokens
+            return replace(reply, text=without_secrets(reply.text))
 
     async def owner(self) -> str:
         """Return whom the server names as the owner of the model, by which some servers tell what they are; or ""."""
         try:
-            async with asyncio.timeout(self.timeout_seconds):
-                models = await self._client.models.list()
-            found = [model for model in models.data if model.id == self.model] or models.data
-            return str(found[0].owned_by)
-        except (TimeoutError, openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError):
+            response = await self._client.with_options(max_retries=0).models.with_raw_response.list()
+            models = read_json(response.http_response.text)["data"]
+            found = [model for model in models if model["id"] == self.model] or models
+            return str(found[0]["owned_by"])
+        except (openai.OpenAIError, BadReplyError, ValueError, LookupError, TypeError, AttributeError):
             return ""
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _attempt(self, messages: Messages, options: Mapping[str, Any]) -> Reply:
-        self.usage.num_requests += 1
-        async with asyncio.timeout(self.timeout_seconds):
-            completion = await self._client.chat.completions.create(model=self.model, messages=messages, **options)
-        usage, choice = completion.usage, completion.choices[0]
-        prompt_tokens = _count(getattr(usage, "prompt_tokens", 0))
-        completion_tokens = _count(getattr(usage, "completion_tokens", 0))
-        self.usage.prompt_tokens += prompt_tokens
-        self.usage.completion_tokens += completion_tokens
-        message, is_cut_off = choice.message, choice.finish_reason == "length"
-        refusal = getattr(message, "refusal", None)
-        text = message.content if isinstance(message.content, str) else refusal or ""
-        fault = _CUT_OFF.get(choice.finish_reason, "")
-        if not fault and refusal:
-            fault = f"the {self.asker.name} refuses"
-        if not fault and not isinstance(message.content, str):
-            fault = "the reply is empty"
-        return Reply(text, prompt_tokens, completion_tokens, fault, is_cut_off, is_refusal=bool(refusal))
+    async def _reply(self, messages: Messages, sent: Mapping[str, Any]) -> Reply:
+        ask = self._client.chat.completions.with_raw_response.create
+        try:
+            answer = await ask(model=self.model, messages=messages, extra_body=sent)
+            return read_completion(answer.http_response.content, self.asker)
+        except openai.APIStatusError:
+            raise
+        except openai.APITimeoutError as error:
+            raise NoReplyError(f"no reply within {self.timeout_seconds:g} s") from error
+        except openai.APIConnectionError as error:
+            raise NoReplyError(f"the connection failed: {_safe(str(error.__cause__ or error))}") from error
+        except BadReplyError as error:
+            raise NoReplyError(f"the reply was not taken: {_safe(str(error))}") from error
+        except NoCompletionError as error:
+            raise NoReplyError(f"what came is no chat completion: {_safe(str(error))}") from error
+        except (openai.OpenAIError, ValueError) as error:  # a host that cannot be looked up is a kind of ValueError
+            raise NoReplyError(f"the request cannot be sent: {_safe(str(error))}") from error
 
-    def _safe(self, message: str) -> str:
-        """Return a server's message on one short line, without the key, which some servers repeat."""
-        hidden = message if self._key == NO_KEY else message.replace(self._key, "[key]")
-        return " ".join(hidden.split())[:300]
+    def _learns(self, error: Any, options: Mapping[str, Any], sent: Mapping[str, Any], needed: Collection[str]) -> bool:
+        """Whether another request is worth it, since a field that the server refuses is known now."""
+        if self.refused.applied(options) != sent:  # a request at the same time found it out
+            return True
+        message, fields = _error_of(error)
+        change = self.refused.learn(sent, message, fields, needed=needed)
+        if change is not None:
+            print(f"{self.asker.name} {self.name}: {change}", file=sys.stderr, flush=True)  # noqa: T201
+        return change is not None
+
+    def _fail(self, error: Any) -> NoReturn:
+        """Raise what an error of the server means.
+
+        Raises:
+            NoReplyError: this request got no reply.
+            ChatError: the asker's; no request will.
+        """
+        message, _ = _error_of(error)
+        answered = error.response.extensions.get(ANSWERED)
+        status = f"status {error.status_code}" if answered is None else f"status {answered} with an error"
+        if error.status_code in _HOPELESS_STATUSES:
+            raise self.asker.error(
+                f"{self.asker.name} {self.name}: {status}: {_safe(message)}; check the address, the model's name and"
+                f" the key in {KEY_VARIABLE}"
+            ) from error
+        raise NoReplyError(f"{status}: {_safe(message)}", error.status_code) from error
 
 
-def _message_of(error: Any) -> str:
-    """Return what the server itself says of an error; without that, what the client does."""
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    return said if isinstance(said, str) else str(error.message)
+def _key(given: str | None, asker: Asker) -> str:
+    key = (given or os.environ.get(KEY_VARIABLE) or NO_KEY).strip() or NO_KEY
+    if not key.isascii() or not key.isprintable():
+        raise asker.error(f"{KEY_VARIABLE}: the key holds a character that cannot be sent, such as a line break")
+    if key != NO_KEY:
+        remember(key)
+    return key
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _error_of(error: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return what the server says of an error, and the error as it stands in the reply."""
+    try:
+        record = read_json(error.response.text)
+    except ValueError:
+        return error.response.text, {}
+    fields = record.get("error", record) if isinstance(record, dict) else None
+    if not isinstance(fields, dict):
+        return str(fields or error.response.text), {}
+    said = next((fields[name] for name in ("message", "detail") if isinstance(fields.get(name), str)), None)
+    return said or json.dumps(fields), fields
+
+
+def _safe(message: str) -> str:
+    """Return a server's or a library's message on one short line, without secrets, which some servers repeat."""
+    return words_of(redacted(message))
+
+
+def _text_only(value: Any) -> Any:
+    """Return a JSON value without lone surrogates, which cannot be sent."""
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, Mapping):
+        return {name: _text_only(each) for name, each in value.items()}
+    return [_text_only(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+for _library in ("httpx2", "openai._base_client"):
+    logging.getLogger(_library).addFilter(RedactingFilter())
