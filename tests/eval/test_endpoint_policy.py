@@ -227,7 +227,7 @@ main()
 
 def run_eval(url, data, output):
     flags = ("--endpoint", url, "--endpoint-model", "m", "--data", data, "--output", output)
-    flags += ("--endpoint-concurrency", "2", "--judge-cache", "")
+    flags += ("--endpoint-concurrency", "2", "--judge-cache", "", "--judge-max-unscored", "1")  # nothing is labelled
     command = [sys.executable, "-W", "error", "-c", EVALUATE, "eval", *map(str, flags)]
     return subprocess.Popen(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
