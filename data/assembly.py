@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from data.files import file_fingerprint, iterate_rows, replacing
+from data.files import file_fingerprint, iterate_rows, read_json, replacing
 from data.rows import Query
 
 ItemT = TypeVar("ItemT")
@@ -50,7 +50,7 @@ class Draft:
         """Return the draft of a folder, continued if it is one of the same and begun otherwise."""
         place = folder.resolve()
         draft = cls(place.parent / f".{place.name}.draft", wanted)
-        if not draft.is_complete and _read_json(draft.folder / "wanted.json") != wanted:
+        if not draft.is_complete and read_json(draft.folder / "wanted.json") != wanted:
             shutil.rmtree(draft.folder, ignore_errors=True)
             with replacing(draft.folder / "wanted.json") as file:
                 json.dump(dict(wanted), file)
@@ -94,7 +94,7 @@ class Draft:
 
 def is_assembled(folder: Path, wanted: Mapping[str, Any]) -> bool:
     """Whether a folder is what is wanted: files by their fingerprints, and every image of its queries there."""
-    built = _read_json(folder / _MARK)
+    built = read_json(folder / _MARK)
     try:
         prints = {name: file_fingerprint(folder / f"{name}.jsonl") for name in built["files"]}
         if built["wanted"] != wanted or built["files"] != prints:
@@ -106,12 +106,5 @@ def is_assembled(folder: Path, wanted: Mapping[str, Any]) -> bool:
 
 
 def _wanted_of(folder: Path) -> Any:
-    built = _read_json(folder / _MARK)
+    built = read_json(folder / _MARK)
     return built.get("wanted") if isinstance(built, dict) else None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

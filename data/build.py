@@ -18,6 +18,7 @@ from typing import Literal
 from data.assembly import Chunk, Draft, is_assembled
 from data.corruptions import CORRUPTIONS, Example
 from data.files import write_rows
+from data.locks import held
 from data.negatives import Draw, LengthLedger, balanced, drawn
 from data.pocket import world
 from data.pocket.described import described
@@ -165,6 +166,7 @@ def build_pocket(
     Raises:
         data.pocket.world.WorldError: the world does not have that many queries.
         data.workers.LostItemsError: a process was killed; the same call continues.
+        data.locks.LockedError: another process is building there.
     """
     wanted = {"builder": BUILDER, "world": world.WORLD_VERSION, "protocol": fingerprint(), "seed": seed, "style": style}
     wanted |= {"sizes": asdict(sizes)}
@@ -174,15 +176,16 @@ def build_pocket(
         wanted["draw"] = draw
     if scenes != "drawn":
         wanted["scenes"] = scenes
-    if is_assembled(folder, wanted):
-        return False
-    draft = Draft.beside(folder, wanted)
-    if not draft.is_complete:
-        make = PocketChunks(draft.folder, style, planner, seed, sizes.pairs_per_query, draw)
-        for done in map_in_order(make, _missing(draft, _pocket_chunks(sizes, seed, scenes), on_progress), jobs):
-            on_progress(done)
-        draft.complete(FILES)
-    draft.publish(folder)
+    with held(folder):
+        if is_assembled(folder, wanted):
+            return False
+        draft = Draft.beside(folder, wanted)
+        if not draft.is_complete:
+            make = PocketChunks(draft.folder, style, planner, seed, sizes.pairs_per_query, draw)
+            for done in map_in_order(make, _missing(draft, _pocket_chunks(sizes, seed, scenes), on_progress), jobs):
+                on_progress(done)
+            draft.complete(FILES)
+        draft.publish(folder)
     return True
 
 

@@ -7,12 +7,13 @@ they are.
 import hashlib
 import json
 import os
-import tempfile
+import stat
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, TypeVar
 
 from data.rows import Provenance
@@ -86,6 +87,20 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise RowsError(str(error)) from None
 
 
+def read_json(path: Path) -> Any:
+    """Return what a file of ours says that is made again where it is lost; None where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file as `read_json` does; {} where there is none."""
+    value = read_json(path)
+    return value if isinstance(value, dict) else {}
+
+
 def file_fingerprint(path: Path) -> str:
     """Return sixteen hexadecimal digits of the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -94,19 +109,40 @@ def file_fingerprint(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that takes the place of `path` when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Open a text file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        RowsError: something that is no file is in the way.
+        OSError: the disk is full, read-only, or the folder cannot be made.
+    """
+    draft = draft_beside(path)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with draft.open("w", encoding="utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        draft.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
+
+
+def draft_beside(path: Path) -> Path:
+    """Make an empty file that is to take the place of another, with its mode, or else as the umask has it.
+
+    Raises:
+        RowsError: something that is no file is in the way, such as a folder or a device.
+        OSError: as for any file that is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise RowsError(f"{path}: is no file, and is not replaced by one; name another")
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    if mode is not None:
+        draft.chmod(mode)
+    return draft
 
 
 def row_to_json(row: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ items, drawn as multinomial tables of counts.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,15 +88,24 @@ def read_scores(path: Path, name: str) -> dict[str, float | None]:
         try:
             record = json.loads(line)
             value = record.get("scores", record)[name]
-            found[str(record["id"])] = None if value is None else float(value)
-        except (ValueError, TypeError, KeyError) as error:
+            found[str(record["id"])] = None if value is None else _finite(value)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             problems.append(f"{path}:{number}: no score {name!r} with an id ({type(error).__name__}: {error})")
     if problems:
         hint = f'hint: each line is a sample, or an object such as {{"id": "q-1", "{name}": 3}}'
         raise RowsError(
             "\n".join([*problems[:20], *([f"... and {len(problems) - 20} more"] * (len(problems) > 20)), hint])
         )
+    if not found:
+        raise RowsError(f"{path}: holds no scores")
     return found
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"expected a number, found {value!r:.40}")
+    return number
 
 
 def agreement(judged: Scores, labels: Scores, *, seed: int = 0) -> Agreement:

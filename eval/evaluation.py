@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing, row_to_json
+from data.files import read_json, replacing, row_to_json
 from data.images import ground_of, portable, read_image
+from data.locks import held
 from data.pixels import GROUND
 from data.rows import RolloutPrompt
 from eval.generations import Generation, Policy
@@ -102,8 +103,7 @@ def write_evaluation(folder: Path, samples: Sequence[Sample], settings: Mapping[
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Whether the folder holds the evaluation that these settings identify."""
-    path = folder / "evaluation.json"
-    return path.exists() and json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(dict(settings)))
+    return bool(read_json(folder / "evaluation.json") == json.loads(json.dumps(dict(settings))))
 
 
 def evaluate(
@@ -154,12 +154,14 @@ def evaluate_once(
 
     Raises:
         eval.judges.JudgeError: the judge stopped; the responses and its verdicts so far are kept.
+        LockedError: another process evaluates into the folder.
     """
     settings = dict(sampling) | dict(judged_by)
     if is_complete(folder, settings):
         return read_samples(folder / "samples.jsonl")
-    samples = evaluate(load(), prompts, images_root, judge, folder=folder, sampling=sampling)
-    write_evaluation(folder, samples, settings)
+    with held(folder):
+        samples = evaluate(load(), prompts, images_root, judge, folder=folder, sampling=sampling)
+        write_evaluation(folder, samples, settings)
     return samples
 
 

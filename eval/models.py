@@ -58,9 +58,16 @@ class LoadOptions:
     """Colour that transparent pictures are put on."""
 
     @classmethod
-    def from_recipe(cls, recipe: Mapping[str, Any]) -> "LoadOptions":
-        """Return the options that a resolved recipe names; what it leaves out keeps its default."""
-        return cls(**{name: recipe[name] for name in cls.__slots__ if recipe.get(name) is not None})
+    def from_recipe(
+        cls, recipe: Mapping[str, Any], *, trust_remote_code: bool = False, allow_pickle: bool = False
+    ) -> "LoadOptions":
+        """Return the options that a resolved recipe names; what it leaves out keeps its default.
+
+        The recipe may come from an artefact: what it permits itself is not read, the caller gives the permissions.
+        """
+        names = ("attn_implementation", "min_pixels", "max_pixels")
+        named = {name: recipe[name] for name in names if recipe.get(name) is not None}
+        return cls(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **named)
 
 
 DEFAULT_OPTIONS = LoadOptions()
@@ -230,4 +237,9 @@ def _reading(model: str, load: Any, **options: Any) -> Any:
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
         # ImportError: an attention kernel or a reader that is not installed.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "trust_remote_code" in str(error) and not options.get("trust_remote_code"):
+            reason = (
+                "needs Python files of its own folder, which are not run; if you trust whoever wrote them, "
+                "--trust-remote-code (in a recipe trust_remote_code: true) runs them"
+            )
         raise ModelError(f"model {model!r}: {reason}") from error

@@ -12,21 +12,19 @@ from random import Random
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import GenerationConfig, LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
 from data.images import open_image
 from data.rows import RolloutPrompt
+from eval.adapters import load_adapter
 from eval.constrained import PlanLogitsProcessor, check_budget
 from eval.generations import Generation, Keep, Policy, keep_nothing, progress
 from eval.models import (
     DEFAULT_OPTIONS,
     LoadOptions,
-    ModelError,
     load_model,
     load_processor,
-    quiet_libraries,
     resolve_dtype,
     tokenizer_of,
 )
@@ -176,21 +174,12 @@ def _load_policy_model(
     first = torch.float32 if is_merged else target
     model = load_model(model_path, dtype=first, load_in_4bit=load_in_4bit, options=options)
     if adapter_path is not None:
-        model = _with_adapter(model, adapter_path)
+        model = load_adapter(model, Path(adapter_path))
     if is_merged:
         model = model.merge_and_unload().to(target)
     if not load_in_4bit:
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval()
-
-
-@quiet_libraries()
-def _with_adapter(model: Any, adapter_path: str | Path) -> Any:
-    try:
-        return PeftModel.from_pretrained(model, str(adapter_path))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter {str(adapter_path)!r}: {reason}") from error
 
 
 def _generation_config(model: Any, processor: Any, max_new_tokens: int, temperature: float) -> GenerationConfig:

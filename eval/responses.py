@@ -55,8 +55,21 @@ def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Generation] | None
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     os.truncate(path, len(whole))
-    lines = whole.decode().split("\n")[:-1]  # a response may hold other line separators
-    if not lines or json.loads(lines[0]) != json.loads(json.dumps(header)):
+    lines = whole.decode(errors="replace").split("\n")[:-1]  # a response may hold other line separators
+    try:
+        if not lines or json.loads(lines[0]) != json.loads(json.dumps(header)):
+            return None
+    except (ValueError, RecursionError):
         return None
-    records = [json.loads(line) for line in lines[1:]]
-    return {record.pop("place"): Generation(**record) for record in records}
+    return dict(filter(None, map(_kept, lines[1:])))
+
+
+def _kept(line: str) -> tuple[int, Generation] | None:
+    """Return a response with its place; None for a damaged line, whose prompt is asked again."""
+    try:
+        record = json.loads(line)
+        place, generation = record.pop("place"), Generation(**record)
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return None
+    is_sound = isinstance(place, int) and isinstance(generation.text, str) and isinstance(generation.num_tokens, int)
+    return (place, generation) if is_sound else None

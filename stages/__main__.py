@@ -1,10 +1,15 @@
 """`tritrace`, also `python -m stages`: every command, and the one place where a user's mistake becomes a message.
 
-Exit codes: 0 done, 1 some responses or rows are invalid, 2 wrong usage or unreadable input, 130 interrupted,
-141 nobody reads the output any more (`| head`).
+Exit codes: 0 done, 1 some responses or rows are invalid, 2 wrong usage, unreadable input or a place that cannot be
+written, 75 the disk is full, 130 interrupted, 141 nobody reads the output any more (`| head`).
 """
 
+import io
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -30,6 +35,8 @@ from stages.cli import (
     tracing,
     training,
 )
+from stages.cli.checking import NOBODY_READS
+from stages.disk_full import EXIT_CODE, is_disk_full
 
 app = typer.Typer(
     name="tritrace",
@@ -60,17 +67,59 @@ harness.add_to(app)
 
 def main() -> None:
     """Run a command; usage errors are typer's to print."""
+    _open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what does not go out is told here, not when Python ends
     except UserError as error:
-        _complain(str(error))
-        sys.exit(2)
+        _end(str(error), 2)
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # by which click says 1 where nobody reads any more
+            _end("", NOBODY_READS)
+        raise
+    except BrokenPipeError:
+        _end("", NOBODY_READS)
+    except OSError as error:
+        _end(_words(error), EXIT_CODE if is_disk_full(error, Path.cwd()) else 2)
+    except Exception as error:
+        if not is_disk_full(error, Path.cwd()):  # libraries have errors of their own for it
+            raise
+        _end((str(error).strip() or type(error).__name__).splitlines()[0], EXIT_CODE)
 
 
-def _complain(message: str) -> None:
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
-        f"tritrace: error: {message}", style="red"
-    )
+def _open_streams() -> None:
+    """Let every command print, whatever its output is: closed, or of an encoding that lacks a character.
+
+    A closed descriptor would be given to the next file that is opened, and what is printed would go there.
+    """
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in closed:
+        setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if "stdout" in closed:
+        _end("standard output is closed; send it to a file, or to /dev/null where nobody reads it", 2)
+
+
+def _words(error: OSError) -> str:
+    """Return what failed and where, without the number."""
+    place = f"{error.filename}: " if error.filename is not None else ""
+    full = "; free some of the disk, and run the same command again" if is_disk_full(error, Path.cwd()) else ""
+    return f"{place}{error.strerror or error}{full}"
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Say what is wrong, and end; what could not be printed before is dropped."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if message:
+        with suppress(OSError):
+            console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+            console.print(f"tritrace: error: {message}", style="red")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class StageArguments:
     """Attention kernel; none leaves it to transformers, which takes sdpa where the model has it. It is printed."""
     allow_pickle: bool = False
     """Also read weights that are no safetensors; such a file can run code when it is opened."""
+    allow_broken: bool = False
+    """Continue a parent, or train on a merged model, that is not what its manifest says; what is broken is told."""
     min_pixels: int | None = None
     """Smaller pictures are scaled up to so many pixels; none keeps the processor's own bound."""
     max_pixels: int | None = None

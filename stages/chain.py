@@ -16,9 +16,9 @@ from data.images import ImageError
 from eval.models import ModelError
 from stages.columns import ROW_TYPES, fingerprint_rows
 from stages.errors import StageError
-from stages.export.draft import is_export
-from stages.lifecycle import model_revision
-from stages.manifest import Manifest, adapter_hash, merged_manifest, read_manifest, read_seal
+from stages.export.draft import MARK, exported_files, is_export
+from stages.hashing import adapter_hash, file_hashes, model_revision
+from stages.manifest import Manifest, merged_manifest, read_manifest, read_seal
 from stages.recipe import decisive
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
@@ -77,6 +77,36 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
     ]
 
 
+def read_stage(folder: Path, *, with_model: bool = True) -> Stage:
+    """Read the stage of a folder and verify what decides how it is loaded; its data are left alone.
+
+    Args:
+        folder: of the stage.
+        with_model: also hash the base model.
+
+    Raises:
+        StageError: its manifest cannot be read.
+    """
+    manifests = {folder: read_manifest(folder / "manifest.json")}
+    links = _links(folder, manifests, {}, with_model=with_model, with_data=False)
+    return Stage(folder, manifests[folder], tuple(links))
+
+
+def read_model(folder: Path) -> Stage | None:
+    """Read and verify what a merged model's folder says of itself; None where it is an ordinary model.
+
+    Raises:
+        StageError: its manifest cannot be read.
+    """
+    manifest = merged_manifest(folder)
+    if manifest is None:
+        return None
+    links = [_seal(folder, manifest), _protocol(manifest)]
+    if (named := exported_files(folder)) is not None:
+        links.append(_files("files", folder, named))
+    return Stage(folder, manifest, tuple(links))
+
+
 def _manifest_paths(run: Path) -> list[Path]:
     if (run / "manifest.json").is_file() and not is_export(run):
         return [run / "manifest.json"]
@@ -86,17 +116,48 @@ def _manifest_paths(run: Path) -> list[Path]:
 
 
 def _links(
-    folder: Path, manifests: Mapping[Path, Manifest], revisions: dict[str, str | None], *, with_model: bool
+    folder: Path,
+    manifests: Mapping[Path, Manifest],
+    revisions: dict[str, str | None],
+    *,
+    with_model: bool,
+    with_data: bool = True,
 ) -> Iterator[Link]:
     manifest = manifests[folder]
     yield _seal(folder, manifest)
     yield from _start(folder, manifest, manifests)
     if with_model:
         yield _model(manifest, revisions)
-    yield _data(folder, manifest)
+    if with_data:
+        yield _data(folder, manifest)
     yield _link("adapter", str(manifest.adapter), _adapter(folder), str(folder / "adapter"))
-    current = protocol_fingerprint()
-    yield _link("protocol", manifest.protocol, current, "the language of this code")
+    yield _files("adapter files", folder / "adapter", manifest.files)
+    yield _protocol(manifest)
+
+
+def _protocol(manifest: Manifest) -> Link:
+    return _link("protocol", manifest.protocol, protocol_fingerprint(), "the language of this code")
+
+
+def _files(name: str, folder: Path, named: Mapping[str, str]) -> Link:
+    """Check every file of a folder that decides what is loaded; the adapter's weights have a link of their own."""
+    if not named:
+        return Link("not here", name, "-", "written before each file was hashed")
+    found = {file: digest for file, digest in file_hashes(folder).items() if file != MARK}
+    is_adapter = name == "adapter files"
+    checked = [file for file in sorted({*named, *found}) if not (is_adapter and file.endswith(".safetensors"))]
+    faults = [_difference(file, named.get(file), found.get(file)) for file in checked]
+    digest = hashlib.sha256(json.dumps(dict(named), sort_keys=True).encode()).hexdigest()
+    note = "; ".join(fault for fault in faults if fault)
+    return Link("broken", name, digest, f"{folder}: {note}") if note else Link("holds", name, digest, str(folder))
+
+
+def _difference(file: str, named: str | None, found: str | None) -> str:
+    if named == found:
+        return ""
+    if found is None:
+        return f"{file} is missing"
+    return f"{file} was {named[:12]}, is {found[:12]}" if named else f"{file} was not there ({found[:12]})"
 
 
 def _seal(folder: Path, manifest: Manifest) -> Link:
@@ -180,7 +241,9 @@ def _adapter(folder: Path) -> str | None:
 
 def _link(name: str, named: str, found: str | None, where: str, *, was: str = "named") -> Link:
     if found is None:
-        return Link("broken" if name in {"adapter", "merged into the base"} else "not here", name, named, where)
+        if name in {"adapter", "merged into the base"}:
+            return Link("broken", name, named, f"{where}: is missing")
+        return Link("not here", name, named, where)
     if found != named:
         return Link("broken", name, named, f"{where}: {was} {named}, found {found}")
     return Link("holds", name, named, where)

@@ -12,6 +12,7 @@ from eval.judges import Judge, RuleJudge
 from eval.samples import Sample
 from stages.policies import subject_of
 from stages.progress import say
+from stages.trust import NO_PERMISSIONS, Permissions
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 
@@ -25,6 +26,8 @@ class Checkpoint:
     """Where its `eval/` goes; for a stage, where its adapter and manifest are."""
     model: str
     """Folder or hub name of the base model."""
+    permissions: Permissions = NO_PERMISSIONS
+    """What the recipe that it is made by allows."""
 
 
 def evaluate_checkpoint(
@@ -51,7 +54,8 @@ def evaluate_checkpoint(
         JudgeError: the judge stopped; the responses and its verdicts so far are kept.
     """
     name, folder = checkpoint.stage or "base", checkpoint.folder / "eval"
-    subject = subject_of(*((None, checkpoint.folder) if checkpoint.stage else (checkpoint.model, None)))
+    named = (None, checkpoint.folder) if checkpoint.stage else (checkpoint.model, None)
+    subject = subject_of(*named, permissions=checkpoint.permissions)
     sampling = {
         **subject.identity(),
         "prompts": file_fingerprint(prompts_path),

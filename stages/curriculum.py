@@ -25,6 +25,7 @@ from stages.progress import say
 from stages.reporting import report_run
 from stages.rewards import reward_of
 from stages.tracking import run_of, tracked
+from stages.trust import permissions_of
 
 POCKET = "pocket"
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -87,9 +88,10 @@ class Curriculum:
     def checkpoints(self, seed: int) -> Iterator[Checkpoint]:
         """Yield the base model, and then each stage's checkpoint as soon as it is trained."""
         folder = Path(self.recipe.output) / f"seed-{seed}"
-        yield Checkpoint(None, folder / "base", self.model)
+        yield Checkpoint(None, folder / "base", self.model, permissions_of(*self.parse(STAGES[0], seed)))
         for stage in STAGES:
-            yield Checkpoint(stage, run_by_stage[stage](*self.parse(stage, seed)), self.model)
+            told = self.parse(stage, seed)
+            yield Checkpoint(stage, run_by_stage[stage](*told), self.model, permissions_of(*told))
 
     def parse(self, stage: Stage, seed: int) -> tuple[StageArguments, TRLConfig]:
         """Return what a stage is told: its recipe, its place in the curriculum, and the command line's last word."""

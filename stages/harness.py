@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing
+from data.files import read_json, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore
 from stages.errors import StageError
@@ -117,7 +117,7 @@ def run_job(job: Job) -> list[BenchmarkScore]:
         HarnessResultError: its results cannot be read.
     """
     told = {"command": list(job.command), "checkpoint": job.checkpoint}
-    if _read(job.folder / COMMAND) == told and (scores := read_results(job.folder)):
+    if read_json(job.folder / COMMAND) == told and (scores := read_results(job.folder)):
         return scores
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / COMMAND).unlink(missing_ok=True)
@@ -145,9 +145,9 @@ def _checkpoint(path: Path, tasks: Sequence[str]) -> tuple[str, str | None, str]
     if not tasks:
         raise StageError("tasks: give at least one, by the harness's own name")
     if (path / "manifest.json").is_file() and (path / "adapter").is_dir():
-        from stages.manifest import read_manifest  # imports torch, which a merged model does not need here
+        from stages.trust import check_stage  # imports torch, which a merged model does not need here
 
-        manifest = read_manifest(path / "manifest.json")
+        manifest = check_stage(path)  # the harness loads whatever is there
         return str(manifest.model), str((path / "adapter").resolve()), manifest.digest
     if not (path / "config.json").is_file():
         raise StageError(f"{path}: neither a model's folder (config.json) nor a stage's (manifest.json and adapter/)")
@@ -163,10 +163,3 @@ def _shown(job: Job) -> str:
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     with replacing(path) as file:
         json.dump(record, file, indent=1)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

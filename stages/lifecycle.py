@@ -4,26 +4,28 @@ How a stage trains is in `training.py`; what it trains, in its own module (`sft.
 """
 
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers.utils.hub import cached_file, extract_commit_hash
 
-from eval.models import ModelError, quiet_libraries, split_gguf
+from data.locks import held
+from eval.models import quiet_libraries
 from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
 from stages.disk_full import EXIT_CODE, free_bytes, is_disk_full
 from stages.errors import StageError
-from stages.manifest import Manifest, check_parent, hash_folder, merged_manifest, read_manifest
+from stages.hashing import model_revision
+from stages.manifest import Manifest, read_manifest
 from stages.progress import say
 from stages.recipe import describe, resolved
 from stages.resuming import checkpoints, damage, sound_checkpoint, step_of
 from stages.rollouts.guarded_reward import Reward
 from stages.tracking import tracked
 from stages.training import BuildTrainer, Job, train
+from stages.trust import check_model, check_parent
 
 
 def run_stage(
@@ -49,8 +51,17 @@ def run_stage(
         StageError: the recipe, its files or the parent stage will not do.
         RowsError: the data file cannot be read.
         ModelError: the base model cannot be loaded.
+        LockedError: another process trains the same stage.
         SystemExit: with code 130 when interrupted, 75 when the disk is full; the same command takes the stage up again.
     """
+    # Of several processes that train together the first one alone writes.
+    with held(Path(arguments.output)) if PartialState().is_main_process else nullcontext():
+        return _run(stage, arguments, config, build_trainer, reward)
+
+
+def _run(
+    stage: str, arguments: StageArguments, config: TRLConfig, build_trainer: BuildTrainer, reward: Reward | None
+) -> Path:
     output = Path(arguments.output)
     rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, arguments.picture_ground)
     manifest = _begin(stage, arguments, config, rows)
@@ -85,28 +96,13 @@ def run_stage(
     return output
 
 
-def model_revision(model: str) -> str:
-    """Return what identifies the content of a base model: a folder's or a file's hash, or a commit on the hub.
-
-    Raises:
-        ModelError: there is no such model.
-    """
-    location, gguf_file = split_gguf(model)
-    if Path(location).is_dir():
-        return hash_folder(Path(location), gguf_file or "*")
-    try:
-        path = cached_file(location, gguf_file or "config.json")
-    except OSError as error:
-        raise ModelError(f"model {model!r}: {str(error).strip().splitlines()[0]}") from error
-    return str(extract_commit_hash(path, None))
-
-
 def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Any]) -> Manifest:
     revision = model_revision(arguments.model)
     parent = None
     if arguments.parent is not None:
-        parent = check_parent(Path(arguments.parent), model_revision=revision, child=stage)
-    merged = merged_manifest(Path(arguments.model))
+        folder, is_allowed = Path(arguments.parent), arguments.allow_broken
+        parent = check_parent(folder, model_revision=revision, child=stage, allow_broken=is_allowed)
+    merged = check_model(arguments.model, allow_broken=arguments.allow_broken, is_base=True)
     return Manifest(
         stage=stage,
         model=arguments.model,

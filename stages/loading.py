@@ -4,17 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from transformers import set_seed
 
+from eval.adapters import LANGUAGE_LAYERS, load_adapter
 from eval.models import LoadOptions, load_model, load_processor, quiet_libraries, resolve_dtype, tokenizer_of
 from stages.arguments import StageArguments
 from stages.errors import StageError
 from stages.progress import say
-
-# The projections of the language model's layers, by the names that Llama, Qwen, Mistral, Gemma and their
-# vision-language children share; vision towers use some of these names too.
-LANGUAGE_LAYERS = r"(?!.*(visual|vision|audio))(.*\.)?layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 
 
 @quiet_libraries()
@@ -30,8 +27,8 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
         A `PeftModel` whose adapter is named "default", as TRL needs it, and the processor or tokenizer.
 
     Raises:
-        ModelError: the base cannot be loaded.
-        StageError: the parent's adapter cannot be read, or nothing would be trained.
+        ModelError: the base or the parent's adapter cannot be loaded.
+        StageError: nothing would be trained.
     """
     options = load_options(arguments, trust_remote_code=trust_remote_code)
     dtype = resolve_dtype(arguments.dtype)
@@ -62,9 +59,13 @@ def add_adapter(base: Any, arguments: StageArguments) -> Any:
     """Return the base with the adapter to train: the parent's, or a fresh one where there is no parent.
 
     Raises:
-        StageError: the parent's adapter is not one of this model, or the base has no layers to adapt.
+        ModelError: the parent's adapter is not one of this model.
+        StageError: the base has no layers to adapt.
     """
-    return fresh_adapter(base, arguments) if arguments.parent is None else _continued(base, Path(arguments.parent))
+    if arguments.parent is None:
+        return fresh_adapter(base, arguments)
+    # Frozen, training would change nothing without a complaint.
+    return load_adapter(base, Path(arguments.parent) / "adapter", is_trainable=True)
 
 
 def has_vision(processor: Any) -> bool:
@@ -110,12 +111,3 @@ def fresh_adapter(base: Any, arguments: StageArguments) -> Any:
     except ValueError as error:  # no layer has such a name
         hint = "try lora_target: all-linear"
         raise StageError(f"{arguments.model}: no layers for lora_target {arguments.lora_target!r}; {hint}") from error
-
-
-def _continued(base: Any, parent: Path) -> Any:
-    try:
-        # Without is_trainable the adapter is frozen, and training would change nothing without a complaint.
-        return PeftModel.from_pretrained(base, str(parent / "adapter"), is_trainable=True)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: shapes of another model
-        reason = str(error).strip().splitlines()[0]
-        raise StageError(f"{parent / 'adapter'}: not an adapter of this model: {reason}") from error

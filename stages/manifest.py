@@ -10,11 +10,12 @@ from typing import Any
 
 from data.files import replacing
 from stages.errors import StageError
+from stages.manifest_fields import manifest_problems
 from stages.recipe import decisive
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 MANIFEST_VERSION = 1
-_ADDED = frozenset({"start", "merged"})
+_ADDED = frozenset({"start", "merged", "files"})
 """Fields that manifests written before they existed lack."""
 _PACKAGES = ("tritrace", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -65,6 +66,8 @@ class Manifest:
     """What the stage started from: "base", "stage" (its `parent`), or "merged" (a model with stages in its weights)."""
     merged: str | None = None
     """Digest of the manifest that a merged base model carries; None for any other base."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file in `adapter/`, its configuration included; {} in manifests that are older than this."""
     version: int = MANIFEST_VERSION
 
     def identity(self) -> dict[str, Any]:
@@ -76,7 +79,8 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 over the identity and the adapter: what a child names as its parent."""
-        text = json.dumps(self.identity() | {"adapter": self.adapter}, sort_keys=True)
+        files = {"files": dict(self.files)} if self.files else {}
+        text = json.dumps(self.identity() | {"adapter": self.adapter} | files, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: "Manifest") -> list[str]:
@@ -95,24 +99,34 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest. What `tritrace manifest` checks, whether it was altered since, is not checked here.
 
     Raises:
-        StageError: missing, not JSON, of another version, or not a manifest.
+        StageError: missing, not JSON, of another version, or not a manifest; every field that is not what it should be.
     """
+    return _read(path)[0]
+
+
+def read_seal(path: Path) -> str | None:
+    """Return the digest that a manifest was written with, or None where it is older than seals.
+
+    Raises:
+        StageError: as for `read_manifest`.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[Manifest, str | None]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StageError(f"{path}: cannot be read: {error}") from None
     known = {option.name for option in fields(Manifest)}
     # A manifest of an earlier day lacks what was added since, and nothing else.
     is_manifest = isinstance(record, dict) and _ESSENTIAL <= set(record) <= known | {"digest"}
     if not is_manifest or record.get("version") != MANIFEST_VERSION:
         raise StageError(f"{path}: not a manifest of version {MANIFEST_VERSION}; run the stage again")
-    return Manifest(**{name: value for name, value in record.items() if name != "digest"})
-
-
-def read_seal(path: Path) -> str | None:
-    """Return the digest that a manifest was written with, or None where it is older than seals."""
-    seal = json.loads(path.read_text(encoding="utf-8")).get("digest")
-    return None if seal is None else str(seal)
+    if problems := manifest_problems(record):
+        raise StageError([f"{path}: {problem}" for problem in problems])
+    seal = record.pop("digest", None)
+    return Manifest(**record), seal
 
 
 def merged_manifest(model: Path) -> Manifest | None:
@@ -126,61 +140,6 @@ def merged_manifest(model: Path) -> Manifest | None:
 
 
 _ESSENTIAL = {option.name for option in fields(Manifest)} - _ADDED
-
-
-def check_parent(folder: Path, *, model_revision: str, child: str) -> Manifest:
-    """Return the manifest of the previous stage after checking that its adapter can be continued.
-
-    Args:
-        folder: of the previous stage.
-        model_revision: of the base that the child trains on.
-        child: the stage that wants to continue it.
-
-    Raises:
-        StageError: it is missing or unfinished, or was made for another base model or another trace language.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        previous = {"dpo": "sft", "grpo": "dpo"}.get(child, "sft")
-        raise StageError(
-            f"{folder}: no finished stage here to continue from; "
-            f"`tritrace {previous} --config RECIPE --output {folder}` makes it"
-        )
-    parent = read_manifest(path)
-    problems = []
-    found = adapter_hash(folder)
-    if found != parent.adapter:
-        problems.append(
-            f"{folder}: its manifest is of the adapter {_short(parent.adapter)}, but {folder / 'adapter'} holds "
-            f"{_short(found)}; run {parent.stage} again"
-        )
-    if parent.protocol != protocol_fingerprint():
-        problems.append(
-            f"{folder}: trained with protocol {parent.protocol}, but this code speaks {protocol_fingerprint()}; "
-            f"run {parent.stage} again"
-        )
-    if parent.model_revision != model_revision:
-        problems.append(
-            f"{folder}: trained on the base model {parent.model} ({parent.model_revision[:12]}), "
-            f"but this stage has another ({model_revision[:12]})"
-        )
-    if problems:
-        raise StageError(problems)
-    return parent
-
-
-def adapter_hash(folder: Path) -> str:
-    """Return the SHA-256 of the weights in a stage's folder."""
-    return hash_folder(folder / "adapter", "*.safetensors")
-
-
-def hash_folder(folder: Path, pattern: str = "*") -> str:
-    """Return the SHA-256 over the names and contents of the files directly in a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob(pattern) if path.is_file()):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.models import LoadOptions
+from eval.models import ModelError
 from eval.policies import HFPolicy
 from protocol.errors import UserError
 from protocol.prompt import Style
-from stages.lifecycle import model_revision
-from stages.manifest import Manifest, merged_manifest, read_manifest
+from stages.hashing import adapter_hash, file_hashes, model_revision
+from stages.manifest import Manifest
+from stages.trust import NO_PERMISSIONS, Permissions, check_model, check_stage, load_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Subject:
     """Of the stage, or of the stages that a merged model holds; None for any other model."""
     quantise: bool | None = None
     """Quantise the base to 4 bits or not; None does as the stage was trained."""
+    permissions: Permissions = NO_PERMISSIONS
+    """What the user allows, whatever the manifest says."""
 
     @property
     def load_in_4bit(self) -> bool:
@@ -43,14 +46,22 @@ class Subject:
         return "compact" if self.manifest and self.manifest.data.get("prompt_style") == "compact" else "full"
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells it from every other checkpoint.
+        """Return what tells it from every other checkpoint, by hashes of what is there now.
 
         Raises:
             ModelError: there is no such model.
         """
-        own = {"load_in_4bit": self.load_in_4bit} if self.load_in_4bit != self._is_trained_in_4bit else {}
-        adapter = self.manifest.adapter if self.stage and self.manifest else None
+        own: dict[str, Any] = {}
+        if self.load_in_4bit != self._is_trained_in_4bit:
+            own["load_in_4bit"] = self.load_in_4bit
+        adapter = adapter_hash(self.stage) if self.stage else None
+        named, files = self.manifest.files if self.manifest and self.stage else {}, self._adapter_files()
+        if named and files != named:  # which was allowed
+            own["adapter_files"] = files
         return {"model": model_revision(self.model), "adapter": adapter} | own
+
+    def _adapter_files(self) -> dict[str, str]:
+        return file_hashes(self.stage / "adapter") if self.stage else {}
 
     def load(self, **sampling: Any) -> HFPolicy:
         """Load it.
@@ -59,40 +70,54 @@ class Subject:
             sampling: what `HFPolicy` takes beside the checkpoint: batch size, limits, temperature, seed.
 
         Raises:
-            ModelError: the model or the adapter cannot be loaded.
+            ModelError: the model or the adapter cannot be loaded, or the adapter changed meanwhile.
         """
         recipe = self.manifest.recipe if self.manifest else {}
-        return HFPolicy(
+        before = self._adapter_files()
+        policy = HFPolicy(
             self.model,
             self.stage / "adapter" if self.stage else None,
             load_in_4bit=self.load_in_4bit,
             dtype=str(recipe.get("dtype", "auto")),
-            options=LoadOptions.from_recipe(recipe),
+            options=load_options(self.manifest, self.permissions),
             **sampling,
         )
+        if self._adapter_files() != before:
+            raise ModelError(f"{self.stage}: its adapter was changed while it was loaded; run the command again")
+        return policy
 
 
-def subject_of(model: str | None = None, stage: Path | None = None, *, quantise: bool | None = None) -> Subject:
-    """Return the checkpoint that a model's name or a stage's folder stands for, its manifest read.
+def subject_of(
+    model: str | None = None,
+    stage: Path | None = None,
+    *,
+    quantise: bool | None = None,
+    permissions: Permissions = NO_PERMISSIONS,
+) -> Subject:
+    """Return the checkpoint that a model's name or a stage's folder stands for, its chain checked.
 
     Raises:
         UserError: neither or both are given.
-        StageError: the stage has no manifest, or a model's cannot be read.
+        StageError: the stage has no manifest, a model's cannot be read, or the chain is broken (`stages/trust.py`).
     """
     if (model is None) == (stage is None):
         raise UserError("give either a base model or the folder of a stage")
+    allow_broken = permissions.allow_broken
     if stage is not None:
-        manifest = read_manifest(stage / "manifest.json")
-        return Subject(manifest.model, stage, manifest, quantise)
-    return Subject(str(model), None, merged_manifest(Path(str(model))), quantise)
+        manifest = check_stage(stage, allow_broken=allow_broken)
+        return Subject(manifest.model, stage, manifest, quantise, permissions)
+    name = str(model)
+    return Subject(name, None, check_model(name, allow_broken=allow_broken), quantise, permissions)
 
 
-def load_policy(model: str | None = None, stage: Path | None = None, **sampling: Any) -> HFPolicy:
+def load_policy(
+    model: str | None = None, stage: Path | None = None, *, permissions: Permissions = NO_PERMISSIONS, **sampling: Any
+) -> HFPolicy:
     """Load what `subject_of` names, to be sampled as `sampling` says.
 
     Raises:
         UserError: neither or both are given.
-        StageError: the stage has no manifest.
+        StageError: the stage has no manifest, or its chain is broken.
         ModelError: the model or the adapter cannot be loaded.
     """
-    return subject_of(model, stage).load(**sampling)
+    return subject_of(model, stage, permissions=permissions).load(**sampling)

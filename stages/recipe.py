@@ -26,6 +26,7 @@ _DERIVED = frozenset(
 _COSMETIC = frozenset(
     {
         "activation_checkpointing",
+        "allow_broken",
         "allow_pickle",
         "card_gib",
         "data",

@@ -4,15 +4,17 @@ Reads samples, manifests and rollouts; needs neither torch nor a model.
 """
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import typer
 from rich.console import Console
 
-from data.files import RowsError, replacing
+from data.files import RowsError, read_json_object, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore, benchmark_rows
 from eval.harness.table import benchmarks_to_markdown
@@ -21,6 +23,7 @@ from eval.report import write_report
 from eval.runs import read_run, stage_order
 from eval.summary import summarize
 from eval.table import terminal_table, to_markdown
+from stages.manifest_fields import manifest_problems
 from stages.rollouts.files import read_rollouts
 
 MAX_SAMPLES = 1000
@@ -37,7 +40,7 @@ def report_run(
 ) -> Path:
     """Write `report.html`, `report.json` and `table.md` on a run, print the table, and return the report's path."""
     manifests = {
-        str(path.parent.relative_to(root)): _read_object(path) for path in sorted(root.glob("seed-*/*/manifest.json"))
+        str(path.parent.relative_to(root)): _read_manifest(path) for path in sorted(root.glob("seed-*/*/manifest.json"))
     }
     stages = {name: _stage_facts(manifest) for name, manifest in manifests.items()}
     versions = next(iter(manifests.values())).get("versions", {}) if manifests else {}
@@ -99,10 +102,16 @@ def harness_scores(root: Path) -> dict[str, list[list[BenchmarkScore]]]:
 def rollout_means(root: Path) -> list[dict[str, Any]]:
     """Return of each GRPO step the mean reward, its components and the length of a response, over all seeds."""
     rollouts_by_step: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    num_left_out = 0
     for folder in [*root.glob("seed-*/grpo"), *root.glob("grpo")]:
         for rollout in read_rollouts(folder):
+            if not _is_rollout(rollout):
+                num_left_out += 1
+                continue
             kept = {name: rollout[name] for name in ("reward", "components")}
             rollouts_by_step[rollout["step"]].append(kept | {"length": len(rollout["response"])})
+    if num_left_out:
+        typer.echo(f"rollouts: {num_left_out} lines are no rollouts and are left out", err=True)
     return [
         {
             "step": step,
@@ -129,18 +138,41 @@ def _stage_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _known_recipe(root: Path) -> Mapping[str, Any]:
     """Return the recipe that an earlier report of the run kept; {} where there was none."""
     path = root / "report.json"
-    recipe = _read_object(path).get("meta", {}).get("recipe") if path.is_file() else None
-    return recipe if isinstance(recipe, Mapping) else {}
+    meta = read_json_object(path).get("meta")
+    recipe = meta.get("recipe") if isinstance(meta, Mapping) else None
+    return recipe if isinstance(recipe, Mapping) and isinstance(recipe.get("data") or "", str) else {}
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RowsError(f"{path}: not JSON ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RowsError(f"{path}: cannot be read: {error}") from None
     if not isinstance(record, Mapping):
         raise RowsError(f"{path}: expected a JSON object, found {type(record).__name__}")
     return record
+
+
+def _read_manifest(path: Path) -> Mapping[str, Any]:
+    record = _read_object(path)
+    if problems := manifest_problems(record):
+        raise RowsError("\n".join(f"{path}: {problem}" for problem in problems))
+    return record
+
+
+def _is_rollout(record: Mapping[str, Any]) -> bool:
+    components = record.get("components")
+    return (
+        isinstance(record["step"], int)
+        and _is_score(record.get("reward"))
+        and isinstance(components, dict)
+        and all(map(_is_score, components.values()))
+        and isinstance(record.get("response"), str)
+    )
+
+
+def _is_score(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and abs(value) < sys.float_info.max)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -6,6 +6,7 @@ interrupted while it was written; one whose files differ from its seal was damag
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from data.files import replacing
+from data.files import read_json_object, replacing
 
 SEAL = "seal.json"
+_NAME = re.compile(r"checkpoint-[0-9]{1,15}", re.ASCII)
 
 
 class SealCallback(TrainerCallback):
@@ -37,25 +39,26 @@ def seal(checkpoint: Path) -> None:
 
 def damage(checkpoint: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None."""
-    try:
-        sealed = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (checkpoint / SEAL).is_file():
         return "was not written to its end"
-    except (OSError, ValueError):
-        return f"{SEAL} cannot be read"
-    if not isinstance(sealed, dict):
-        return f"{SEAL} cannot be read"
+    sealed = read_json_object(checkpoint / SEAL)
+    if not sealed:
+        return f"{SEAL} cannot be read, or names no file"
+    found = set(_files(checkpoint))
     for name, digest in sealed.items():
-        if not (checkpoint / name).is_file():
+        if name not in found:
             return f"{name} is missing"
         if _hash(checkpoint / name) != digest:
             return f"{name} is not what was written"
-    return None
+    unnamed = sorted(name for name in found - set(sealed) if not Path(name).name.startswith("."))
+    return f"{unnamed[0]} is not named in {SEAL}" if unnamed else None
 
 
 def checkpoints(output: Path) -> list[Path]:
     """Return the checkpoints of a stage's folder, sound or not, the newest first."""
-    found = [path for path in (output / "checkpoints").glob("checkpoint-*") if path.is_dir()]
+    folder = output / "checkpoints"
+    # A folder that a user copied or renamed, such as `checkpoint-40 (copy)`, is none of them.
+    found = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _NAME.fullmatch(path.name)]
     return sorted(found, key=step_of, reverse=True)
 
 

@@ -6,12 +6,16 @@ Needs no torch.
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from data.locks import held
+
 EXPERIMENT = "tritrace"
 LOCAL_ROOT = Path("runs")
+SET_UP_SECONDS = 120.0
+"""Longest wait for another process that is making the store, which takes some seconds."""
 
 
 @contextmanager
@@ -38,10 +42,10 @@ def open_client() -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for every small table, in every log
     from mlflow import MlflowClient
 
-    uri = tracking_uri()
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=uri)
+    client = MlflowClient(tracking_uri=tracking_uri())
+    with _alone():
+        client.search_experiments(max_results=1)  # a new store makes its tables now
+    return client
 
 
 def experiment_id(client: Any) -> str:
@@ -49,7 +53,24 @@ def experiment_id(client: Any) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return str(experiment.experiment_id)
-    uri = tracking_uri()
+    local = _local_path()
     # Beside a local store, where MLflow would choose the working directory.
-    beside = Path(uri.removeprefix("sqlite:///")).parent.resolve() / "mlartifacts"
-    return str(client.create_experiment(EXPERIMENT, beside.as_uri() if uri.startswith("sqlite") else None))
+    beside = local.parent.resolve() / "mlartifacts" if local else None
+    with _alone():
+        experiment = client.get_experiment_by_name(EXPERIMENT)  # another process may have made it meanwhile
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        return str(client.create_experiment(EXPERIMENT, beside.as_uri() if beside else None))
+
+
+def _local_path() -> Path | None:
+    uri = tracking_uri()
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other processes from a local store while it is made: two at the same time break it for good."""
+    local = _local_path()
+    with held(local, wait_seconds=SET_UP_SECONDS) if local else nullcontext():
+        yield

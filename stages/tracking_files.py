@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing
+from data.files import read_json_object, replacing
 from eval.samples import Sample
 
 HOME = "tracking.json"
@@ -17,18 +17,15 @@ LOCAL_METRICS = "metrics.jsonl"
 
 def read_home(home: Path) -> Mapping[str, Any]:
     """Return the store, the run and the digest of what a folder was tracked as; {} where it was not."""
-    try:
-        known = json.loads((home / HOME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) and "run_id" in known else {}
+    known = read_json_object(home / HOME)
+    return known if isinstance(known.get("run_id"), str) else {}
 
 
 def keep_until(path: Path, step: int) -> None:
     """Drop the numbers of later steps, so that those of a resumed stage stand there once."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     with replacing(path) as file:
         file.writelines(line + "\n" for line in lines if _step(line) <= step)
 
@@ -54,5 +51,5 @@ def plain(value: Any) -> Any:
 def _step(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):  # the line that an interruption cut
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # the line that an interruption cut
         return float("inf")

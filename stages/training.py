@@ -20,9 +20,10 @@ from data.rows import RolloutPrompt
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import to_dataset
 from stages.errors import StageError, UnchangedError
+from stages.hashing import adapter_hash, file_hashes
 from stages.lengths import check_lengths, model_limit
 from stages.loading import adapter_weights, has_vision, is_same_adapter, load_for_training
-from stages.manifest import Manifest, adapter_hash
+from stages.manifest import Manifest
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.resuming import SealCallback, step_of
@@ -151,6 +152,7 @@ def _finish(job: Job, trainer: Any, seconds: float, run: Run) -> None:
     manifest = replace(
         job.manifest,
         adapter=adapter_hash(job.output),
+        files=file_hashes(job.output / "adapter"),
         metrics=metrics,
         seconds=round(seconds, 1),
         resumed_from_step=job.first_step or None,

@@ -4,9 +4,8 @@ Nothing in it is typed in by hand: sizes, splits, kinds and labels are counted, 
 rows' provenance, and what an import left out is taken from its report.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import jinja2
 
 from data.exchange.reading import BadRow, Row, row_files, rows_of
-from data.files import RowsError, replacing
+from data.files import RowsError, read_json_object, replacing
 from data.rows import Provenance
 from data.sources.records import SourceError
 from toolkit.catalogue import fingerprint
@@ -30,6 +29,8 @@ _ROW_NAMES = {
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc0-1.0"}
 _HUB_LICENCES |= {"odc-by", "bsd-3-clause", "unknown"}
+_MOST_ROWS = 10**15
+"""Larger counts are no counts."""
 _NO_LICENCE = {"", "unknown"}
 
 
@@ -136,7 +137,7 @@ def _front_matter(found: Contents, folder: Path) -> str:
 
 
 def _body(found: Contents, folder: Path) -> str:
-    built = _read_json(folder / "built.json").get("wanted", {})
+    built = _plain(read_json_object(folder / "built.json").get("wanted"))
     template = files("data").joinpath("exchange/card.md.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - Markdown
     sources = [
@@ -163,18 +164,33 @@ def _body(found: Contents, folder: Path) -> str:
 
 
 def _reports(folder: Path) -> list[dict[str, Any]]:
-    """Return what imports reported, with defaults for what one may lack."""
-    default = {"title": "", "source": "?", "split": "", "written": 0, "records": 0, "reference": "", "notes": []}
-    reports = [_read_json(path) for path in sorted(folder.glob("*.import.json"))]
-    return [{**default, "left_out": {}, "place": str(each.get("from", "?")), **each} for each in reports if each]
+    """Return what imports reported, each value as plain text or a count: the files may come from anywhere."""
+    found = (read_json_object(path) for path in sorted(folder.glob("*.import.json")))
+    return [_report(each) for each in found if each]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _report(said: Mapping[str, Any]) -> dict[str, Any]:
+    notes, left_out = said.get("notes"), said.get("left_out")
+    return {
+        **{name: _cell(str(said.get(name) or "")) for name in ("title", "split", "reference")},
+        "source": _cell(str(said.get("source") or "?")),
+        "place": _cell(str(said.get("from") or "?")).replace("`", "'"),
+        **{name: _number(said.get(name)) for name in ("written", "records")},
+        "left_out": {_cell(str(reason)): _number(count) for reason, count in _items(left_out)},
+        "notes": [_cell(str(note)) for note in notes] if isinstance(notes, list) else [],
+    }
+
+
+def _plain(value: Any) -> dict[str, str]:
+    return {_cell(str(key)): _cell(str(each)).replace("`", "'") for key, each in _items(value)}
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and abs(value) < _MOST_ROWS else 0
 
 
 def _counts(counts: Mapping[str, int], most: int = 8) -> str:

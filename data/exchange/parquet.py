@@ -5,13 +5,12 @@ The types of `datasets` travel in the schema's metadata under "huggingface", in 
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from data.files import draft_beside
 from data.sources.local import pyarrow
 
 _BATCH = 64
@@ -39,19 +38,16 @@ def write_parquet(path: Path, records: Iterable[Mapping[str, Any]], types: Types
     features = {name: _feature(each) for name, each in types.items()}
     schema = arrow.schema([(name, _arrow(each, arrow)) for name, each in types.items()])
     schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
+    draft = draft_beside(path)
     count = 0
     try:
-        with parquet.ParquetWriter(name, schema, compression="zstd") as writer:
+        with parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
             for batch in _batches(records):
                 writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
                 count += len(batch)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        draft.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
     return count
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from data.files import replacing
+from data.files import read_json_object, replacing
 from data.sources.records import SourceError
 
 Opened = tuple[IO[str], IO[str]]
@@ -66,10 +66,10 @@ class ImportFiles:
         if not self._progress.exists():
             return Progress()
         try:
-            saved = json.loads(self._progress.read_text(encoding="utf-8"))
+            saved = read_json_object(self._progress)
             if saved["job"] == fingerprint:
                 return Progress(**saved["progress"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             pass
         hint = "hint: repeat that import's options to go on with it, or delete the file to begin anew"
         raise SourceError(f"{self._progress}: another import is half done here\n{hint}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import row_to_json
+from data.locks import held
 from data.rows import Provenance, Query
 from data.sources.import_files import ImportFiles, Opened, Progress
 from data.sources.local import is_damaged
@@ -59,8 +60,14 @@ def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[
 
     Raises:
         SourceError: the output is there already, another import is half done, or nothing fits the declaration.
+        LockedError: another process imports there.
         KeyboardInterrupt: as it came; what is done is saved, and the same call goes on.
     """
+    with held(job.output):
+        return _imported(job, records, tell)
+
+
+def _imported(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
     files = ImportFiles(job.output)
     progress = files.begin(job.fingerprint)
     store = PictureStore(job.images, job.output.parent, job.image_root, notes=progress.pictures)

@@ -6,12 +6,11 @@ Nothing is fetched: an address on the web is an error.
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data.files import draft_beside
 from data.images import ImageError, decode_picture, portable, read_image, still
 from data.sources.records import FieldError
 
@@ -89,13 +88,10 @@ class PictureStore:
             kind, content = portable(content)
         else:
             kind, content = still(content)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
-        temporary, name = Path(path), f"{digest}{_ENDINGS[kind]}"
+        name = f"{digest}{_ENDINGS[kind]}"
+        temporary = draft_beside(self._folder / name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            temporary.chmod(0o644)
+            temporary.write_bytes(content)
             temporary.replace(self._folder / name)
         finally:
             temporary.unlink(missing_ok=True)

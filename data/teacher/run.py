@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from data.files import replacing, row_to_json
+from data.locks import held
 from data.quotas import QuotaLedger
 from data.teacher.conversation import Fate, Job, Outcome, converse
 from data.teacher.records import reject_of, report_of, row_of
@@ -41,8 +42,14 @@ def synthesize(synthesis: Synthesis, tell: Callable[[Progress], object] = lambda
 
     Raises:
         TeacherError: the teacher cannot go on; every reply so far is kept, and nothing was written.
+        LockedError: another process writes the same rows.
         KeyboardInterrupt: likewise.
     """
+    with held(synthesis.output):
+        return _synthesized(synthesis, tell)
+
+
+def _synthesized(synthesis: Synthesis, tell: Callable[[Progress], object]) -> Progress:
     jobs = list(synthesis.jobs())
     loop, spending = LoopThread(), Spending()
     try:

@@ -32,7 +32,7 @@ def read_lm_eval(path: Path) -> list[BenchmarkScore]:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HarnessResultError(f"{path}: not readable as lm-eval results: {error}") from None
     results = record.get("results") if isinstance(record, dict) else None
     if not isinstance(results, dict):

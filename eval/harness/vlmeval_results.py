@@ -102,7 +102,7 @@ def _number(value: Any) -> float | None:
 def _object(path: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HarnessResultError(f"{path}: not readable as VLMEvalKit results: {error}") from None
     if not isinstance(record, dict):
         raise HarnessResultError(f"{path}: expected a JSON object, found {type(record).__name__}")

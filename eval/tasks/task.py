@@ -1,5 +1,6 @@
 """The declaration of a task: YAML, every problem with its field and a hint."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -17,6 +18,7 @@ from protocol.nearest import nearest
 
 POCKET = "pocket"
 """The source whose queries are drawn here rather than imported."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LABELS = ("image_risk", "text_risk", "combined_risk", "category", "decision")
 
 
@@ -96,6 +98,8 @@ def _problems(value: Mapping[str, Any]) -> Iterator[str]:
         yield f"{', '.join(missing)}: missing"
     texts = [key for key in ("name", "title", "about", "measures", "source", "split") if key in value]
     yield from (f"{key}: expected a text, found {value[key]!r}" for key in texts if not isinstance(value[key], str))
+    if isinstance(value.get("name"), str) and not NAME.fullmatch(value["name"]):
+        yield f"name: expected letters, digits, '.', '_' and '-', as in a folder's name, found {value['name']!r:.99}"
     for key, names in (("measures", tuple(Measures)), ("source", (POCKET, *built_in_sources())), ("split", SPLITS)):
         if isinstance(value.get(key), str):
             yield from _unknown(key, [value[key]], names)

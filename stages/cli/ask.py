@@ -25,7 +25,7 @@ from eval.guard import Guard, GuardedAnswer
 from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
 from protocol.errors import UserError
-from stages.cli.candidates import checkpoint_of, server_of, style_of
+from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode, checkpoint_of, server_of, style_of
 from stages.judging import JudgeArguments, build_judge
 from toolkit.planner import plan_query
 
@@ -47,6 +47,9 @@ def chat(
     adapter: Annotated[Path | None, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")] = None,
     model: Annotated[str | None, typer.Option(help="a base model or a merged one, where there is no adapter")] = None,
     load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+    allow_broken: AllowBroken = False,
     endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
     endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
@@ -69,7 +72,8 @@ def chat(
     if endpoint is not None:
         candidate = server_of(endpoint, endpoint_model, endpoint_server, 1, 120.0, max_new_tokens)
     else:
-        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens)
+        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
+        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens, allowed)
     pictures = [_picture(source) for source in image or []]
     judging = JudgeArguments(
         judge="rule" if judge == "none" else judge,
@@ -80,18 +84,25 @@ def chat(
     judged_by = build_judge(judging)
     policy = candidate.load()
     policy.constrained = constrained
+    log = AuditLog(audit_log) if audit_log else None
     guard = Guard(
         policy,
         plan_query,
         style=style_of(prompt_style) or candidate.style,
         judge=None if judge == "none" else judged_by,
-        audit=AuditLog(audit_log) if audit_log else None,
+        audit=log,
         has_texts=audit_texts,
         is_enforced=fail_closed,
     )
-    with judged_by:
-        session = _Session(guard, policy, is_closed=fail_closed)
-        code = session.ask(text, pictures) if text is not None else session.converse(pictures)
+    try:
+        with judged_by:
+            session = _Session(guard, policy, is_closed=fail_closed)
+            code = session.ask(text, pictures) if text is not None else session.converse(pictures)
+    finally:
+        if log is not None:
+            chain = log.chain()
+            # Kept elsewhere, it tells whether the log's end was cut off later.
+            typer.echo(f"audit: {log.path}: {chain.count} records, head {chain.head}", err=True)
     raise typer.Exit(code)
 
 

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from protocol.errors import UserError
 from protocol.prompt import Style
 
 if TYPE_CHECKING:
     from eval.generations import Policy
+
+TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="run the Python files of a model's folder")]
+AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")]
+AllowBroken = Annotated[bool, typer.Option("--allow-broken", help="load what is not what its manifest says")]
+"""Permissions. They are given on the command line; what a folder allows itself is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +36,33 @@ class Candidate:
 
 
 def checkpoint_of(
-    model: str | None, adapter: Path | None, load_in_4bit: bool | None, batch_size: int, max_new_tokens: int
+    model: str | None,
+    adapter: Path | None,
+    load_in_4bit: bool | None,
+    batch_size: int,
+    max_new_tokens: int,
+    allowed: Mapping[str, bool],
 ) -> Candidate:
-    """Return a checkpoint; the model is not loaded yet.
+    """Return a checkpoint, its chain checked; the model is not loaded yet.
+
+    Args:
+        model: folder or hub name of a base model or a merged one.
+        adapter: a stage's folder.
+        load_in_4bit: quantise the base; None does as the stage was trained.
+        batch_size: prompts sampled together.
+        max_new_tokens: limit of a response.
+        allowed: fields of `stages.trust.Permissions`.
 
     Raises:
-        UserError: not exactly one of model and adapter is given, or a manifest cannot be read.
+        UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
         ModelError: there is no such model.
     """
     if (adapter is None) == (model is None):
         raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
     from stages.policies import subject_of
+    from stages.trust import Permissions
 
-    subject = subject_of(model, adapter, quantise=load_in_4bit)
+    subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
     sampling = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
     return Candidate({**subject.identity(), **sampling}, subject.style, cache(lambda: subject.load(**sampling)))
 

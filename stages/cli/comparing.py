@@ -97,7 +97,10 @@ def agreement(
     scores = read_scores(judged, score)
     record: dict[str, Any] = {"score": score}
     if labels is not None:
-        record["agreement"] = agree(scores, read_scores(labels, score)).to_json()
+        truth = read_scores(labels, score)
+        if not set(scores) & set(truth):
+            raise UserError(f"agreement: {judged} and {labels} have no id in common; the labels are of other items")
+        record["agreement"] = agree(scores, truth).to_json()
     if repeat:
         record["stability"] = stability([scores, *(read_scores(path, score) for path in repeat)]).to_json()
     if output is Format.JSON:

@@ -14,6 +14,7 @@ from data.curation import Box, Curated, Outcome, curate
 from data.files import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from protocol.errors import UserError
+from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
 from stages.cli.sampling import Sampling, check_beside, grade, responses_to
 
 _BOX = Box()
@@ -25,6 +26,9 @@ def curated(
     *,
     checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None,
     model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+    allow_broken: AllowBroken = False,
     responses: Annotated[
         Path | None, typer.Option(help="judge these instead of sampling: {id, response} a line")
     ] = None,
@@ -51,7 +55,8 @@ def curated(
     except ValueError as error:
         raise UserError(f"data curate: {error}") from error
     prompts = read_rows(data, RolloutPrompt)[:max_prompts]
-    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens)
+    allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
+    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens, allowed)
     kept = output.with_suffix(".responses.jsonl")
     texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
     scores = {each.id: [grade(each, text).score for text in texts.get(each.id, ())] for each in prompts}

@@ -16,7 +16,15 @@ from rich.table import Table
 
 from protocol.errors import UserError
 from protocol.prompt import Style
-from stages.cli.candidates import Candidate, checkpoint_of, server_of, style_of
+from stages.cli.candidates import (
+    AllowBroken,
+    AllowPickle,
+    Candidate,
+    TrustRemoteCode,
+    checkpoint_of,
+    server_of,
+    style_of,
+)
 from stages.cli.extras import need_scipy
 from stages.judging import JudgeArguments, Kind, build_judge, judge_settings
 
@@ -59,6 +67,9 @@ def evaluate(
     adapter: Annotated[Path | None, typer.Option(help="a stage's folder")] = None,
     model: Annotated[str | None, typer.Option(help="a base model or a merged one, where there is no adapter")] = None,
     load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+    allow_broken: AllowBroken = False,
     endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
     endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
@@ -109,7 +120,8 @@ def evaluate(
         if adapter or model or load_in_4bit is not None:
             raise UserError("eval: --endpoint is asked alone, without --adapter, --model and --load-in-4bit")
     else:
-        candidate = checkpoint_of(model, adapter, load_in_4bit, batch_size, max_new_tokens)
+        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
+        candidate = checkpoint_of(model, adapter, load_in_4bit, batch_size, max_new_tokens, allowed)
     questions = _questions(data, task or [], output, style_of(prompt_style) or candidate.style, max_prompts)
     with judged_by:
         found = {each.name: _measure(candidate, each, judged_by, judging, constrained) for each in questions}

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
+
 
 class Dtype(StrEnum):
     """Of a merged model's weights."""
@@ -27,6 +29,9 @@ def export(
     *,
     merge: Annotated[bool, typer.Option(help="a whole model, with the adapter in its weights")] = False,
     dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's, or the base's")] = Dtype.AUTO,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+    allow_broken: AllowBroken = False,
     overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False,
     licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None,
 ) -> None:
@@ -35,5 +40,10 @@ def export(
     A folder that is there already is left alone, unless it is an earlier export and --overwrite is given.
     """
     from stages.export.run import ExportOptions, export_stage
+    from stages.trust import Permissions
 
-    export_stage(stage, to, ExportOptions(merge=merge, dtype=dtype.value, overwrite=overwrite, licence=licence))
+    allowed = Permissions(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, allow_broken=allow_broken)
+    options = ExportOptions(
+        merge=merge, dtype=dtype.value, overwrite=overwrite, permissions=allowed, licence=licence
+    )  # fmt: skip
+    export_stage(stage, to, options)

@@ -17,6 +17,7 @@ from data.lengths import length_gap
 from data.negatives import LengthLedger
 from data.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
+from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
 from stages.cli.sampling import Sampling, check_beside, grade, responses_to
 from stages.cli.tables import length_table
 
@@ -27,6 +28,9 @@ def pairs(
     *,
     checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None,
     model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: AllowPickle = False,
+    allow_broken: AllowBroken = False,
     responses: Annotated[
         Path | None, typer.Option(help="pair these instead of sampling: {id, response} a line")
     ] = None,
@@ -42,7 +46,8 @@ def pairs(
     """Sample a checkpoint, score every response, and pair those whose scores are far enough apart."""
     check_beside(output, data)
     prompts = read_rows(data, RolloutPrompt)[:max_prompts]
-    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens)
+    allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
+    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens, allowed)
     kept = output.with_suffix(".responses.jsonl")
     texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
     counts: Counter[str] = Counter()

@@ -5,8 +5,8 @@ Sampling is the expensive part, so every response is kept, and what is made of t
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.files import RowsError, numbered_lines, parse_object, replacing
@@ -33,6 +33,8 @@ class Sampling:
     seed: int
     batch_size: int
     max_new_tokens: int
+    allowed: Mapping[str, bool] = field(default_factory=dict)
+    """Fields of `stages.trust.Permissions`."""
 
 
 def check_beside(output: Path, prompts: Path) -> None:
@@ -104,10 +106,12 @@ def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Samp
     if (sampling.checkpoint is None) == (sampling.model is None):
         raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
     from stages.policies import load_policy
+    from stages.trust import Permissions
 
     policy = load_policy(
         sampling.model,
         sampling.checkpoint,
+        permissions=Permissions(**sampling.allowed),
         temperature=sampling.temperature,
         seed=sampling.seed,
         batch_size=sampling.batch_size,

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from eval.metrics import metric_by_name
+from eval.tasks.task import NAME
 from stages.arguments import Stage
 from stages.errors import StageError
 from stages.recipe_files import read_yaml, unknown_key
@@ -100,6 +101,11 @@ def read_experiment(path: Path) -> Experiment:
     variants = {
         name: _variant(name, record, problems) for name, record in _mapping(values, "variants", problems).items()
     }
+    problems += [
+        f"{name!s:.99}: expected a name of letters, digits, '.', '_' and '-', since files are named by it"
+        for name in (*made, *variants)
+        if not (isinstance(name, str) and NAME.fullmatch(name))
+    ]
     metrics = tuple(values.get("metrics") or metric_by_name)
     problems += [f"metrics: {unknown_key(name, metric_by_name)}" for name in metrics if name not in metric_by_name]
     seeds = values.get("seeds", [0])

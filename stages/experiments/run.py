@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.files import file_fingerprint, numbered_lines, replacing
+from data.files import file_fingerprint, numbered_lines, read_json, replacing
 from data.text import text_of
 from eval.samples import Sample
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
@@ -26,6 +26,7 @@ from stages.manifest import read_manifest
 from stages.progress import say
 from stages.rewards import reward_of
 from stages.tracking import tracked
+from stages.trust import permissions_of
 
 
 def run_experiment(
@@ -123,7 +124,7 @@ class _Plan:
             try:
                 for stage in variant.stages:
                     parent = checkpoint.folder if checkpoint.stage else None
-                    checkpoint = Checkpoint(stage, self._train(variant, stage, seed, parent), self.curriculum.model)
+                    checkpoint = self._train(variant, stage, seed, parent)
                     seconds += read_manifest(checkpoint.folder / "manifest.json").seconds
             except UnchangedError as error:
                 self.unchanged.setdefault(variant.name, []).append(seed)
@@ -143,10 +144,10 @@ class _Plan:
         given = [f"--{name}={value}" for name, value in flags.items()]
         return parse_stage(stage, [*given, *recipes.stage_flags[stage], *variant.flags(stage)])
 
-    def _train(self, variant: Variant, stage: Stage, seed: int, parent: Path | None) -> Path:
+    def _train(self, variant: Variant, stage: Stage, seed: int, parent: Path | None) -> Checkpoint:
         say(f"experiment: {variant.name}, seed {seed}, {stage}")
-        data = self._rows(variant, stage, seed)
-        return run_by_stage[stage](*self.parse(variant, stage, seed, parent, data))
+        told = self.parse(variant, stage, seed, parent, self._rows(variant, stage, seed))
+        return Checkpoint(stage, run_by_stage[stage](*told), self.curriculum.model, permissions_of(*told))
 
     def _start(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
         """Return a checkpoint of the curriculum, trained where it is not, and the seconds that it took."""
@@ -157,11 +158,13 @@ class _Plan:
     def _reached(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
         if stage == "base":
             folder = Path(self.curriculum.recipe.output) / f"seed-{seed}" / "base"
-            return Checkpoint(None, folder, self.curriculum.model), 0.0
+            allowed = permissions_of(*self.curriculum.parse(STAGES[0], seed))
+            return Checkpoint(None, folder, self.curriculum.model, allowed), 0.0
         own = STAGES[STARTS.index(stage) - 1]
         _, seconds = self._start(STARTS[STARTS.index(stage) - 1], seed)
-        path = run_by_stage[own](*self.curriculum.parse(own, seed))
-        return Checkpoint(own, path, self.curriculum.model), seconds + read_manifest(path / "manifest.json").seconds
+        told = self.curriculum.parse(own, seed)
+        checkpoint = Checkpoint(own, run_by_stage[own](*told), self.curriculum.model, permissions_of(*told))
+        return checkpoint, seconds + read_manifest(checkpoint.folder / "manifest.json").seconds
 
     def _rows(self, variant: Variant, stage: Stage, seed: int) -> Path | None:
         names = variant.data.get(stage, ())
@@ -190,11 +193,9 @@ class _Plan:
         identity = {"command": made.command, "seed": seed}
         if checkpoint.stage:
             identity["checkpoint"] = read_manifest(checkpoint.folder / "manifest.json").digest
-        if output.is_file() and stamp.is_file():
-            known = json.loads(stamp.read_text(encoding="utf-8"))
-            if known == identity | {"rows": file_fingerprint(output)}:
-                say(f"data: {output} is up to date")
-                return output
+        if output.is_file() and read_json(stamp) == identity | {"rows": file_fingerprint(output)}:
+            say(f"data: {output} is up to date")
+            return output
         say(f"data: {output}: tritrace {' '.join(command)}")
         # A process of its own gives back the memory of the model that it samples.
         if subprocess.run([sys.executable, "-m", "stages", *command], check=False).returncode:  # noqa: S603

@@ -3,7 +3,6 @@
 Nothing in it is typed in by hand. What is not known, because a file is gone, is said to be unknown.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ import jinja2
 import yaml
 from huggingface_hub import ModelCardData
 
-from data.files import RowsError
+from data.files import RowsError, read_json_object
 from data.pixels import GROUND
 from eval.models import ModelError, load_config, split_gguf
 from eval.samples import Sample, read_samples
@@ -119,7 +118,7 @@ def results(stages: Sequence[Ancestor]) -> Results:
     judges: dict[str, None] = {}
     outdated = []
     for name, (folder, manifest) in folders.items():
-        settings = _read_object(folder / "eval" / "evaluation.json")
+        settings = read_json_object(folder / "eval" / "evaluation.json")
         try:
             found = read_samples(folder / "eval" / "samples.jsonl")
         except RowsError:
@@ -197,14 +196,6 @@ def _has_vision(manifest: Manifest) -> bool:
 def _load_dtype(manifest: Manifest) -> str:
     dtype = str(manifest.recipe.get("dtype", "auto"))
     return dtype if dtype != "auto" else "bfloat16" if manifest.device not in {"", "cpu"} else "float32"
-
-
-def _read_object(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _cell(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.locks import held
 from stages.errors import StageError
 
 MARK = "export.json"
@@ -22,21 +23,23 @@ def drafted(to: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         StageError: something is in the way.
+        LockedError: another process exports there.
     """
-    refuse_what_is_in_the_way(to, overwrite=overwrite)
-    draft, old = (to.with_name(f".{to.name}.{suffix}") for suffix in ("draft", "old"))
-    for leftover in (draft, old):  # of a run that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if to.exists():
-            to.replace(old)
-        draft.replace(to)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with held(to):
+        refuse_what_is_in_the_way(to, overwrite=overwrite)
+        draft, old = (to.with_name(f".{to.name}.{suffix}") for suffix in ("draft", "old"))
+        for leftover in (draft, old):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            if to.exists():
+                to.replace(old)
+            draft.replace(to)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_what_is_in_the_way(to: Path, *, overwrite: bool) -> None:
@@ -57,9 +60,18 @@ def refuse_what_is_in_the_way(to: Path, *, overwrite: bool) -> None:
         raise StageError(f"{to}: holds an earlier export; give --overwrite to replace it")
 
 
+def exported_files(folder: Path) -> dict[str, str] | None:
+    """Return the SHA-256 of an export's files by name; {} of one that was written before; None for no export."""
+    try:
+        record = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    files = record.get("files", {}) if isinstance(record, dict) and "tritrace_export" in record else None
+    if not isinstance(files, dict):
+        return None
+    return {str(name): str(digest) for name, digest in files.items()}
+
+
 def is_export(folder: Path) -> bool:
     """Whether a folder was written by `tritrace export`."""
-    try:
-        return "tritrace_export" in json.loads((folder / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+    return exported_files(folder) is not None

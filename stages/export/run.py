@@ -7,14 +7,14 @@ from pathlib import Path
 
 from data.files import replacing
 from protocol.prompt import Style
-from stages.chain import Stage, read_chain
-from stages.errors import StageError
 from stages.export.card import Card, model_card
 from stages.export.draft import MARK, drafted, refuse_what_is_in_the_way
 from stages.export.lineage import Ancestor, lineage, rows_of
 from stages.export.plans import choose_plans, write_plans
 from stages.export.weights import export_dtype, write_adapter, write_merged
+from stages.hashing import file_hashes
 from stages.progress import say
+from stages.trust import NO_PERMISSIONS, Permissions, check_stage, load_options
 
 EXPORT_VERSION = 1
 
@@ -29,6 +29,8 @@ class ExportOptions:
     """Of a merged model; auto is the recipe's, or else that of the base's files."""
     overwrite: bool = False
     """Replace an earlier export."""
+    permissions: Permissions = NO_PERMISSIONS
+    """How the base model may be read."""
     licence: str | None = None
     """What the card says; by default that of the base model, where its folder says so."""
 
@@ -41,45 +43,33 @@ def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
         ModelError: the base model cannot be loaded.
     """
     refuse_what_is_in_the_way(to, overwrite=options.overwrite)
-    _check(stage)
+    check_stage(stage, allow_broken=options.permissions.allow_broken)
     stages = lineage(stage)
     manifest = stages[-1].manifest
     rows = rows_of(stages[-1])
     style: Style = "compact" if manifest.data.get("prompt_style") == "compact" else "full"
     plans, num_plans = choose_plans(rows, style)
-    dtype = str(export_dtype(manifest, options.dtype)).removeprefix("torch.") if options.merge else None
+    reading = load_options(manifest, options.permissions)
+    merged_dtype = export_dtype(manifest, options.dtype, reading) if options.merge else None
+    dtype = str(merged_dtype).removeprefix("torch.") if merged_dtype else None
     with drafted(to, overwrite=options.overwrite) as draft:
-        if options.merge:
+        if merged_dtype:
             say(f"export: merging the adapter of {stage} into {manifest.model}, {dtype}")
-            write_merged(stage, manifest, draft, export_dtype(manifest, options.dtype))
+            write_merged(stage, manifest, draft, merged_dtype, reading)
             manifest.write(draft / "manifest.json")  # by which a stage on this model knows what is in its weights
         else:
-            write_adapter(stage, manifest, draft)
+            write_adapter(stage, manifest, draft, reading)
         write_plans(plans, draft)
         _write_manifests(stages, draft)
         mark = {"tritrace_export": EXPORT_VERSION, "stage": manifest.stage, "digest": manifest.digest, "dtype": dtype}
+        written = {"merged": options.merge, "files": file_hashes(draft)}
         with replacing(draft / MARK) as file:
-            file.write(json.dumps(mark | {"merged": options.merge}, indent=2) + "\n")
+            file.write(json.dumps(mark | written, indent=2) + "\n")
         card = Card(stages, plans, num_plans, merged_dtype=dtype, licence=options.licence, name=to.resolve().name)
         with replacing(draft / "README.md") as file:
             file.write(model_card(card))
     say(f"export: {to}")
     return to
-
-
-def _check(folder: Path) -> None:
-    """Refuse a stage whose adapter, base or language is not what its manifest says; data may have moved on."""
-    if not (folder / "manifest.json").is_file():
-        raise StageError(f"{folder}: no finished stage here; name the folder of one, such as runs/pocket/seed-0/grpo")
-    (stage,) = read_chain(folder)
-    if faults := _faults(stage):
-        raise StageError(faults)
-
-
-def _faults(stage: Stage) -> list[str]:
-    names = {"manifest", "adapter", "base model", "merged into the base", "protocol"}
-    broken = [link for link in stage.links if link.state == "broken" and link.name in names]
-    return [f"{stage.folder}: {link.name}: {link.note}" for link in broken]
 
 
 def _write_manifests(stages: Sequence[Ancestor], folder: Path) -> None:

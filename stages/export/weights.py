@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
+from eval.adapters import load_adapter
 from eval.models import (
     LoadOptions,
     load_config,
@@ -22,7 +22,7 @@ from stages.errors import StageError
 from stages.manifest import Manifest
 
 
-def write_adapter(stage: Path, manifest: Manifest, folder: Path) -> None:
+def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOptions) -> None:
     """Copy a stage's adapter and write the processor it was trained with beside it."""
     for path in sorted((stage / "adapter").iterdir()):
         shutil.copyfile(path, folder / path.name)
@@ -30,39 +30,34 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path) -> None:
     record = json.loads(config.read_text(encoding="utf-8"))
     record |= {"base_model_name_or_path": split_gguf(manifest.model)[0], "inference_mode": True}
     config.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    load_processor(manifest.model, LoadOptions.from_recipe(manifest.recipe)).save_pretrained(folder)
+    load_processor(manifest.model, options).save_pretrained(folder)
 
 
 @quiet_libraries()
-def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dtype) -> None:
+def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dtype, options: LoadOptions) -> None:
     """Write the base with the adapter added to its weights, in safetensors, and its processor.
 
     The sum is made in float32, since half precision would round a small adapter away, and then cast. A base in 4 bits
     is dequantised first: the adapter was trained against those weights, not against the ones before quantisation.
 
     Raises:
-        ModelError: the base cannot be loaded.
-        StageError: its quantisation cannot be undone, or the adapter is not one of this model.
+        ModelError: the base cannot be loaded, or the adapter is not one of it.
+        StageError: its quantisation cannot be undone.
     """
-    model = _in_float32(manifest)
-    try:
-        model = PeftModel.from_pretrained(model, str(stage / "adapter")).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: shapes of another model
-        reason = str(error).strip().splitlines()[0]
-        raise StageError(f"{stage / 'adapter'}: not an adapter of {manifest.model}: {reason}") from error
-    processor = load_processor(manifest.model, LoadOptions.from_recipe(manifest.recipe))
+    model = load_adapter(_in_float32(manifest, options), stage / "adapter").merge_and_unload()
+    processor = load_processor(manifest.model, options)
     _end_as_trained(model, processor)
     model.to(dtype).save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
-def export_dtype(manifest: Manifest, name: str) -> torch.dtype:
+def export_dtype(manifest: Manifest, name: str, options: LoadOptions) -> torch.dtype:
     """Return the dtype of a merged model: as named, or with "auto" the recipe's, or else that of the base's files."""
     if name == "auto":
         name = str(manifest.recipe.get("dtype", "auto"))
     if name != "auto":
         return resolve_dtype(name)
-    config = load_config(manifest.model, LoadOptions.from_recipe(manifest.recipe))
+    config = load_config(manifest.model, options)
     stored = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
     return stored if isinstance(stored, torch.dtype) else torch.float32
 
@@ -72,8 +67,7 @@ def is_quantised(manifest: Manifest) -> bool:
     return bool(manifest.recipe.get("load_in_4bit"))
 
 
-def _in_float32(manifest: Manifest) -> Any:
-    options = LoadOptions.from_recipe(manifest.recipe)
+def _in_float32(manifest: Manifest, options: LoadOptions) -> Any:
     in_4bit = is_quantised(manifest)
     first = resolve_dtype(str(manifest.recipe.get("dtype", "auto"))) if in_4bit else torch.float32
     model = load_model(manifest.model, dtype=first, load_in_4bit=in_4bit, options=options)

@@ -1,7 +1,8 @@
 """Our checkpoints as models of Inspect: `--model tritrace/FOLDER`, a stage's folder or a base model's, or a hub name.
 
-Model arguments (`-M`): `batch_size`. Of Inspect's generation options `--max-tokens`, `--temperature` and `--seed` are
-read; which draws a question gets depends on its batch. Pictures are read from the messages.
+Model arguments (`-M`): `batch_size`, and what is allowed: `trust_remote_code`, `allow_pickle`, `allow_broken`. Of
+Inspect's generation options `--max-tokens`, `--temperature` and `--seed` are read; which draws a question gets depends
+on its batch. Pictures are read from the messages.
 """
 
 from collections.abc import Hashable, Sequence
@@ -32,6 +33,7 @@ from protocol.errors import UserError
 from stages.inspection.batching import Batcher
 from stages.inspection.samples import PLAN, pictures_of
 from stages.policies import subject_of
+from stages.trust import Permissions
 
 MAX_TOKENS = 256
 _PROVENANCE = Provenance("inspect", "unknown", "inspect 1")
@@ -56,8 +58,17 @@ class CheckpointAPI(ModelAPI):
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008 - as Inspect's own base class has it
         batch_size: int = 32,
+        **allowed: bool,
     ) -> None:
         """Load the checkpoint.
+
+        Args:
+            model_name: of a folder, or of a model on the hub.
+            base_url: not used.
+            api_key: not used.
+            config: Inspect's generation options.
+            batch_size: prompts sampled together.
+            allowed: fields of `stages.trust.Permissions`, false where they are not given.
 
         Raises:
             UserError: there is no such checkpoint, or it cannot be loaded.
@@ -66,7 +77,8 @@ class CheckpointAPI(ModelAPI):
         folder = Path(model_name)
         is_stage = (folder / "adapter").is_dir()  # a merged model keeps its manifests too
         self.batch_size = batch_size
-        subject = subject_of(None if is_stage else model_name, folder if is_stage else None)
+        named = (None, folder) if is_stage else (model_name, None)
+        subject = subject_of(*named, permissions=Permissions(**allowed))
         self.prompt_style = subject.style
         self.policy: HFPolicy = subject.load(batch_size=batch_size, label="")
         self._seed = config.seed or 0

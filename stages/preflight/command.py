@@ -10,9 +10,8 @@ from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
-from stages.lifecycle import model_revision
+from stages.hashing import model_revision
 from stages.loading import load_options
-from stages.manifest import check_parent
 from stages.preflight.check import RowSize, Subject, check, longest_row, resources
 from stages.preflight.findings import Finding, Section, worst
 from stages.preflight.measure import measure
@@ -20,6 +19,7 @@ from stages.preflight.memory import GIB, optimiser_of, resident_bytes
 from stages.preflight.shapes import model_shape, shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from stages.rewards import reward_of
+from stages.trust import check_parent
 
 T = TypeVar("T")
 TOLERANCE = 0.1
@@ -63,7 +63,8 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
         arguments = replace(arguments, parent=None)
     elif arguments.parent is not None:
         parent = Path(arguments.parent)
-        attempt(lambda: check_parent(parent, model_revision=model_revision(arguments.model), child=stage))
+        revision, is_allowed = model_revision(arguments.model), arguments.allow_broken
+        attempt(lambda: check_parent(parent, model_revision=revision, child=stage, allow_broken=is_allowed))
     if mistakes:
         raise StageError(mistakes)
     if shape is not None and rows:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, get_peft_model
+from peft import get_peft_model
 from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
+from eval.adapters import read_adapter_config
 from eval.models import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments import StageArguments
@@ -102,7 +103,8 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     """Return the shape of a model as a stage trains it, with its adapter.
 
     Raises:
-        StageError: the base has no layers to adapt.
+        ModelError: the parent's adapter cannot be read.
+        StageError: it is not one of this model, or the base has no layers to adapt.
     """
     dtype = resolve_dtype(arguments.dtype)
     model = meta_model(config, dtype)
@@ -166,11 +168,11 @@ def _adapted(model: Any, arguments: StageArguments) -> Any:
     if arguments.parent is None:
         return fresh_adapter(model, arguments)
     adapter = Path(arguments.parent) / "adapter"
+    config = read_adapter_config(adapter)
+    config.inference_mode = False
     try:
-        config = PeftConfig.from_pretrained(str(adapter))
-        config.inference_mode = False
         return get_peft_model(model, config)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise StageError(f"{adapter}: not an adapter of this model: {str(error).splitlines()[0]}") from error
 
 

@@ -65,12 +65,18 @@ def _put_aside(newest: Path) -> list[Path]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         yield from file
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
+    """Return a rollout; None for the line that an interruption cut, or that is none for another reason."""
     try:
-        return dict(json.loads(line))
-    except ValueError:  # the line that an interruption cut
+        found = json.loads(line)
+    except (ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) and _is_number(found.get("step")) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -23,6 +23,9 @@ def run_folder(parse, tmp_path):
     return root
 
 
+LINKS = ("manifest", "parent", "base model", "data", "adapter", "adapter files", "protocol")
+
+
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -35,11 +38,11 @@ def test_a_whole_chain_holds_and_the_command_ends_with_0(run_folder):
     chain = read_chain(run_folder)
     assert [stage.manifest.stage for stage in chain] == ["sft", "dpo"]
     assert set(states(chain).values()) == {"holds"}
-    assert {name for _, name in states(chain)} == {"manifest", "parent", "base model", "data", "adapter", "protocol"}
+    assert {name for _, name in states(chain)} == set(LINKS)
     assert [stage.manifest.start for stage in chain] == ["base", "stage"]
     done = CliRunner().invoke(app, ["manifest", str(run_folder)])
     assert done.exit_code == 0
-    assert "2 stages, 12 links, 0 broken" in done.output
+    assert "2 stages, 14 links, 0 broken" in done.output
 
 
 def test_each_broken_link_names_both_sides(run_folder, rows_folder):
@@ -85,7 +88,7 @@ def test_no_chain_is_an_error(tmp_path):
 def test_an_adapter_that_changed_is_not_continued(run_folder, parse):
     weights = next((run_folder / "sft" / "adapter").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes() + b" ")
-    with pytest.raises(StageError, match=r"its manifest is of the adapter .* holds"):
+    with pytest.raises(StageError, match=r"sft: adapter: .*: named .*, found "):
         dpo.run(*parse("dpo", max_steps=1, parent=run_folder / "sft"))
 
 

@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 
 from stages.errors import StageError
-from stages.manifest import Manifest, adapter_hash, check_parent, hash_folder, read_manifest
+from stages.hashing import adapter_hash, hash_folder
+from stages.manifest import Manifest, read_manifest
+from stages.trust import check_parent
 
 MANIFEST = Manifest(
     stage="sft",
@@ -56,6 +58,7 @@ def test_a_parent_of_another_trace_language_is_refused_naming_both(tmp_path):
 
 
 def test_a_parent_on_another_base_model_is_refused(tmp_path):
+    (tmp_path / "adapter").mkdir()
     manifest = replace(MANIFEST, adapter=adapter_hash(tmp_path))
     manifest.write(tmp_path / "manifest.json")
     assert check_parent(tmp_path, model_revision="a" * 64, child="dpo") == manifest

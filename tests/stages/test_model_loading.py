@@ -159,6 +159,7 @@ def test_a_kernel_that_is_not_installed_is_one_clear_error(parse):
         load_for_training(parse("sft", attn_implementation="flash_attention_2")[0])
 
 
-def test_options_come_from_a_recipe_and_keep_their_defaults():
-    recipe = {"max_pixels": 5, "trust_remote_code": True, "min_pixels": None, "lora_r": 4}
-    assert LoadOptions.from_recipe(recipe) == LoadOptions(max_pixels=5, trust_remote_code=True)
+def test_options_come_from_a_recipe_but_permissions_do_not():
+    recipe = {"max_pixels": 5, "trust_remote_code": True, "allow_pickle": True, "min_pixels": None, "lora_r": 4}
+    assert LoadOptions.from_recipe(recipe) == LoadOptions(max_pixels=5)
+    assert LoadOptions.from_recipe({}, allow_pickle=True) == LoadOptions(allow_pickle=True)
