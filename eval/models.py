@@ -35,6 +35,9 @@ SUPPORTED = (
     "(AutoModelForImageTextToText), as safetensors or, text only, as GGUF"
 )
 
+_PERMISSIONS = frozenset({"trust_remote_code", "allow_pickle"})
+"""Options that let a file of the model run code."""
+
 
 class ModelError(UserError):
     """A model that cannot be loaded; the message names it and the reason."""
@@ -65,8 +68,8 @@ class LoadOptions:
 
         The recipe may come from an artefact: what it permits itself is not read, the caller gives the permissions.
         """
-        names = ("attn_implementation", "min_pixels", "max_pixels")
-        named = {name: recipe[name] for name in names if recipe.get(name) is not None}
+        described = set(cls.__slots__) - _PERMISSIONS
+        named = {name: recipe[name] for name in described if recipe.get(name) is not None}
         return cls(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, **named)
 
 

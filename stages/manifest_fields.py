@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from data.pixels import is_colour
+
 _Check: TypeAlias = Callable[[Any], bool]
 
 
@@ -83,6 +85,7 @@ _RECIPE: dict[str, tuple[str, _Check]] = {
     "max_rows": _COUNT,
     "min_pixels": _COUNT,
     "max_pixels": _COUNT,
+    "picture_ground": ("a colour", lambda value: isinstance(value, str) and is_colour(value)),
     "load_in_4bit": ("true or false", lambda value: isinstance(value, bool)),
     "dtype": ("auto, float32, bfloat16 or float16", _one_of("auto", "float32", "bfloat16", "float16")),
     "attn_implementation": ("sdpa, eager or flash_attention_2", _one_of("sdpa", "eager", "flash_attention_2")),

@@ -6,6 +6,7 @@ bytes of another kind, with values of another type anywhere in its JSON. Each co
 
 import json
 import random
+import re
 import shutil
 
 import pytest
@@ -186,4 +187,5 @@ def test_a_damaged_file_is_told_or_does_not_matter(name, whole, tmp_path_factory
     shutil.rmtree(root)
     assert result.exception is None or isinstance(result.exception, (SystemExit, UserError)), (file, result.exc_info)
     assert "\x1b[2J" not in result.output
-    assert "nan" not in result.output.casefold().replace("finance", "")
+    if name in {"report", "compare", "compare stages", "agreement"}:
+        assert not re.search(r"\b(nan|inf)\b", result.output)
