@@ -17,12 +17,10 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
+from eval.families import TARGETS
 from eval.models import ModelError, quiet_libraries
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The projections of the language model's layers, by the names that Llama, Qwen, Mistral, Gemma and their
-# vision-language children share; vision towers use some of these names too.
-LANGUAGE_LAYERS = r"(?!.*(visual|vision|audio))(.*\.)?layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_RANK = 65_536
@@ -150,7 +148,7 @@ def _by_name(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
     """
     choices = {"exclude_modules": None, "layers_to_transform": None, "layers_pattern": None}
     targets = record.get("target_modules")
-    is_plain = targets == LANGUAGE_LAYERS or isinstance(targets, list)
+    is_plain = isinstance(targets, list) or (isinstance(targets, str) and targets in TARGETS)
     if is_plain and not any(record.get(name) for name in choices):
         return dict(record)
     return {**record, **choices, "target_modules": sorted(_modules(shapes))}

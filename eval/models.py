@@ -22,11 +22,13 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     GgufConfig,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 from transformers.utils.logging import disable_progress_bar
 
 from data.pixels import GROUND
+from eval.families import adapt_template, family_of, refusal_of, scaling_of, turn_end
 from protocol.errors import UserError
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -59,6 +61,8 @@ class LoadOptions:
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; None keeps the processor's own."""
     picture_ground: str = GROUND
     """Colour that transparent pictures are put on."""
+    fold_system: bool = False
+    """Put the system message into the first user turn where the chat template takes none; else that is refused."""
 
     @classmethod
     def from_recipe(
@@ -101,19 +105,26 @@ def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     """Load the processor of a vision-language model, or the tokenizer of a text model.
 
     Raises:
-        ModelError: there is no such model, it lacks a tokenizer or a chat template, or it has no pixel bounds to set.
+        ModelError: there is no such model, it lacks a tokenizer or a chat template, the template cannot be used as
+            asked, or the bounds on pixels cannot be set.
     """
-    bounds = {name: getattr(options, name) for name in ("min_pixels", "max_pixels")}
-    bounds = {name: pixels for name, pixels in bounds.items() if pixels is not None}
+    _refuse_by_name(model)
     auto = AutoTokenizer if split_gguf(model)[1] else AutoProcessor
     processor = _reading(model, auto.from_pretrained, trust_remote_code=options.trust_remote_code)
     if processor.chat_template is None:
         raise ModelError(f"model {model!r}: has no chat template; use an instruction-tuned model")
-    if bounds and processor is not tokenizer_of(processor):
-        _bound_pixels(model, processor.image_processor, bounds)
     tokenizer = tokenizer_of(processor)
+    bounds = (options.min_pixels, options.max_pixels)
+    if any(bounds) and processor is not tokenizer and (problem := scaling_of(processor).bound(processor, bounds)):
+        raise ModelError(f"model {model!r}: {problem}")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    # TRL's GRPO pads prompts on the left itself, and takes the kinds of tokens from the processor as it pads them.
+    tokenizer.padding_side = "left"
+    try:
+        adapt_template(processor, fold_system=options.fold_system)
+    except UserError as error:
+        raise ModelError(f"model {model!r}: {error}") from error
     return processor
 
 
@@ -123,6 +134,7 @@ def load_config(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     Raises:
         ModelError: there is no such model, or it is of a kind that is not supported; the message says what is.
     """
+    _refuse_by_name(model)
     config = _reading(model, AutoConfig.from_pretrained, trust_remote_code=options.trust_remote_code)
     remote = getattr(config, "auto_map", None) if options.trust_remote_code else None
     if type(config) not in auto_class(config)._model_mapping and not remote:  # noqa: SLF001
@@ -165,6 +177,8 @@ def load_model(
     loaded = _reading(model, auto_class(config).from_pretrained, **keywords)
     if load_in_4bit:
         _keep_unpacked(loaded)
+    if options.min_pixels or options.max_pixels:
+        family_of(config).scaling.bound_config(loaded.config, (options.min_pixels, options.max_pixels))
     return loaded
 
 
@@ -194,6 +208,16 @@ def auto_class(config: Any) -> Any:
     return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
 
 
+def end_ids_of(model: Any, processor: Any) -> list[int]:
+    """Return the tokens that end a response: those that model and tokenizer declare, and the template's end of a turn.
+
+    Some models declare only one for documents, and would go on after every turn they were taught to end.
+    """
+    declared = model.generation_config.eos_token_id
+    ids = {tokenizer_of(processor).eos_token_id, turn_end(processor)}
+    return sorted((ids | set(declared if isinstance(declared, list) else [declared])) - {None})
+
+
 def split_gguf(model: str) -> tuple[str, str | None]:
     """Return where a model is and its GGUF file there, which is the last part of its name, or None."""
     if not model.endswith(".gguf"):
@@ -207,14 +231,12 @@ def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase:
     return getattr(processor, "tokenizer", processor)
 
 
-def _bound_pixels(model: str, image_processor: Any, bounds: Mapping[str, int]) -> None:
-    """Set the bounds by the names that `image_processor.size` gives them (an area, in pixels, despite the names)."""
-    keys = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
-    size = getattr(image_processor, "size", None) or {}
-    # Processors that scale to a fixed size have `height` and `width`; the edges of others may be true edges.
-    if not hasattr(image_processor, "merge_size") or any(keys[name] not in size for name in bounds):
-        raise ModelError(f"model {model!r}: its image processor has no bounds on pixels; leave out {', '.join(bounds)}")
-    image_processor.size = type(size)(**dict(size) | {keys[name]: pixels for name, pixels in bounds.items()})
+def _refuse_by_name(model: str) -> None:
+    """Refuse a family that is known not to work, before its own code is asked for."""
+    if split_gguf(model)[1] is None:
+        record, _ = _reading(model, PreTrainedConfig.get_config_dict)
+        if refusal := refusal_of(record.get("model_type", "")):
+            raise ModelError(f"model {model!r}: is {refusal}")
 
 
 def _clash(model: str, config: Any, *, load_in_4bit: bool) -> str | None:

@@ -23,6 +23,7 @@ from eval.generations import Generation, Keep, Policy, keep_nothing, progress
 from eval.models import (
     DEFAULT_OPTIONS,
     LoadOptions,
+    end_ids_of,
     load_model,
     load_processor,
     resolve_dtype,
@@ -184,13 +185,12 @@ def _load_policy_model(
 
 def _generation_config(model: Any, processor: Any, max_new_tokens: int, temperature: float) -> GenerationConfig:
     tokenizer = tokenizer_of(processor)
-    declared = model.generation_config.eos_token_id
-    end_ids = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])} - {None}
+    end_ids = end_ids_of(model, processor)
     # Every sampling option is set: models ship their own (top-k, top-p), which would silently apply.
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     return GenerationConfig(
         max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(end_ids),
+        eos_token_id=end_ids,
         pad_token_id=tokenizer.pad_token_id,
         **({"do_sample": False} | sampling),
     )

@@ -66,6 +66,8 @@ class StageArguments:
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; none keeps the processor's own."""
     picture_ground: str = GROUND
     """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
+    fold_system: bool = False
+    """Put the system message into the first user turn where the chat template takes none; else that is refused."""
     lora_r: int = 16
     """Rank of a fresh adapter; a continued one keeps its own."""
     lora_alpha: int = 32

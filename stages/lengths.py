@@ -12,6 +12,8 @@ from typing import Any
 from trl.data_utils import prepare_multimodal_messages
 
 from data.rows import Message, PreferencePair, SFTRow
+from eval.families import scaling_of
+from eval.families.scaling import replacements
 from eval.models import tokenizer_of
 from stages.columns import Row
 from stages.errors import StageError
@@ -46,33 +48,57 @@ def check_lengths(rows: Sequence[Row], processor: Any, limit: int, images_root: 
 
 
 def row_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
-    """Return the tokens of each row by id: prompt, image tokens and the longest completion."""
+    """Return the tokens of each row by id: prompt, image tokens and the longest completion.
+
+    Raises:
+        StageError: the processor refuses a picture.
+    """
     tokenizer = tokenizer_of(processor)
-    images = image_tokens(rows, processor, images_root)
-    lengths = {}
-    for row in rows:
-        rendered = max(
-            len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in _rendered(row, processor)
-        )
-        # The template writes one placeholder an image, which the processor then repeats.
-        lengths[row.id] = rendered + images[row.id] - len(row.images)
-    return lengths
+    written = _written(rows, processor, images_root)
+
+    def length(row: Row, text: str) -> int:
+        if row.images:
+            text = processor.get_text_with_replacements([text], written[row.id])[0][0]
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    return {row.id: max(length(row, text) for text in _rendered(row, processor)) for row in rows}
 
 
 def image_tokens(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
-    """Return the tokens that each row's images become, by id; pictures are scaled as the processor would."""
+    """Return the tokens that each row's images become, by id; pictures are scaled as the processor would.
+
+    Raises:
+        StageError: the processor refuses a picture.
+    """
+    tokenizer = tokenizer_of(processor)
 
     @cache
-    def count(source: str) -> int:
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    return {name: sum(map(count, texts)) for name, texts in _written(rows, processor, images_root).items()}
+
+
+def _written(rows: Sequence[Row], processor: Any, images_root: Path) -> dict[str, list[str]]:
+    """Return the text that each picture of a row becomes, by the row's id."""
+    scaling = scaling_of(processor)
+
+    @cache
+    def size(source: str) -> tuple[int, int]:
         fact = picture_fact(source, images_root)
-        return tokens_of_size(fact.height, fact.width)
+        return fact.height, fact.width
 
-    @cache  # a processor takes longer over a size than it takes to open a picture
-    def tokens_of_size(height: int, width: int) -> int:
-        sizes = processor._get_num_multimodal_tokens(image_sizes=[(height, width)])  # noqa: SLF001
-        return int(sizes["num_image_tokens"][0])
+    @cache
+    def texts(*sizes: tuple[int, int]) -> list[str]:
+        return replacements(scaling, processor, sizes)
 
-    return {row.id: sum(map(count, row.images)) for row in rows}
+    found = {}
+    for row in rows:
+        try:
+            found[row.id] = texts(*map(size, row.images)) if row.images else []
+        except ValueError as error:  # such as a side more than 200 times as long as the other
+            raise StageError(f"row {row.id}: its pictures do not suit the model: {error}") from error
+    return found
 
 
 def prompt_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:

@@ -7,8 +7,17 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import set_seed
 
-from eval.adapters import LANGUAGE_LAYERS, load_adapter
-from eval.models import LoadOptions, load_model, load_processor, quiet_libraries, resolve_dtype, tokenizer_of
+from eval.adapters import load_adapter
+from eval.families import changes_of, start_once, targets_of
+from eval.models import (
+    LoadOptions,
+    end_ids_of,
+    load_model,
+    load_processor,
+    quiet_libraries,
+    resolve_dtype,
+    tokenizer_of,
+)
 from stages.arguments import StageArguments
 from stages.errors import StageError
 from stages.progress import say
@@ -33,8 +42,12 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
     options = load_options(arguments, trust_remote_code=trust_remote_code)
     dtype = resolve_dtype(arguments.dtype)
     processor = load_processor(arguments.model, options)
+    start_once(processor)
     base = load_model(arguments.model, dtype=dtype, load_in_4bit=arguments.load_in_4bit, options=options)
+    base.generation_config.eos_token_id = end_ids_of(base, processor)  # which GRPO's rollouts end at
     say(f"model: {describe_model(base, arguments)}")
+    if changed := changes_of(processor):
+        say(f"chat template: {changed}")
     set_seed(seed)
     model = add_adapter(base, arguments)
     if num_trainable(model) == 0:
@@ -44,7 +57,7 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
 
 def load_options(arguments: StageArguments, *, trust_remote_code: bool) -> LoadOptions:
     """Return how a stage's base model is read."""
-    names = ("attn_implementation", "allow_pickle", "min_pixels", "max_pixels", "picture_ground")
+    names = ("attn_implementation", "allow_pickle", "min_pixels", "max_pixels", "picture_ground", "fold_system")
     return LoadOptions(trust_remote_code=trust_remote_code, **{name: getattr(arguments, name) for name in names})
 
 
@@ -104,7 +117,7 @@ def fresh_adapter(base: Any, arguments: StageArguments) -> Any:
         r=arguments.lora_r,
         lora_alpha=arguments.lora_alpha,
         lora_dropout=arguments.lora_dropout,
-        target_modules=LANGUAGE_LAYERS if arguments.lora_target == "language" else arguments.lora_target,
+        target_modules=targets_of(base.config) if arguments.lora_target == "language" else arguments.lora_target,
     )
     try:
         return get_peft_model(base, config)

@@ -52,8 +52,9 @@ def permissions_of(arguments: Any, config: Any) -> Permissions:
 
 def load_options(manifest: Manifest | None, permissions: Permissions) -> LoadOptions:
     """Return how a base model is read: as for a stage's training, with the user's permissions."""
+    # A base that was not trained here has no recipe that could say where its system messages go.
     return LoadOptions.from_recipe(
-        manifest.recipe if manifest else {},
+        manifest.recipe if manifest else {"fold_system": True},
         trust_remote_code=permissions.trust_remote_code,
         allow_pickle=permissions.allow_pickle,
     )

@@ -10,6 +10,7 @@ import torch
 from eval.adapters import load_adapter
 from eval.models import (
     LoadOptions,
+    end_ids_of,
     load_config,
     load_model,
     load_processor,
@@ -82,8 +83,5 @@ def _in_float32(manifest: Manifest, options: LoadOptions) -> Any:
 
 def _end_as_trained(model: Any, processor: Any) -> None:
     """Let generation end at the token that ends a turn, which the files of a base need not name."""
-    config, tokenizer = model.generation_config, tokenizer_of(processor)
-    declared = config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])} - {None}
-    config.eos_token_id = sorted(ends)
-    config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = end_ids_of(model, processor)
+    model.generation_config.pad_token_id = tokenizer_of(processor).pad_token_id

@@ -1,7 +1,7 @@
 """TRL's GRPO trainer with what a curriculum needs beside it, and the one place that touches TRL's inside.
 
 Every rollout is written down, resuming is exact, sampling may be merged or bound by a grammar, and batches may be made
-ahead (`stages/rollouts/look_ahead.py`). Overrides three methods of TRL 1.16 that have no public hook, and calls one
+ahead (`stages/rollouts/look_ahead.py`). Overrides four methods of TRL 1.16 that have no public hook, and calls one
 more, which is why `pyproject.toml` pins its minor version.
 
 A batch that was made ahead replaces what `_generate_single_turn` would sample. Everything that the loss is made of,
@@ -28,6 +28,7 @@ from stages.lengths import model_limit
 from stages.rollouts.arguments import RolloutArguments
 from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
+from stages.rollouts.picture_counts import telling_picture_counts
 from stages.rollouts.reflection import Reflection, Response, Turn
 from stages.rollouts.stats import groups_of, has_spread
 
@@ -91,6 +92,11 @@ class RolloutTrainer(GRPOTrainer):
                 bound = partial(PlanLogitsProcessor, self._plans, self._tokenizer, self.eos_token_ids, longest)
                 stack.enter_context(processed(model, bound))
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("batch_num_images", None)  # which is num_images again, and TRL does not take
+        with telling_picture_counts(self.accelerator.unwrap_model(model), kwargs.get("num_images")):
+            return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         if not self.model.training:

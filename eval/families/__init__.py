@@ -1,0 +1,19 @@
+"""Model families: what differs between them, in one table, with how each scales pictures and renders a conversation."""
+
+from eval.families.table import FAMILIES, TARGETS, Family, family_of, refusal_of, scaling_of, targets_of
+from eval.families.templates import adapt_template, changes_of, refuses_system, start_once, turn_end
+
+__all__ = [
+    "FAMILIES",
+    "TARGETS",
+    "Family",
+    "adapt_template",
+    "changes_of",
+    "family_of",
+    "refusal_of",
+    "refuses_system",
+    "scaling_of",
+    "start_once",
+    "targets_of",
+    "turn_end",
+]

@@ -1,0 +1,37 @@
+"""How many pictures each row has, for a model that asks.
+
+LLaVA-OneVision sees a single picture on a grid, and several in a tile each. TRL 1.16 does not pass on what its
+processor says of that.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def telling_picture_counts(model: Any, counts: Sequence[int] | None) -> Iterator[None]:
+    """Give a model's forward passes the counts of their rows, one pass taking up the rows where the last one ended.
+
+    Args:
+        model: without its wrappers for several devices.
+        counts: pictures of each row, in the order of the passes; None for rows without pictures.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if counts is None or "batch_num_images" not in inspect.signature(type(base).forward).parameters:
+        yield
+        return
+    place = 0
+
+    def tell(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        nonlocal place
+        rows = kwargs["input_ids"].shape[0]
+        place += rows
+        return args, kwargs | {"batch_num_images": list(counts[place - rows : place])}
+
+    handle = base.register_forward_pre_hook(tell, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,118 @@
+"""How many tokens pictures become: counted without scaling them, and held within the bounds that are asked for."""
+
+from itertools import product
+
+import pytest
+from PIL import Image
+from trl.data_utils import prepare_multimodal_messages
+
+from data.files import read_rows
+from data.images import open_image
+from data.rows import RolloutPrompt, SFTRow
+from eval.families import scaling_of
+from eval.families.scaling import UNKNOWN, replacements
+from eval.models import LoadOptions, ModelError
+from eval.policies import HFPolicy
+from stages.lengths import image_tokens, row_lengths
+
+SIDES = (9, 31, 84, 173)
+MARK = {"gemma3": "<image_soft_token>", "internvl3.5": "<IMG_CONTEXT>"}
+# At the most so many pixels, and what a square picture of 560 pixels a side then becomes: worked out by hand.
+BOUNDS = {
+    "qwen2.5-vl": (4 * 28 * 28, 4),  # merged patches of 28
+    "qwen3-vl": (4 * 32 * 32, 4),  # merged patches of 32
+    "qwen3.5": (4 * 32 * 32, 4),
+    "qwen3.5-thinking": (4 * 32 * 32, 4),
+    "smolvlm2": (2 * 2 * 28 * 28 + 100, (2 * 2 + 1) * 4),  # tiles of 28, the whole as one more, 4 tokens each
+    "internvl3.5": (4 * 28 * 28, (4 + 1) * 4),  # the same
+    "llava-onevision": (
+        2 * 2 * 28 * 28,
+        16 + 8 * 8 + 8,
+    ),  # the whole, a grid of 2 x 2, and an end for each of its lines
+}
+
+
+def tokens_of(processor, name, *pictures):
+    """Return how many tokens of a row are those of pictures, as the processor writes it."""
+    messages = [{"role": "user", "content": "?"}]
+    talk = prepare_multimodal_messages(messages, images=list(pictures))
+    text = processor.apply_chat_template(talk, tokenize=False)
+    ids = processor(text=[text], images=[list(pictures)])["input_ids"][0]
+    mark = MARK.get(name) or processor.image_token
+    return list(ids).count(processor.tokenizer.convert_tokens_to_ids(mark))
+
+
+def test_rows_are_counted_as_the_processor_writes_them(case):
+    processor = case.processor()
+    rows = read_rows(case.data / "sft.jsonl", SFTRow)
+    lengths = row_lengths(rows, processor, case.data)
+    for row in rows:
+        images = [open_image(source, case.data) for source in row.images]
+        talk = [*row.prompt, *row.completion]
+        options = {}
+        if case.sees:
+            talk = prepare_multimodal_messages(talk, images=images)
+            options = {"images": [images]} if images else {}
+        text = processor.apply_chat_template(talk, tokenize=False)
+        ids = processor(text=[text], add_special_tokens=False, **options)["input_ids"][0]
+        assert lengths[row.id] == len(ids), row.id
+    if case.sees:
+        found = image_tokens(rows, processor, case.data)
+        assert [bool(found[row.id]) for row in rows] == [bool(row.images) for row in rows]
+
+
+def test_every_size_is_counted_without_scaling(seeing):
+    processor = seeing.processor()
+    for size in product(SIDES, SIDES):
+        picture = Image.new("RGB", size[::-1])
+        for count in (1, 2):
+            texts = replacements(scaling_of(processor), processor, [size] * count)
+            mark = MARK.get(seeing.name) or processor.image_token
+            found = sum(text.count(mark) for text in texts)
+            assert found == tokens_of(processor, seeing.name, *[picture] * count), (size, count)
+
+
+def test_a_processor_that_is_not_in_the_table_is_run_to_count(seeing):
+    processor = seeing.processor()
+    sizes = [(57, 100), (31, 28)]
+    assert replacements(UNKNOWN, processor, sizes) == replacements(scaling_of(processor), processor, sizes)
+
+
+def test_bounds_decide_the_tokens_of_a_picture(seeing):
+    picture = Image.new("RGB", (560, 560))
+    if seeing.name == "gemma3":
+        with pytest.raises(ModelError, match="makes 4 tokens of every picture, whatever its size; leave out"):
+            seeing.processor(options=LoadOptions(max_pixels=784))
+        return
+    most, expected = BOUNDS[seeing.name]
+    bounded = LoadOptions(max_pixels=most)
+    assert tokens_of(seeing.processor(options=bounded), seeing.name, picture) == expected
+    assert tokens_of(seeing.processor(), seeing.name, picture) > expected
+    policy = HFPolicy(seeing.model, batch_size=4, max_new_tokens=2, dtype="float32", label="", options=bounded)
+    prompts = read_rows(seeing.data / "grpo.jsonl", RolloutPrompt)
+    assert len(policy.respond(prompts, seeing.data)) == len(prompts)  # the model agrees on the number of tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "words"),
+    [
+        ("smolvlm2", {"min_pixels": 784}, "scales every picture up to its longest edge; leave out min_pixels"),
+        ("smolvlm2", {"max_pixels": 700}, "tiles of 28 x 28; max_pixels is 700, give 784 or more"),
+        ("internvl3.5", {"max_pixels": 700}, "tiles of 28 x 28; max_pixels is 700, give 784 or more"),
+        ("llava-onevision", {"max_pixels": 700}, "has grids of 784 to 7,056 pixels, none within the bounds"),
+    ],
+)
+def test_bounds_that_cannot_be_kept_are_refused(name, bounds, words, case_of):
+    with pytest.raises(ModelError, match=words):
+        case_of(name).processor(options=LoadOptions(**bounds))
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "expected"),
+    [("qwen2.5-vl", 9 * 28 * 28, 9), ("internvl3.5", 4 * 28 * 28, (4 + 1) * 4)],
+)
+def test_small_pictures_are_scaled_up(name, least, expected, case_of):
+    case = case_of(name)
+    picture = Image.new("RGB", (28, 28))
+    assert tokens_of(case.processor(), name, picture) < expected
+    assert tokens_of(case.processor(options=LoadOptions(min_pixels=least)), name, picture) == expected
