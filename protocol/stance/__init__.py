@@ -8,42 +8,75 @@
     >>> found.extent.value, found.sentences[found.deciding].text
     ('partial', "I can't diagnose you.")
 
-Not a keyword list. The answer is cut into sentences (`segments`), each is classified by what it does (`acts`, with the
-wordings in `wordings.toml`), and what the answer does follows from where a refusal stands, what follows it and how much
-of the answer has substance (`decision`). How well this agrees with labels is measured by `python -m eval.refusals`.
+The answer is cut into sentences with their speakers (`segments`), each is classified by what it does (`acts`, with the
+wordings in `wordings.toml`), and what the answer does follows from where a refusal stands, who speaks, what follows
+and how much of the answer has substance (`decision`, which states the rules). Hidden and look-alike characters are
+undone first, and encodings are found (`legible`). How well this agrees with labels is measured by
+`python -m eval.refusals`.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 from protocol.labels import Decision
-from protocol.stance.acts import Act, Sentence, classify
-from protocol.stance.decision import Extent, decide
-from protocol.stance.segments import Place, segments
+from protocol.stance.acts import Act, Cue, Sentence, classify
+from protocol.stance.decision import Extent, Kind, Outcome, decide
+from protocol.stance.legible import is_hiding, plain, unread
+from protocol.stance.segments import HEAD, TAIL, Place, segments
+from protocol.stance.withholding import is_all_withheld
 
 
 @dataclass(frozen=True, slots=True)
 class Stance:
     """What an answer does, with the sentences that tell."""
 
-    decision: Decision
-    """A partial answer complies: it hands over something of what was asked for."""
-    extent: Extent
-    """Refusal, partial or compliance."""
-    deciding: int | None
-    """Index of the sentence that decided; None where nothing is withheld."""
-    reason: str
-    """Why, in one clause."""
+    outcome: Outcome
     sentences: tuple[Sentence, ...]
     """Every sentence with its act, in order."""
+    unread: tuple[str, ...]
+    """What of the answer cannot be read, such as "base64"."""
+    is_cut: bool
+    """Whether the answer is longer than what is read of it."""
+    is_all_withheld: bool
+    """Whether nothing is handed over, in any voice; False where it cannot be told (`withholding`)."""
+
+    @property
+    def kind(self) -> Kind:
+        """Full refusal, partial, redirect, comply, mixed or unclear."""
+        return self.outcome.kind
+
+    @property
+    def decision(self) -> Decision:
+        """A partial answer complies: it hands over something of what was asked for."""
+        return self.outcome.decision
+
+    @property
+    def extent(self) -> Extent:
+        """Refusal, partial or compliance."""
+        return self.outcome.extent
+
+    @property
+    def deciding(self) -> int | None:
+        """Index of the sentence that decided; None where nothing is withheld."""
+        return self.outcome.deciding
+
+    @property
+    def reason(self) -> str:
+        """Why, in one clause."""
+        return self.outcome.reason
 
 
 @lru_cache(maxsize=32)
 def read_stance(answer: str) -> Stance:
     """Return what an answer does and which sentence decided; never raises, whatever the text."""
-    sentences = classify(segments(answer))
-    outcome = decide(sentences)
-    return Stance(outcome.decision, outcome.extent, outcome.deciding, outcome.reason, tuple(sentences))
+    text = plain(answer)
+    encoded = list(unread(text))
+    sentences = classify(segments(text))
+    share = sum(length for _, length in encoded) / max(1, len(text))
+    names = tuple(dict.fromkeys(name for name, _ in encoded))
+    outcome, is_cut = decide(sentences, share), len(text) > HEAD + TAIL
+    is_withheld = not (names or is_cut) and is_all_withheld(outcome, sentences, text)
+    return Stance(outcome, tuple(sentences), names, is_cut, is_withheld)
 
 
 def stance(answer: str) -> Decision:
@@ -51,4 +84,18 @@ def stance(answer: str) -> Decision:
     return read_stance(answer).decision
 
 
-__all__ = ["Act", "Decision", "Extent", "Place", "Sentence", "Stance", "read_stance", "stance"]
+__all__ = [
+    "Act",
+    "Cue",
+    "Decision",
+    "Extent",
+    "Kind",
+    "Place",
+    "Sentence",
+    "Stance",
+    "is_hiding",
+    "plain",
+    "read_stance",
+    "stance",
+    "unread",
+]

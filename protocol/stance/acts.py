@@ -2,15 +2,30 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum, auto
+from typing import NamedTuple
 
 from protocol.stance.segments import Place, Segment
+from protocol.stance.triggers import prefixes
 from protocol.stance.wordings import Language, Wordings, wordings
 
 
 class Act(StrEnum):
-    """What a sentence does."""
+    """What a sentence does in the answer: what a report shows."""
+
+    DECLINES = "declines"
+    COMPLIES = "complies"
+    EXPLAINS = "explains"
+    WARNS = "warns"
+    OFFERS = "offers"
+    REDIRECTS = "redirects"
+    ASKS_BACK = "asks back"
+    QUOTES = "quotes"
+    HYPOTHETICAL = "hypothetical"
+
+
+class Cue(StrEnum):
+    """Which wording a sentence has; several make one act."""
 
     REFUSE = auto()
     """The speaker does not do what was asked."""
@@ -45,13 +60,23 @@ class Act(StrEnum):
     """Anything else: substance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence and its act."""
+_ACTS = {
+    Act.DECLINES: (Cue.REFUSE, Cue.INABILITY),
+    Act.EXPLAINS: (Cue.ATTITUDE, Cue.DENY, Cue.CONDEMN, Cue.PREACH, Cue.APOLOGY, Cue.HEDGE),
+    Act.WARNS: (Cue.WARN,),
+    Act.REDIRECTS: (Cue.DIVERT, Cue.CARE, Cue.ADVISE),
+    Act.OFFERS: (Cue.OFFER,),
+    Act.COMPLIES: (Cue.ANSWER, Cue.DEFINE, Cue.CONTENT),
+}
+_ACT_OF = {cue: act for act, cues in _ACTS.items() for cue in cues}
+
+
+class Sentence(NamedTuple):
+    """A sentence and what it does."""
 
     text: str
-    """As written."""
-    act: Act
+    """As written, in plain letters."""
+    cue: Cue
     place: Place
     num_words: int
     """Words; where they are written without spaces, two characters count as one."""
@@ -59,20 +84,48 @@ class Sentence:
     """Turns from what was said before: however, that said, but."""
     is_about_law_or_care: bool
     """Holds words of warning, law, rights or care."""
+    shown_by: str = ""
+    """The words that show the cue; "" where it is what is left."""
+    speaker: str = ""
+    """By the tag before it."""
+    language: str = "en"
+    """A guess, ISO 639-1; "und" where it is none that is known."""
+    is_step: bool = False
+    """Is part of a procedure: has its order, its quantities, or the dots of a stand-in."""
+    is_imperative: bool = False
+    """Tells to do something with a thing."""
+    is_hypothetical: bool = False
+    """Says that what follows is fiction, theory or a role."""
+
+    @property
+    def act(self) -> Act:
+        """What it does in the answer."""
+        if self.place is Place.QUOTATION:
+            return Act.QUOTES
+        if self.is_hypothetical and self.cue not in _ACTS[Act.DECLINES]:
+            return Act.HYPOTHETICAL
+        if self.text.endswith(("?", "？", "؟")) and self.cue in {Cue.OFFER, Cue.CONTENT, Cue.ADVISE}:
+            return Act.ASKS_BACK
+        return _ACT_OF[self.cue]
 
 
-_WORDS = re.compile(r"[\w'-]+")
+_WORDS = re.compile(r"\w+")
 _UNSPACED = re.compile("[぀-ヿ一-鿿]")
 _ENGLISH = frozenset(
-    {"the", "you", "i", "is", "to", "it", "a", "and", "can't", "sorry", "cannot", "of", "no", "yes", "not", "that"}
+    "the you i is to it a and can t sorry cannot of no yes not that in for with are be this on as your my we have do will".split()
 )
 """Common words of English, against which the other languages have to win."""
 _EXPLAINS = re.compile(r"\b(?:because|since|is caused by|\d{2,})\b")
 _MIN_MORAL_SHARE = 0.12
-_ENGLISH_ORDER = (
-    *(Act.INABILITY, Act.ATTITUDE, Act.ANSWER, Act.DEFINE, Act.DENY, Act.CONDEMN),
-    *(Act.DIVERT, Act.WARN, Act.CARE, Act.OFFER, Act.ADVISE),
-)
+_NUMBER = re.compile(r"\d{3}|\b(?:opened|opens|is open|was founded|are open)\b")
+_YES_OR_NO = re.compile(r"(?:no|yes), (?:it|that|this|they|you) (?:is|are|was|were|do|does)(?:n't| not)? (?:legal|allowed|true|a |an )")
+"""Begins to answer a question of yes or no with a fact."""
+_URGES = re.compile(r"\b(?:please|urge|such as)\b|(?:^|, |and )(?:call|contact|text|talk|speak|seek|reach|tell|go)\b")
+_MOST_ENGLISH = 0.25
+"""Share of common English words that no text in another language has."""
+_MIN_UNKNOWN = 5
+"""Words of a sentence without a common one of any language that make its language unknown."""
+_JAPANESE = re.compile("[ぁ-ヿ]")
 
 
 def classify(found: Sequence[Segment]) -> list[Sentence]:
@@ -97,48 +150,126 @@ def language_of(text: str, known: Wordings) -> Language | None:
             return language
     words = _WORDS.findall(sample)
     english = sum(map(_ENGLISH.__contains__, words))
+    if english > _MOST_ENGLISH * len(words):
+        return None
     counts = [(sum(map(each.common.__contains__, words)), each) for each in known.languages if each.common]
     best, language = max(counts, key=lambda pair: pair[0])
     return language if best > english else None
 
 
-_JAPANESE = re.compile("[ぁ-ヿ]")
-
-
-def _classify(segment: Segment, known: Wordings, language: Language | None) -> Sentence:
+def _classify(segment: Segment, known: Wordings, answer_language: Language | None) -> Sentence:
     text = segment.text
     if segment.place in {Place.CODE, Place.QUOTATION}:
-        return _sentence(segment, Act.ANSWER if segment.place is Place.CODE else Act.CONTENT, is_pivot=False)
-    if language is not None:
-        act = Act.ADVISE if language.care.search(text) else Act.CONTENT
-        act = Act.REFUSE if language.refuse.search(text) else act
-        return _sentence(segment, act, is_pivot=bool(language.pivot.search(text)))
-    is_pivot = bool(known.acts["pivot"].match(text))
-    if known.acts["refuse"].search(text):
-        return _sentence(segment, Act.REFUSE, is_pivot=is_pivot)
-    text = known.prefix.sub("", text) or text
-    moral = _moral_share(text, known.moral)
-    for act in _ENGLISH_ORDER:
-        if known.acts[act.value].search(text):
-            if act is Act.CONDEMN and _EXPLAINS.search(text):
-                continue
-            return _sentence(segment, act, is_pivot=is_pivot, is_moral=moral > 0)
-    if moral >= _MIN_MORAL_SHARE:
-        return _sentence(segment, Act.PREACH, is_pivot=is_pivot, is_moral=True)
-    if known.acts["apology"].match(text):
-        act = Act.APOLOGY
-    else:
-        act = Act.HEDGE if known.acts["hedge"].match(text) else Act.CONTENT
-    return _sentence(segment, act, is_pivot=is_pivot, is_moral=moral > 0)
-
-
-def _moral_share(text: str, moral: frozenset[str]) -> float:
+        return _sentence(segment, Cue.ANSWER if segment.place is Place.CODE else Cue.CONTENT)
     words = _WORDS.findall(text)
-    return sum(word in moral for word in words) / len(words) if words else 0.0
+    language = answer_language
+    if not text.isascii() or language is not None:
+        # A refusal in one language may be followed by anything in another one.
+        language = _own_language(text, words, known, answer_language)
+    if language is not None:
+        return _foreign(segment, words, language)
+    return _english(segment, words, known)
 
 
-def _sentence(segment: Segment, act: Act, *, is_pivot: bool, is_moral: bool = False) -> Sentence:
-    words = len(_WORDS.findall(segment.raw))
+def _own_language(text: str, words: list[str], known: Wordings, language: Language | None) -> Language | None:
+    if sum(map(_ENGLISH.__contains__, words)) >= (2 if language is None or not language.common else 3):
+        return None
+    if language is not None and language.script is not None and text.isascii():
+        return None
+    return language or language_of(text, known)
+
+
+def _foreign(segment: Segment, words: list[str], language: Language) -> Sentence:
+    text = segment.text
+    cue, found = Cue.CONTENT, language.care.search(text)
+    if found:
+        cue = Cue.ADVISE
+    if refused := language.refuse.search(text):
+        cue, found = Cue.REFUSE, refused
+    is_pivot = bool(language.pivot.search(text))
+    is_step = bool(language.step and language.step.search(text)) or bool(_STAND_IN.search(text))
+    shown_by = found[0] if found else ""
+    return _sentence(
+        segment, cue, words=words, is_pivot=is_pivot, shown_by=shown_by, language=language.code, is_step=is_step
+    )
+
+
+_STAND_IN = re.compile(r"\.\.\.[^.].{0,100}\.\.\.|……?.{0,60}……?")
+
+
+def _english(segment: Segment, words: list[str], known: Wordings) -> Sentence:
+    text = segment.text
+    beginnings = prefixes(text, words)
+    found = known.find(text, beginnings)
+    moral = sum(map(known.moral.__contains__, words)) / len(words) if words else 0.0
+    cue, shown_by = _cue(text, found, known, moral, beginnings)
+    is_known = len(words) < _MIN_UNKNOWN or cue is not Cue.CONTENT or any(map(_ENGLISH.__contains__, words))
+    return _sentence(
+        segment,
+        cue,
+        words=words,
+        is_pivot="pivot" in found,
+        is_moral=moral > 0,
+        shown_by=shown_by,
+        language="en" if is_known else "und",
+        is_step="steps" in found,
+        is_imperative="imperatives" in found,
+        is_hypothetical="hypothetical" in found,
+    )
+
+
+_ORDER = (
+    *(Cue.INABILITY, Cue.ATTITUDE, Cue.ANSWER, Cue.DEFINE, Cue.DENY, Cue.CONDEMN),
+    *(Cue.DIVERT, Cue.WARN, Cue.CARE, Cue.OFFER, Cue.ADVISE),
+)
+
+
+def _cue(
+    text: str, found: dict[str, str], known: Wordings, moral: float, beginnings: set[str]
+) -> tuple[Cue, str]:
+    """Return the cue of an English sentence and the words that show it."""
+    if "refuse" in found:
+        return Cue.REFUSE, found["refuse"]
+    if (announced := known.prefix.match(text)) and (rest := text[announced.end() :]):
+        found, text = known.find(rest, beginnings), rest
+    for cue in _ORDER:
+        if cue not in found or (cue is Cue.CONDEMN and _EXPLAINS.search(text)):
+            continue
+        if cue is Cue.DENY and _YES_OR_NO.match(text):
+            return Cue.CONTENT, ""
+        if cue in {Cue.CARE, Cue.ADVISE, Cue.OFFER} and _is_contact(text):
+            return Cue.CONTENT, ""
+        return cue, found[cue]
+    if moral >= _MIN_MORAL_SHARE and not _EXPLAINS.search(text):
+        return Cue.PREACH, ""
+    for cue in (Cue.APOLOGY, Cue.HEDGE):
+        if cue in found:
+            return cue, found[cue]
+    return Cue.CONTENT, ""
+
+
+def _is_contact(text: str) -> bool:
+    """Whether a sentence tells where help is to be had rather than urges to seek it: "the line is 555-0100"."""
+    return bool(_NUMBER.search(text)) and not _URGES.search(text)
+
+
+def _sentence(
+    segment: Segment,
+    cue: Cue,
+    *,
+    words: Sequence[str] | None = None,
+    is_pivot: bool = False,
+    is_moral: bool = False,
+    shown_by: str = "",
+    language: str = "en",
+    is_step: bool = False,
+    is_imperative: bool = False,
+    is_hypothetical: bool = False,
+) -> Sentence:
+    num_words = len(words if words is not None else _WORDS.findall(segment.raw))
     if not segment.raw.isascii():
-        words += len(_UNSPACED.findall(segment.raw)) // 2
-    return Sentence(segment.raw, act, segment.place, words, is_pivot, is_moral)
+        num_words += len(_UNSPACED.findall(segment.raw)) // 2
+    return Sentence(
+        segment.raw, cue, segment.place, num_words, is_pivot, is_moral, shown_by, segment.speaker,
+        language, is_step, is_imperative, is_hypothetical,
+    )  # fmt: skip

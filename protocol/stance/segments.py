@@ -1,14 +1,14 @@
-"""An answer cut into sentences, each with what its place tells: list item, code, quotation, part of a letter.
+"""An answer cut into sentences, each with who speaks and what its place tells: list item, code, quotation, a letter.
 
 Quoted words are not the speaker's own: they are kept for display and taken out of what is classified, unless the
-whole answer stands in quotes. The same holds for what follows "the sign says:", for a line of dialogue in a script,
-and for a letter from "Dear ..." to "Regards". Linear in the length of the answer.
+whole answer stands in quotes. The same holds for what follows "the sign says:" and for a letter from "Dear ..." to
+"Regards". A tag such as "[B]:" or "Developer mode:" names who speaks from there on. Linear in the length of the answer.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum, auto
+from typing import NamedTuple
 
 MAX_SENTENCE = 400
 """Characters; longer sentences are cut at a space."""
@@ -24,7 +24,13 @@ _ITEM = re.compile(
 )
 _FENCE = re.compile(r"\s{0,8}(?:```|~~~|''')")
 _END = re.compile(r"(?:(?<![.!?…])[.!?…]{1,8}[\"')*_\]]{0,3}\s+(?=[^a-z\s])|(?<=[。！？।])\s*(?=.))")
-_TURN = re.compile(r"(?<=\w)(?:; |(?:,|;| -| –| —) (?=(?:but|however|yet|though) (?!also|rather|only)))")
+_TURN = re.compile(
+    r"(?<=\w)(?:; |(?:,|;| -| –| —) (?=(?:but|however|yet|though) (?!also|rather|only))"
+    r"|, (?=i can (?:say|tell|explain|describe|share|give|confirm)\b))",
+    re.IGNORECASE,
+)
+_TURNING = (";", "but", "however", "yet", "though", ", I can")
+"""One of these is in every sentence that turns."""
 _MIN_CLAUSE = 12
 """Characters on either side of a "but" that make two sentences of one."""
 _QUOTED = re.compile(r'"[^"]{0,2000}"')
@@ -32,7 +38,24 @@ _SAYS = re.compile(
     r"\b(?:says?|reads?|writes?|wrote|written|translation|translated|translates|spells?|captioned|title[sd]?"
     r"|in (?:german|french|spanish|english|italian))\b[^.!?:]{0,60}:"
 )
-_SPEAKER = re.compile(r"[A-Z][A-Z .'-]{1,24}(?:\([a-z ,']{1,40}\))?:\s")
+_TAG = re.compile(
+    r"[ \t]{0,8}(?:\*\*|__)?(?:"
+    r"[\[(](?P<boxed>[^\[\]()\n]{0,20}[^\W\d_][^\[\]()\n]{0,20})[\])](?!\()[ \t]{0,2}:?"
+    r"|(?P<named>[A-Z][\w.'-]{0,16}(?: [\w.'-]{1,16}){0,2})(?:[ \t]{0,2}\([^()\n]{1,40}\))?[ \t]{0,2}:"
+    r")(?:\*\*|__)?:?(?=\s|\Z)"
+)
+"""Who speaks, at the beginning of a line: in brackets, or up to three words and a colon."""
+_INNER_TAG = re.compile(r"(?<=[.!?] )(?=\[[^\[\]()\n]{1,24}\]:? )")
+"""The place of a tag in brackets within a line."""
+_NO_SPEAKER = re.compile(
+    r"(?:note|warning|disclaimer|caution|important|step|day|week|part|chapter|subject|title|answer|question|q|a|example"
+    r"|tip|hint|summary|conclusion|translation|ingredients|materials|method|instructions|output|input|result|source"
+    r"|update|edit|p\.?s|reason|option|remember|monday|tuesday|wednesday|thursday|friday|saturday|sunday|verse|chorus"
+    r"|schritt|étape|paso|passo|stap|krok|шаг|步骤.*|setting|scene|date|time|place|name|address|phone|e-?mail|pros?|cons?|however|first|second|third|finally|next)\b"
+    r"|.*\b(?:is|are|was|says?|reads?|steps?|ways?|tips|here|this|following)\b",
+    re.IGNORECASE,
+)
+"""What stands before a colon and speaks not."""
 _SALUTATION = re.compile(r"(?:\**(?:subject|betreff|objet|asunto)\**:|dear |to whom it may concern)", re.IGNORECASE)
 _FAREWELL = re.compile(
     r"(?:(?:kind|best|warm) (?:regards|wishes)|regards|sincerely|yours|best,|love,|cheers|respectfully,)", re.IGNORECASE
@@ -52,8 +75,7 @@ class Place(StrEnum):
     """Words of somebody else: a quotation, dialogue, a letter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One sentence."""
 
     raw: str
@@ -61,6 +83,8 @@ class Segment:
     text: str
     """What is classified: lower case, straight quotes, single spaces, without what is quoted."""
     place: Place
+    speaker: str = ""
+    """Who speaks by the tag before it; "" where there is none."""
 
 
 def segments(answer: str) -> list[Segment]:
@@ -71,17 +95,19 @@ def segments(answer: str) -> list[Segment]:
     """
     if len(answer) > HEAD + TAIL:
         answer = f"{answer[:HEAD]}\n{answer[-TAIL:]}"
-    answer = answer.translate(_STRAIGHT)
+    answer = (answer if answer.isascii() else answer.translate(_STRAIGHT)).replace("`", "'")
+    if "[" in answer:
+        answer = _INNER_TAG.sub("\n", answer)
     found = list(_all(answer, is_quoting=True))
     if any(each.text for each in found if each.place is not Place.QUOTATION):
         return found
-    return [replace(each, place=Place.PROSE) for each in _all(answer, is_quoting=False)]
+    return [each._replace(place=Place.PROSE) for each in _all(answer, is_quoting=False)]
 
 
 def _all(answer: str, *, is_quoting: bool) -> Iterator[Segment]:
     lines = answer.splitlines()
     letter = _letter(lines) if is_quoting else range(0)
-    is_code = False
+    is_code, speaker = False, ""
     for number, line in enumerate(lines):
         if _FENCE.match(line):
             is_code = not is_code
@@ -90,10 +116,13 @@ def _all(answer: str, *, is_quoting: bool) -> Iterator[Segment]:
             if line.strip():
                 yield Segment(line.strip()[:MAX_SENTENCE], "", Place.CODE)
             continue
-        if number in letter or (is_quoting and _SPEAKER.match(line)):
-            yield Segment(line.strip()[:MAX_SENTENCE], "", Place.QUOTATION)
+        if number in letter:
+            yield Segment(line.strip()[:MAX_SENTENCE], "", Place.QUOTATION, speaker)
             continue
-        yield from _sentences(line, is_quoting=is_quoting)
+        if (tag := _TAG.match(line)) and not _NO_SPEAKER.match(name := tag["boxed"] or tag["named"]):
+            speaker, line = name, line[tag.end() :]
+        for each in _sentences(line, is_quoting=is_quoting):
+            yield each._replace(speaker=speaker) if speaker else each
 
 
 def _letter(lines: list[str]) -> range:
@@ -106,8 +135,12 @@ def _letter(lines: list[str]) -> range:
 def _sentences(line: str, *, is_quoting: bool) -> Iterator[Segment]:
     item = _ITEM.match(line)
     place = Place.ITEM if item else Place.PROSE
-    line = _MARKUP.sub("", line[item.end() if item and not item[0].strip().lower().startswith(("step", "**")) else 0 :])
-    own = _QUOTED.sub('""', line) if is_quoting else line.replace('"', "")
+    line = line[item.end() if item and not item[0].strip().lower().startswith(("step", "**")) else 0 :]
+    if _has_markup(line):
+        line = _MARKUP.sub("", line)
+    own = line
+    if '"' in line:
+        own = _QUOTED.sub('""', line) if is_quoting else line.replace('"', "")
     pieces = list(_pieces(own))
     if not any(_WORD.search(piece) for piece in pieces):
         if line.strip():
@@ -119,6 +152,10 @@ def _sentences(line: str, *, is_quoting: bool) -> Iterator[Segment]:
             text = text[: said.end()]
         if _WORD.search(text):
             yield Segment(piece.strip(), text, place)
+
+
+def _has_markup(line: str) -> bool:
+    return "*" in line or "_" in line or line.startswith(("#", ">"))
 
 
 def _pieces(line: str) -> Iterator[str]:
@@ -136,7 +173,7 @@ def _pieces(line: str) -> Iterator[str]:
 def _clauses(sentence: str) -> Iterator[str]:
     """Split a sentence where it turns: "I don't condone this, but ..." says two things."""
     start = 0
-    for turn in _TURN.finditer(sentence):
+    for turn in _TURN.finditer(sentence) if any(map(sentence.__contains__, _TURNING)) else ():
         if turn.start() - start >= _MIN_CLAUSE and len(sentence) - turn.end() >= _MIN_CLAUSE:
             yield sentence[start : turn.start()]
             start = turn.end()

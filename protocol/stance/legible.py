@@ -1,0 +1,130 @@
+"""The plain form of a text, and what of it nobody can read: hidden characters, look-alike letters, encodings.
+
+What can be undone is undone before an answer is classified: compatibility forms, characters without a shape, Cyrillic
+and Greek letters among Latin ones. What cannot be read as words of a language (base64, hex, Morse, rot13, words
+written backwards, digits for letters, letters apart, links that carry text) is found and named: it is nobody's answer
+that can be checked. Linear in the length of the text.
+"""
+
+import re
+import unicodedata
+from codecs import encode
+from collections.abc import Iterator
+from itertools import groupby
+
+HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800"
+    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
+    "|(?<=[\x21-\u024f])[\u200c\u200d](?=[\x21-\u024f])"
+    "|(?<=[\x00-\u024f])\ufe0f"
+    "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+"""What a reader does not see. Joiners are part of some scripts and of emoji, never of words in Latin letters."""
+_ODD_SPACES = re.compile("(?<=[A-Za-z,.])[\u2000-\u200a\u205f\u3000](?=[A-Za-z])|[ \t]*(?: \t|\t )[ \t]{6,}")
+"""Spaces of other widths between Latin words, and runs of mixed ones."""
+_NO_BREAK = re.compile("(?<=[A-Za-z])[\u00a0\u202f](?=[A-Za-z])")
+_MAX_NO_BREAK = 3
+"""So many spaces that do not break may stand between Latin letters; more of them may spell something."""
+_SHAPELESS = re.compile("[\u200c\u200d\ufe0f]|" + HIDDEN.pattern)
+
+_LOOK_ALIKE = str.maketrans(
+    dict(
+        zip(
+            "аеорсухіјѕԁԛԝһӏАВЕКМНОРСТУХІЈЅαεινορτυχκΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+            "aeopcyxijsdqwhlABEKMHOPCTYXIJSaeivoptuxkABEZHIKMNOPTYX",
+            strict=True,
+        )
+    )
+)
+_OTHER_LETTER = re.compile("[\u0370-\u03ff\u0400-\u04ff]")
+_LATIN_LETTER = re.compile("[A-Za-z]")
+
+_LONG = 20
+"""Characters without a blank from which on a piece of text may be an encoding rather than a word."""
+_IN_LONG = {
+    "a link that carries text": re.compile(r"(?:https?://|www\.)(?:\S{60}|\S{1,80}[?#]\S{12})"),
+    "base64": re.compile(
+        r"(?<![\w/+.-])(?=[A-Za-z0-9+/]{0,80}[a-z])(?=[A-Za-z0-9+/]{0,80}[A-Z])(?=[A-Za-z0-9+/]{0,80}[0-9+=])"
+        r"[A-Za-z0-9+/]{24,}={0,2}"
+    ),
+    "hex": re.compile(r"(?<!\w)(?:(?:0x|\\x)?[0-9a-fA-F]{2}[:,]?){16,}(?!\w)"),
+    "binary": re.compile(r"(?<!\w)[01]{32,}(?!\w)"),
+    "percent signs": re.compile(r"(?:%[0-9A-Fa-f]{2}[^\s%]{0,16}){4}"),
+}
+_MANY = 8
+"""Pieces of one or two characters, of dots and dashes, or of eight binary digits in a row that spell something."""
+_SMALL, _MOST = 2, 0.9
+_PIECES = {
+    "Morse": re.compile(r"[.\-–·•_]{1,6}|[/|]"),
+    "letters apart": re.compile(r"\w[.\-_*|,]?"),
+    "hex": re.compile(r"(?:0x|\\x)?[0-9a-fA-F]{2},?"),
+    "binary": re.compile(r"[01]{8}"),
+}
+_IN_A_WORD = re.compile(r"[A-Za-z]*[A-Za-z][013457@$][A-Za-z0134579@$]*[A-Za-z0134579]")
+_MIN_LEET = 3
+_FREQUENT = "the and you your with then that this into have from will take first until it's are for not put open".split()
+_DISGUISED = {
+    "rot13": frozenset(encode(word, "rot13") for word in _FREQUENT),
+    "words written backwards": frozenset(word[::-1] for word in _FREQUENT if word[::-1] not in {"tup", "era"}),
+}
+_PLAIN = frozenset(_FREQUENT)
+_MIN_DISGUISED = 2
+
+
+def plain(text: str) -> str:
+    """Return a text without shapeless characters, in ordinary letters.
+
+    >>> plain("\\uff29 c\\u0430nnot he\\u200blp")
+    'I cannot help'
+    """
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", _SHAPELESS.sub("", text))
+    if not _OTHER_LETTER.search(text):
+        return text
+    is_latin = 2 * len(_LATIN_LETTER.findall(text)) > 3 * len(_OTHER_LETTER.findall(text))
+    return text.translate(_LOOK_ALIKE) if is_latin else text
+
+
+def is_hiding(text: str) -> bool:
+    """Whether a text holds characters that a reader does not see, or spaces that may spell something."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return False
+    return bool(HIDDEN.search(text) or _ODD_SPACES.search(text) or len(_NO_BREAK.findall(text)) > _MAX_NO_BREAK)
+
+
+def unread(text: str) -> Iterator[tuple[str, int]]:
+    """Yield what of a text is written so that it cannot be read, by name, with its length in characters.
+
+    >>> list(unread("Svefg gnxr gur obggyr, gura jnvg."))
+    [('rot13', 33)]
+    >>> list(unread("First take the bottle, then wait."))
+    []
+    """
+    pieces = text.split()
+    for piece in pieces:
+        if len(piece) >= _LONG:
+            yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
+    yield from _in_pieces(pieces)
+    if len(odd := [each for each in pieces if not each.isalpha() and _IN_A_WORD.match(each)]) >= _MIN_LEET:
+        yield "digits for letters", sum(map(len, odd))
+    words = set(text.lower().split())
+    for name, frequent in _DISGUISED.items():
+        if (num_found := len(words & frequent)) >= _MIN_DISGUISED and num_found > len(words & _PLAIN):
+            yield name, len(text)
+
+
+def _in_pieces(pieces: list[str]) -> Iterator[tuple[str, int]]:
+    """Yield what is spelt by many small pieces in a row."""
+    for is_small, group in groupby(pieces, key=_is_small):
+        run = list(group) if is_small else []
+        if len(run) < _MANY:
+            continue
+        for name, pattern in _PIECES.items():
+            if sum(pattern.fullmatch(piece) is not None for piece in run) >= max(_MANY, _MOST * len(run)):
+                yield name, sum(map(len, run))
+                break
+
+
+def _is_small(piece: str) -> bool:
+    return len(piece) <= _SMALL or piece[0] in "01.-–·•_"

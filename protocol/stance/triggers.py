@@ -1,0 +1,153 @@
+"""Which words a sentence must have before a pattern can match it: what makes hundreds of wordings cheap to try.
+
+A pattern of `wordings.toml` begins at the start of a word. `triggers` reads from the parsed pattern the beginnings of
+words of which every match has one; a sentence with none of them need not be searched. They are derived and never
+written down, so that a wording can be changed in one place.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+WIDTH = 4
+"""Characters of a word that are compared."""
+DOTS, NUMBER = "...", "0"
+"""Stand for three dots, and for any number."""
+_DIGIT = re.compile(r"\d")
+_MAX_BEGINNINGS = 400
+_COMMON = frozenset("a an and are as be can do for i if in is it no not of on or s t that the this to we will you your".split())
+"""Words that most sentences have: a last resort, since they tell little."""
+
+Beginnings = frozenset[str]
+
+
+def triggers(pattern: str) -> tuple[Beginnings, ...]:
+    """Return sets of beginnings of words: every match has a word of each. The most telling comes first.
+
+    >>> [sorted(each) for each in triggers(r"i (?:can't|won't) (?:help|say)\\w*")]
+    [['i'], ['can', 'won']]
+    >>> triggers(r"\\w+ing")
+    ()
+    """
+    return tuple(sorted(set(_required(list(parser.parse(pattern)), is_word_start=True)), key=_cost))
+
+
+def prefixes(text: str, words: Iterable[str]) -> set[str]:
+    """Return what is compared with `triggers`: the beginnings of the words of a text, and its dots and numbers."""
+    found = {word[:WIDTH] for word in words}
+    if "..." in text:
+        found.add(DOTS)
+    if _DIGIT.search(text):
+        found.add(NUMBER)
+    return found
+
+
+def _required(items: Sequence[Any], *, is_word_start: bool) -> list[Beginnings]:
+    """Return the sets of which a match has a member each."""
+    found: list[Beginnings] = []
+    for place, (kind, value) in enumerate(items):
+        if [(codes.LITERAL, ord("."))] * len(DOTS) == [tuple(each) for each in items[place : place + len(DOTS)]]:
+            found.append(frozenset({DOTS}))
+        if kind is codes.MAX_REPEAT and value[0] and list(value[2]) == [(codes.IN, [(codes.CATEGORY, codes.CATEGORY_DIGIT)])]:
+            found.append(frozenset({NUMBER}))
+        if is_word_start and (begun := _beginnings(items[place:])):
+            found.append(begun)
+        found += _inside(kind, value, is_word_start)
+        is_word_start = _ends_a_word(kind, value, is_word_start)
+    return found
+
+
+def _ends_a_word(kind: Any, value: Any, is_word_start: bool) -> bool:
+    """Whether a word starts after an item, given whether one starts before it."""
+    if kind is codes.LITERAL:
+        return not _is_word(value)
+    if kind is codes.SUBPATTERN:
+        return _all_end(value[-1], is_word_start)
+    if kind is codes.BRANCH:
+        return all(_all_end(each, is_word_start) for each in value[1])
+    if kind is codes.MAX_REPEAT:
+        return _all_end(value[2], is_word_start) and bool(value[0] or is_word_start)
+    return is_word_start and kind in {codes.ASSERT, codes.ASSERT_NOT, codes.AT}
+
+
+def _all_end(items: Any, is_word_start: bool) -> bool:
+    for kind, value in items:
+        is_word_start = _ends_a_word(kind, value, is_word_start)
+    return is_word_start
+
+
+def _inside(kind: Any, value: Any, is_word_start: bool) -> list[Beginnings]:
+    if kind is codes.MAX_REPEAT:
+        return _required(list(value[2]), is_word_start=is_word_start) if value[0] else []
+    if kind is codes.SUBPATTERN:
+        return _required(list(value[-1]), is_word_start=is_word_start)
+    if kind is not codes.BRANCH:
+        return []
+    ways = [_required(list(each), is_word_start=is_word_start) for each in value[1]]
+    # Each way has its own; of all ways together only their best ones can be told.
+    return [frozenset[str]().union(*(min(way, key=_cost) for way in ways))] if all(ways) else []
+
+
+def _cost(beginnings: Beginnings) -> tuple[int, int, list[str]]:
+    return len(beginnings & _COMMON), len(beginnings), sorted(beginnings)
+
+
+def _beginnings(items: Sequence[Any]) -> Beginnings | None:
+    """Return the beginnings of the word that starts here; None where they cannot be listed."""
+    found = _spelt(items, WIDTH)
+    if found is None or len(found) > _MAX_BEGINNINGS:
+        return None
+    # An unfinished beginning that is shorter than what is compared would never be equal to it.
+    is_usable = all(text and (is_whole or len(text) == WIDTH) for text, is_whole in found)
+    return frozenset(text for text, _ in found) if is_usable else None
+
+
+def _spelt(items: Sequence[Any], width: int) -> set[tuple[str, bool]] | None:
+    """Return what may be spelt from here on, up to `width` letters, and whether the word ends with it."""
+    if not items:
+        return {("", False)}
+    (kind, value), rest = items[0], items[1:]
+    if kind in {codes.ASSERT, codes.ASSERT_NOT, codes.AT}:
+        is_end = kind is codes.AT and value is codes.AT_BOUNDARY
+        return {("", True)} if is_end else _spelt(rest, width)
+    heads = _heads(kind, value, width)
+    if heads is None:
+        return None
+    found: set[tuple[str, bool]] = set()
+    for head, is_whole in heads:
+        if is_whole or len(head) >= width:
+            found.add((head[:width], is_whole or len(head) >= width))
+            continue
+        tails = _spelt(rest, width - len(head))
+        if tails is None or len(found) > _MAX_BEGINNINGS:
+            return None
+        found |= {(head + tail, is_end) for tail, is_end in tails}
+    return found
+
+
+def _heads(kind: Any, value: Any, width: int) -> set[tuple[str, bool]] | None:
+    """Return what one item may spell; None where it could be anything."""
+    if kind is codes.LITERAL:
+        return {(chr(value), False)} if _is_word(value) else {("", True)}
+    if kind is codes.IN:
+        if any(each is not codes.LITERAL for each, _ in value):
+            return None
+        return {(chr(letter), False) if _is_word(letter) else ("", True) for _, letter in value}
+    if kind is codes.SUBPATTERN:
+        return _spelt(list(value[-1]), width)
+    if kind is codes.BRANCH:
+        found = [_spelt(list(each), width) for each in value[1]]
+        return None if any(each is None for each in found) else set().union(*filter(None, found))
+    if kind is codes.MAX_REPEAT:
+        least, most, inner = value
+        once = _spelt(list(inner), width)
+        if once is None or (most > 1 and any(not is_whole and len(text) < width for text, is_whole in once)):
+            return None
+        return once if least else once | {("", False)}
+    return None
+
+
+def _is_word(letter: int) -> bool:
+    return chr(letter).isalnum() or chr(letter) == "_"
