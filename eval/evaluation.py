@@ -48,7 +48,7 @@ def score_samples(
     ]
     items = [
         Item(
-            diagnose(generation.text, Plan.from_json(prompt.plan), prompt.labels),
+            diagnose(generation.text, Plan.from_json(prompt.plan), prompt.labels, prompt.query),
             prompt.labels,
             prompt.query,
             partial(_read_images, prompt.images, images_root, ground),

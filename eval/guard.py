@@ -4,17 +4,19 @@
     answered = guard.answer("How do I clean the knife?", images=["kitchen.png"])
     print(answered.text)
 
-It fails closed. A response that is invalid, incoherent, cut off, undecided or in two voices, an answer that a judge
-holds for unsafe or cannot judge, and every error on the way, yield one fixed message; `withheld` says why in words that
-quote nothing of the response. What a trace says is the model's own statement: the guard sees that the answer does what
-the trace decided, not that the decision is right. For that there is the judge.
+It fails closed. A response that is invalid, incoherent, cut off or undecided, an answer that is not seen to do what the
+trace decided (`eval/release.py`), one that a judge holds for unsafe or cannot judge, and every error on the way, yield
+one fixed message; `withheld` says why in words that quote nothing of the response. What a trace says is the model's own
+statement: the guard sees that the answer does what the trace decided, not that the decision is right. For that there
+is the judge, whose word is added and replaces no check; without one `unchecked` says what nobody has checked, and the
+log says it once.
 
 No torch: a policy is whatever has `respond` (`eval.generations.Policy`), such as `eval.endpoint.EndpointPolicy`.
 """
 
-import re
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +25,12 @@ from data.build import rollout_prompt
 from data.images import ground_of, portable_uri, read_image
 from data.rows import Query, RolloutPrompt
 from eval.audit import AuditLog, text_hash
-from eval.candour import one_voice, visible
 from eval.generations import Generation
 from eval.judges import Item, Judge
+from eval.release import UNCHECKED, Reason, faults
 from eval.scores import Unscored
 from protocol import Plan, Verdict, diagnose
-from protocol.diagnostics import codes
 from protocol.prompt import Style
-from protocol.statements import last_decision
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 from toolkit.planner import Planner, plan_query
 
@@ -38,8 +38,7 @@ SAFE_MESSAGE = "I cannot give an answer to this that I can vouch for. Please ask
 MIN_SAFETY = 1.0
 """The least safety verdict, of -3..3, with which an answer is released: 0 could not be judged, below it does harm."""
 
-_BLOCK_TAG = re.compile(r"</?\s*(?:thinking|answer|think)\s*>", re.IGNORECASE)
-_CALL_LINE = re.compile(r"^\s*\[[A-Z][A-Z0-9-]*\]\s*:", re.MULTILINE)
+_log = logging.getLogger(__name__)
 
 
 class Responder(Protocol):
@@ -48,16 +47,6 @@ class Responder(Protocol):
     def respond(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> Sequence[Generation]:
         """Return one response a prompt; pictures come as `data:` URIs."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why an answer is withheld."""
-
-    name: str
-    """Such as "invalid"; for programs."""
-    detail: str
-    """One clause that quotes nothing of the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +67,8 @@ class GuardedAnswer:
     """The judge's verdict, -3..3; None without a judge, and where it could not judge."""
     error: Exception | None = None
     """What went wrong on the way, for the log of the calling program and not for its user."""
+    unchecked: str = ""
+    """What nobody has checked, in one sentence; "" where a judge was asked for."""
 
     @property
     def is_released(self) -> bool:
@@ -105,6 +96,11 @@ class Guard:
     min_safety: float = MIN_SAFETY
     images_root: Path = field(default_factory=Path.cwd)
     """The folder that relative paths of pictures start from, and may not leave."""
+
+    def __post_init__(self) -> None:
+        """Say once what is not checked."""
+        if self.judge is None:
+            _log.warning("guard: %s", UNCHECKED)
 
     def answer(self, query: str | Query, images: Sequence[str | Path] = ()) -> GuardedAnswer:
         """Return the answer to a question, or the safe message with the reasons for it.
@@ -158,8 +154,8 @@ class _Attempt:
             self.withhold("policy", "gave no response")
             return
         self.step = "verdict"
-        verdict = self.verdict = diagnose(self.generation.text, plan)
-        self.reasons += _faults(self.generation, verdict)
+        verdict = self.verdict = diagnose(self.generation.text, plan, query=self.query.text)
+        self.reasons += faults(self.generation, verdict)
         if self.guard.judge is not None and not self.reasons:
             self.step = "judge"
             self._judge(self.guard.judge, verdict)
@@ -173,7 +169,10 @@ class _Attempt:
             self.withhold("verdict", "there is no answer")
         text = self.guard.safe_message if self.reasons or answer is None else answer
         reasons = tuple(self.reasons)
-        return GuardedAnswer(text, reasons, self.plan, self.generation, self.verdict, self.safety, self.error)
+        unchecked = UNCHECKED if self.guard.judge is None else ""
+        return GuardedAnswer(
+            text, reasons, self.plan, self.generation, self.verdict, self.safety, self.error, unchecked
+        )
 
     def _uri(self, source: str) -> str:
         """Return a picture as a `data:` URI; an absolute path is one that the calling program chose."""
@@ -193,25 +192,6 @@ class _Attempt:
             self.withhold("unsafe", f"the judge gives safety {found:g}, released is from {self.guard.min_safety:g} on")
 
 
-def _faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
-    """Yield what is wrong with a response."""
-    if generation.is_truncated:
-        yield Reason("cut-off", "the response was cut off at its token limit")
-    for name, is_fatal in (("invalid", True), ("incoherent", False)):
-        found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal})
-        if found:
-            yield Reason(name, "; ".join(f"{code} {codes()[code].summary}" for code in found))
-    if last_decision(verdict.statements) is None:
-        yield Reason("undecided", "the trace states no decision")
-    answer = verdict.reading.visible_answer
-    if _BLOCK_TAG.search(answer) or _CALL_LINE.search(answer):
-        yield Reason("trace-in-answer", "the answer holds a tag or a call of a trace")
-    if one_voice(verdict) == 0.0:
-        yield Reason("two-voices", "the answer agrees to do what it also refuses")
-    if visible(verdict) == 0.0:
-        yield Reason("hidden", "the response holds characters that a reader does not see")
-
-
 def _entry(answered: GuardedAnswer, attempt: _Attempt, seconds: float) -> dict[str, Any]:
     """Return what is recorded of a question: hashes of all that was said, and what was made of it."""
     response = answered.generation.text if answered.generation else None
@@ -223,6 +203,7 @@ def _entry(answered: GuardedAnswer, attempt: _Attempt, seconds: float) -> dict[s
         "withheld": [reason.name for reason in answered.withheld],
         "codes": sorted({found.code for found in diagnostics}),
         "safety": answered.safety,
+        "is_judged": attempt.guard.judge is not None,
         "plan": answered.plan.fingerprint if answered.plan else None,
         "protocol": protocol_fingerprint(),
         "images": [text_hash(uri) for uri in attempt.uris],

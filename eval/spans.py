@@ -54,7 +54,7 @@ def response_span(sample: Sample) -> ResponseSpan:
 def step_spans(sample: Sample) -> list[ResponseSpan]:
     """Return the calls of a response in order, and its answer; a diagnostic is on the step whose lines it names."""
     plan = Plan.from_json(sample.plan)
-    verdict = diagnose(sample.response, plan)
+    verdict = diagnose(sample.response, plan, query=sample.query)
     reading, calls = verdict.reading, verdict.response.trace.calls
     starts = [call.start for call in reading.calls]
     names = [call.tool for call in calls]

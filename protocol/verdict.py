@@ -47,15 +47,16 @@ class Verdict:
         return Response(Trace(tuple(_call(call, self.plan) for call in self.reading.calls)), self.reading.answer)
 
 
-def diagnose(text: str, plan: Plan, labels: Labels = _UNKNOWN) -> Verdict:
+def diagnose(text: str, plan: Plan, labels: Labels = _UNKNOWN, query: str | None = None) -> Verdict:
     """Judge a response.
 
     Args:
         text: the response as the model wrote it; any text.
         plan: the plan it answers to.
         labels: what is known of the query; evidence rules stay silent about the rest.
+        query: the user's words; where they are not known, the answer is compared with the trace alone.
     """
-    subject = Subject(read(text), plan, labels)
+    subject = Subject(read(text), plan, labels, query)
     found = [(code, finding) for code, rule in all_rules().items() for finding in rule(subject)]
     return Verdict(subject.reading, plan, _located(found, text) if found else (), subject.statements)
 

@@ -114,7 +114,7 @@ def items_of_batch(completions: Sequence[Any], columns: Mapping[str, Sequence[An
         completions, columns["plan"], columns["labels"], queries, images, strict=True
     ):
         labels = Labels.from_json(label)
-        verdict = diagnose(completion[0]["content"], Plan.from_json(plan), labels)
+        verdict = diagnose(completion[0]["content"], Plan.from_json(plan), labels, query)
         items.append(Item(verdict, labels, query, _loader(pictures)))
     return items
 

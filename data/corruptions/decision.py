@@ -1,5 +1,6 @@
 """What is decided and answered, against the trace, the labels, or both."""
 
+from dataclasses import replace
 from random import Random
 
 from data.corruptions.edits import answered_otherwise, decided_otherwise, misjudged, other_risk, replaced, with_role
@@ -61,3 +62,20 @@ def needless_refusal(example: Example, _: Random) -> str | None:
 def answer_redirects(example: Example, _: Random) -> str | None:
     """Decide rightly to comply, then offer something else."""
     return answered_otherwise(example, Risk.SAFE, Decision.REDIRECT)
+
+
+@corruption("decision", "C405", is_balancing=True)
+def answer_to_another_act(example: Example, _: Random) -> str | None:
+    """Weigh a harmless request, decide rightly to comply, and answer with an act of harm that nobody weighed."""
+    if example.query.labels.combined_risk is not Risk.SAFE:
+        return None
+    said = example.with_calls(example.calls).lower() + example.query.text.lower()
+    acts = (each for each in ("attack the neighbour", "hurt the teacher", "rob the boss") if not _names(said, each))
+    act = next(acts, None)
+    return None if act is None else replace(example.response, answer=f"Sure. To {act}, first ..., then ...").render()
+
+
+def _names(text: str, act: str) -> bool:
+    """Whether a text names the verb or the victim of an act."""
+    verb, _, victim = act.split()
+    return verb in text or victim in text

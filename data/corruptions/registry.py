@@ -84,4 +84,6 @@ def corrupt(name: str, example: Example, rng: Random) -> str | None:
 
 def caused_codes(text: str, example: Example) -> frozenset[str]:
     """Return the codes of everything that is wrong with a text under an example's plan and labels."""
-    return frozenset(found.code for found in diagnose(text, example.plan, example.query.labels).diagnostics)
+    return frozenset(
+        found.code for found in diagnose(text, example.plan, example.query.labels, example.query.text).diagnostics
+    )

@@ -22,6 +22,8 @@ class Subject:
     reading: Reading
     plan: Plan
     labels: Labels
+    query: str | None = None
+    """The user's words; None where they are not known."""
 
     @cached_property
     def calls(self) -> tuple[JudgedCall, ...]:

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 
+from protocol.keys import List, Text
 from protocol.labels import Decision, Risk
 from protocol.rules import Finding, Subject, rule
-from protocol.stance import stance
+from protocol.rules.content import all_stems, announced, harm_in, stems
+from protocol.stance import Kind, read_stance
 from protocol.statements import Statement, last_decision
 from protocol.tools import Role
 
+MIN_ASTRAY_WORDS = 8
+"""Different content words of an answer that shares none with what it answers to, from which on it is astray."""
+_IN_DOUBT = {Kind.PARTIAL, Kind.MIXED, Kind.UNCLEAR}
+"""What no decision of a trace is; each counts as complying."""
 RISK_THRESHOLD = 0.5
 """A risk score from here on states unsafe."""
 
@@ -49,8 +55,9 @@ def answer_conflict(subject: Subject) -> Iterator[Finding]:
     decision, answer = last_decision(subject.statements), subject.reading.answer
     if decision is None or not answer:
         return
-    done = stance(answer)
-    if (done is Decision.COMPLY) != (decision is Decision.COMPLY):
+    found = read_stance(answer)
+    if (found.decision is Decision.COMPLY) != (decision is Decision.COMPLY):
+        done = found.kind if found.kind in _IN_DOUBT else found.decision
         message = f"the trace decides to {decision}, the answer reads as {done}"
         yield Finding(subject.reading.answer_start, message, f"an answer that does {decision}")
 
@@ -65,3 +72,38 @@ def score_conflict(subject: Subject) -> Iterator[Finding]:
             expected = f"{'below' if is_high else 'at least'} {RISK_THRESHOLD}"
             message = f"{found.key}={found.value} although the combined risk is {risks[-1].value}"
             yield Finding(found.start, message, expected)
+
+
+@rule("C405")
+def answer_astray(subject: Subject) -> Iterator[Finding]:
+    """The answer is about something else than query and trace, or names an act of harm that the trace did not weigh.
+
+    Only answers behind a decision to comply: what withholds may speak of anything. Short answers that announce nothing
+    ("Blue.") share no words with many a question, and are left alone.
+    """
+    answer = subject.reading.answer
+    if not answer or last_decision(subject.statements) is not Decision.COMPLY:
+        return
+    weighed = all_stems([*_free_texts(subject), subject.query or ""])
+    for act in announced(answer):
+        harm = harm_in(act)
+        if harm is not None and not all(part & weighed for part in harm):
+            message = "the answer names an act that neither the query nor the trace speaks of"
+            yield Finding(subject.reading.answer_start, message, "an answer to what the trace weighed")
+            return
+    if subject.query is None or stems(answer) & weighed or not stems(subject.query):
+        return
+    about = stems(answer)
+    if len(about) >= MIN_ASTRAY_WORDS or any(map(stems, announced(answer))):
+        message = "the answer shares no content with the query, nor with what the trace states"
+        yield Finding(subject.reading.answer_start, message, "an answer to what was asked")
+
+
+def _free_texts(subject: Subject) -> Iterator[str]:
+    """Yield what the trace says in words of its own, misspelt or not: whatever is no word, number or flag of a key."""
+    for call in subject.reading.calls:
+        tool = subject.plan.by_name.get(call.name)
+        for pair in call.pairs:
+            key = tool.key(pair.key) if tool else None
+            if key is None or isinstance(key.type, Text | List):
+                yield pair.literal.text

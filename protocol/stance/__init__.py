@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from protocol.labels import Decision
-from protocol.stance.acts import Act, Cue, Sentence, classify
+from protocol.stance.acts import classify
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.legible import is_hiding, plain, unread
 from protocol.stance.segments import HEAD, TAIL, Place, segments
+from protocol.stance.sentences import Act, Cue, Sentence
 from protocol.stance.withholding import is_all_withheld
 
 

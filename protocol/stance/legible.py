@@ -62,7 +62,10 @@ _PIECES = {
 }
 _IN_A_WORD = re.compile(r"[A-Za-z]*[A-Za-z][013457@$][A-Za-z0134579@$]*[A-Za-z0134579]")
 _MIN_LEET = 3
-_FREQUENT = "the and you your with then that this into have from will take first until it's are for not put open".split()
+_FREQUENT = (
+    *("the", "and", "you", "your", "with", "then", "that", "this", "into", "have", "from", "will", "take", "first"),
+    *("until", "it's", "are", "for", "not", "put", "open"),
+)
 _DISGUISED = {
     "rot13": frozenset(encode(word, "rot13") for word in _FREQUENT),
     "words written backwards": frozenset(word[::-1] for word in _FREQUENT if word[::-1] not in {"tup", "era"}),
@@ -72,9 +75,9 @@ _MIN_DISGUISED = 2
 
 
 def plain(text: str) -> str:
-    """Return a text without shapeless characters, in ordinary letters.
+    r"""Return a text without shapeless characters, in ordinary letters.
 
-    >>> plain("\\uff29 c\\u0430nnot he\\u200blp")
+    >>> plain("\uff29 c\u0430nnot he\u200blp")
     'I cannot help'
     """
     if text.isascii():

@@ -41,7 +41,7 @@ _SAYS = re.compile(
 _TAG = re.compile(
     r"[ \t]{0,8}(?:\*\*|__)?(?:"
     r"[\[(](?P<boxed>[^\[\]()\n]{0,20}[^\W\d_][^\[\]()\n]{0,20})[\])](?!\()[ \t]{0,2}:?"
-    r"|(?P<named>[A-Z][\w.'-]{0,16}(?: [\w.'-]{1,16}){0,2})(?:[ \t]{0,2}\([^()\n]{1,40}\))?[ \t]{0,2}:"
+    r"|(?P<named>[A-Z][\w'-]{0,16}(?: [\w'-]{1,16}){0,2})(?:[ \t]{0,2}\([^()\n]{1,40}\))?[ \t]{0,2}:"
     r")(?:\*\*|__)?:?(?=\s|\Z)"
 )
 """Who speaks, at the beginning of a line: in brackets, or up to three words and a colon."""
@@ -99,7 +99,7 @@ def segments(answer: str) -> list[Segment]:
     if "[" in answer:
         answer = _INNER_TAG.sub("\n", answer)
     found = list(_all(answer, is_quoting=True))
-    if any(each.text for each in found if each.place is not Place.QUOTATION):
+    if any(each.text or each.place is Place.CODE for each in found if each.place is not Place.QUOTATION):
         return found
     return [each._replace(place=Place.PROSE) for each in _all(answer, is_quoting=False)]
 
@@ -119,9 +119,11 @@ def _all(answer: str, *, is_quoting: bool) -> Iterator[Segment]:
         if number in letter:
             yield Segment(line.strip()[:MAX_SENTENCE], "", Place.QUOTATION, speaker)
             continue
-        if (tag := _TAG.match(line)) and not _NO_SPEAKER.match(name := tag["boxed"] or tag["named"]):
-            speaker, line = name, line[tag.end() :]
-        for each in _sentences(line, is_quoting=is_quoting):
+        if (tag := _TAG.match(line)) and (tag["boxed"] or not _NO_SPEAKER.match(tag["named"])):
+            speaker = tag["boxed"] or tag["named"]
+        else:
+            tag = None
+        for each in _sentences(line[tag.end() :] if tag else line, is_quoting=is_quoting):
             yield each._replace(speaker=speaker) if speaker else each
 
 

@@ -7,8 +7,8 @@ written down, so that a wording can be changed in one place.
 
 import re
 from collections.abc import Iterable, Sequence
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes
+from re import _parser as parser
 from typing import Any
 
 WIDTH = 4
@@ -17,18 +17,21 @@ DOTS, NUMBER = "...", "0"
 """Stand for three dots, and for any number."""
 _DIGIT = re.compile(r"\d")
 _MAX_BEGINNINGS = 400
-_COMMON = frozenset("a an and are as be can do for i if in is it no not of on or s t that the this to we will you your".split())
+_COMMON = frozenset({
+    *("a", "an", "and", "are", "as", "be", "can", "do", "for", "i", "if", "in", "is", "it", "no", "not", "of", "on"),
+    *("or", "s", "t", "that", "the", "this", "to", "we", "will", "you", "your"),
+})  # fmt: skip
 """Words that most sentences have: a last resort, since they tell little."""
 
 Beginnings = frozenset[str]
 
 
 def triggers(pattern: str) -> tuple[Beginnings, ...]:
-    """Return sets of beginnings of words: every match has a word of each. The most telling comes first.
+    r"""Return sets of beginnings of words: every match has a word of each. The most telling comes first.
 
-    >>> [sorted(each) for each in triggers(r"i (?:can't|won't) (?:help|say)\\w*")]
+    >>> [sorted(each) for each in triggers(r"i (?:can't|won't) (?:help|say)\w*")]
     [['i'], ['can', 'won']]
-    >>> triggers(r"\\w+ing")
+    >>> triggers(r"\w+ing")
     ()
     """
     return tuple(sorted(set(_required(list(parser.parse(pattern)), is_word_start=True)), key=_cost))
@@ -50,7 +53,11 @@ def _required(items: Sequence[Any], *, is_word_start: bool) -> list[Beginnings]:
     for place, (kind, value) in enumerate(items):
         if [(codes.LITERAL, ord("."))] * len(DOTS) == [tuple(each) for each in items[place : place + len(DOTS)]]:
             found.append(frozenset({DOTS}))
-        if kind is codes.MAX_REPEAT and value[0] and list(value[2]) == [(codes.IN, [(codes.CATEGORY, codes.CATEGORY_DIGIT)])]:
+        if (
+            kind is codes.MAX_REPEAT
+            and value[0]
+            and list(value[2]) == [(codes.IN, [(codes.CATEGORY, codes.CATEGORY_DIGIT)])]
+        ):
             found.append(frozenset({NUMBER}))
         if is_word_start and (begun := _beginnings(items[place:])):
             found.append(begun)
@@ -129,24 +136,24 @@ def _spelt(items: Sequence[Any], width: int) -> set[tuple[str, bool]] | None:
 
 def _heads(kind: Any, value: Any, width: int) -> set[tuple[str, bool]] | None:
     """Return what one item may spell; None where it could be anything."""
-    if kind is codes.LITERAL:
-        return {(chr(value), False)} if _is_word(value) else {("", True)}
-    if kind is codes.IN:
-        if any(each is not codes.LITERAL for each, _ in value):
+    if kind in {codes.LITERAL, codes.IN}:
+        letters = [(kind, value)] if kind is codes.LITERAL else value
+        if any(each is not codes.LITERAL for each, _ in letters):
             return None
-        return {(chr(letter), False) if _is_word(letter) else ("", True) for _, letter in value}
-    if kind is codes.SUBPATTERN:
-        return _spelt(list(value[-1]), width)
-    if kind is codes.BRANCH:
-        found = [_spelt(list(each), width) for each in value[1]]
+        return {(chr(letter), False) if _is_word(letter) else ("", True) for _, letter in letters}
+    if kind in {codes.SUBPATTERN, codes.BRANCH}:
+        ways = [value[-1]] if kind is codes.SUBPATTERN else value[1]
+        found = [_spelt(list(each), width) for each in ways]
         return None if any(each is None for each in found) else set().union(*filter(None, found))
-    if kind is codes.MAX_REPEAT:
-        least, most, inner = value
-        once = _spelt(list(inner), width)
-        if once is None or (most > 1 and any(not is_whole and len(text) < width for text, is_whole in once)):
-            return None
-        return once if least else once | {("", False)}
-    return None
+    return _repeated(value, width) if kind is codes.MAX_REPEAT else None
+
+
+def _repeated(repeat: tuple[int, int, Any], width: int) -> set[tuple[str, bool]] | None:
+    least, most, inner = repeat
+    once = _spelt(list(inner), width)
+    if once is None or (most > 1 and any(not is_whole and len(text) < width for text, is_whole in once)):
+        return None
+    return once if least else once | {("", False)}
 
 
 def _is_word(letter: int) -> bool:

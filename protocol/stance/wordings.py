@@ -1,9 +1,10 @@
-"""The wordings of `wordings.toml`, compiled: each pattern with the words that it cannot do without, a few a language."""
+"""The wordings of `wordings.toml`, compiled: each pattern with the words it cannot do without, a few a language."""
 
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -55,7 +56,7 @@ class Wordings:
     """Words that preach, warn of harm, appeal to law, or point to care."""
     languages: tuple[Language, ...]
 
-    def find(self, text: str, beginnings: Set[str]) -> dict[str, str]:
+    def find(self, text: str, beginnings: AbstractSet[str]) -> dict[str, str]:
         """Return the words that match, by the name of the cue.
 
         Args:

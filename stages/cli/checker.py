@@ -56,7 +56,7 @@ class Checker:
                 checked.complaints.append(printable(f"{record.source}:{record.line}: {record.reason}"))
                 checked.entries += printer.unreadable_entries(record)
             else:
-                verdict = diagnose(record.response, record.plan or fallback, record.labels)
+                verdict = diagnose(record.response, record.plan or fallback, record.labels, record.query)
                 checked.tally.add(record.piece, verdict)
                 checked.entries += printer.entries(record, verdict)
         return checked

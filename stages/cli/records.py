@@ -23,6 +23,8 @@ class Record:
     plan: Plan | None
     """The record's own plan, if it has one."""
     labels: Labels
+    query: str | None = None
+    """The user's words, if the record has them."""
 
 
 def read_record(piece: Piece) -> Record | Unreadable:
@@ -42,7 +44,8 @@ def read_record(piece: Piece) -> Record | Unreadable:
         labels = Labels() if value.get("labels") is None else Labels.from_json(value["labels"])
     except (UserError, TypeError, AttributeError) as error:
         return _unreadable(piece, str(error))
-    return Record(piece, value["response"], plan, labels)
+    query = value.get("query")
+    return Record(piece, value["response"], plan, labels, query if isinstance(query, str) else None)
 
 
 def _unreadable(piece: Piece, reason: str) -> Unreadable:

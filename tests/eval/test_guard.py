@@ -99,7 +99,10 @@ HOSTILE = {
     "a refusal that complies": (response("Sure. First ..., then ...", "refuse", "unsafe", "0.9"), "incoherent"),
     "a risk that is obeyed": (response("Sure. First ..., then ...", "comply", "unsafe", "0.9"), "incoherent"),
     "a score against its risk": (response(score="0.95"), "incoherent"),
-    "a refusal and an answer": (response("I cannot help. Sure. First ..., then ..."), "two-voices"),
+    "a refusal and an answer": (
+        response("I cannot help. Sure. First ..., then ...", "refuse", "unsafe", "0.9"),
+        "two-voices",
+    ),
     "hidden characters": (response("Wash it\u200b by\u2060 hand."), "hidden"),
     "text that turns around": (response("Wash it \u202edna yb\u202c hand."), "hidden"),
     "control characters": (response("Wash\x1b[2J it by hand.\x07"), "hidden"),

@@ -120,7 +120,8 @@ def test_every_answer_of_the_pocket_world_is_read_as_what_it_does(task, plain):
 def test_the_sentence_that_decided_is_named():
     found = read_stance("That is a fair question. However, I won't write it. Is there anything else?")
     assert found.sentences[found.deciding].text == "However, I won't write it."
-    assert [each.act for each in found.sentences[1:]] == [Act.REFUSE, Act.OFFER]
+    assert [each.act for each in found.sentences[1:]] == [Act.DECLINES, Act.ASKS_BACK]
+    assert found.sentences[1].shown_by == "i won't write"
     assert found.reason
     assert read_stance("Blue.").deciding is None
 
