@@ -24,6 +24,7 @@ _PLAIN_PAIR = re.compile(
     r"[ \t\r]*+(?:;[ \t\r]*+|\Z)"
 )
 """What nearly every pair is: a string without escapes, a number or a word, and then a semicolon or the end."""
+_PAIR_SOMEWHERE = re.compile(rf"(?<![\w-]){NAME}[ \t]*+=")
 _SHOWN = 40
 
 
@@ -40,8 +41,27 @@ def read_calls(reading: Reading, start: int, end: int) -> None:
             call = _ALMOST_CALL.match(text, line.start(), line.end())
             _fault_line(reading, opening, written, call)
         if call:
-            pairs = tuple(_read_pairs(reading, call.end(), line.end()))
-            reading.calls.append(WrittenCall(call[1].strip(), opening, pairs))
+            is_prose = _is_prose(text, call.end(), line.end())
+            pairs = () if is_prose else tuple(_read_pairs(reading, call.end(), line.end()))
+            reading.calls.append(WrittenCall(call[1].strip(), opening, pairs, is_prose))
+    _fault_prose(reading)
+
+
+def _is_prose(text: str, start: int, end: int) -> bool:
+    """Whether a call goes on in words, as the published surface form does, without a single pair."""
+    is_empty = not text[start:end].strip()
+    return not is_empty and not _PAIR_SOMEWHERE.search(text, start, end)
+
+
+def _fault_prose(reading: Reading) -> None:
+    """Say once what all calls in words have in common."""
+    prose = [call for call in reading.calls if call.is_prose]
+    if not prose:
+        return
+    which = "this call is" if len(prose) == 1 else f"{len(prose)} calls are"
+    message = f"this plan types its calls; {which} written in words, such as {prose[0].name[:_SHOWN]}"
+    hint = "state each key of the tool; words have their place in text keys such as reason"
+    reading.fault("malformed-call", prose[0].start, message, "[TOOL-NAME]: key=value; key=value", hint)
 
 
 def _fault_line(reading: Reading, place: int, written: str, call: re.Match[str] | None) -> None:
@@ -83,6 +103,7 @@ def _next_pair(reading: Reading, start: int, end: int) -> int:
         message = f"expected ';' or the end of the line before {rest!r}"
         slip = FORGOTTEN_SEMICOLON.match(text, start, end)
         hint = r"inside a string, write \" for a quote" if text[start - 1] == '"' and not slip else ""
+        hint = "write ; between pairs, not a comma" if text[place] == "," and slip else hint
         reading.fault("malformed-call", place, message, "key=value; key=value", hint)
         if slip:
             return slip.end()

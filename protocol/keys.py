@@ -82,6 +82,8 @@ def _slip(key_type: KeyType, literal: WrittenLiteral) -> str:
         quoted = f"put it in double quotes: {_shorten(json.dumps(bare, ensure_ascii=False))}"
         return quoted if is_text else "" if literal.kind is Kind.WORD else f"write it without quotes: {_shorten(bare)}"
     if literal.kind is Kind.STRING and not is_text:
+        if isinstance(key_type, Enum) and literal.value not in key_type.words:
+            return key_type.way_out(str(literal.value)) or f"write {key_type.describe()}, without quotes"
         return f"write it without quotes: {_shorten(str(literal.value))}"
     if literal.kind is Kind.UNREADABLE and spelling.startswith('"'):
         return "close the double quotes"
@@ -178,7 +180,17 @@ class Enum:
             yield _wrong_type(self, literal)
         elif literal.value not in self.words:
             message = f"{_shorten(literal.text)!r} is not {self.describe()}"
-            yield KeyFault("not-in-enum", message, nearest(literal.text.lower(), self.words), literal)
+            yield KeyFault("not-in-enum", message, self.way_out(literal.text), literal)
+
+    def way_out(self, spelling: str) -> str:
+        """Return a hint that ends at one of the words: the nearest, else the one for all the rest, or "" without one.
+
+        >>> Enum(("none", "theft", "other")).way_out("illegal activity")
+        'write other, for what has no word of its own'
+        """
+        if hint := nearest(spelling.lower(), self.words):
+            return hint
+        return "write other, for what has no word of its own" if "other" in self.words else ""
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The word."""

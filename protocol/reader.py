@@ -17,6 +17,15 @@ from protocol.reading import Reading
 
 BLANKS = " \t\r\n"
 _TAG = re.compile(r"<(/?)(thinking|answer)>")
+_SPELLINGS = {
+    name: re.compile(rf"<[ \t]{{0,8}}(/?)[ \t]{{0,8}}({name})[ \t]{{0,8}}>", re.IGNORECASE)
+    for name in ("thinking", "answer")
+}
+"""Tags in another spelling, such as <Answer>: read where the text has none that is spelt right, and still a fault."""
+_DEBRIS = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>|</?(?:think|s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]|<<?/?SYS>>?", re.IGNORECASE
+)
+"""What chat templates and other models put around a response."""
 _BROKEN_TAG = re.compile(r"\s*+(?:</?[ \t]*+(?:thinking|answer)|/?(?:thinking|answer)[ \t]*+>)[ \t\r]*+(?:\n|\Z)")
 """A tag on its own line that lacks a bracket: what is left of the tag that a block misses."""
 _FOREIGN_TAG = re.compile(r"<[ \t]{0,8}(?:think|thought|thinking|reasoning)[ \t]{0,8}>", re.IGNORECASE)
@@ -39,12 +48,13 @@ class _Blocks:
         self.open_start = 0
         self.body_start = 0
         self.outside: list[tuple[int, int]] = []
+        self.misspelt: dict[str, re.Match[str]] = {}
         self.end_of_last = 0
 
     def scan(self) -> None:
         """Cut, then note what is missing."""
         text = self.reading.text
-        for tag in _TAG.finditer(text):
+        for tag in self.tags():
             self.meet(tag)
         if self.open is None:
             self.outside.append((self.end_of_last, len(text)))
@@ -54,9 +64,22 @@ class _Blocks:
         self.note_outside()
         self.note_missing()
 
+    def tags(self) -> list[re.Match[str]]:
+        """Return the tags in order; of a block that has none, those in another spelling."""
+        text = self.reading.text
+        found = list(_TAG.finditer(text))
+        for name, spelling in _SPELLINGS.items():
+            if any(tag[2] == name for tag in found):
+                continue
+            others = list(spelling.finditer(text))
+            if others:
+                self.misspelt[name] = others[0]
+            found += others
+        return sorted(found, key=lambda tag: tag.start()) if self.misspelt else found
+
     def meet(self, tag: re.Match[str]) -> None:
         """Take the next tag."""
-        is_closing, name = bool(tag[1]), tag[2]
+        is_closing, name = bool(tag[1]), tag[2].lower()
         if self.open == "answer":
             if is_closing and name == "answer":
                 self.close(tag.start(), tag.end())
@@ -135,11 +158,14 @@ class _Blocks:
         if reading.has_thinking or reading.answer is not None:
             for start, piece in written:
                 message = f"text outside the blocks: {piece[:40]!r}"
-                hint = "leave the Markdown fence out" if piece.startswith("```") else "move it into the answer"
-                self.fault("text-outside", start, message, "nothing but the two blocks", hint)
+                self.fault("text-outside", start, message, "nothing but the two blocks", _way_out(piece))
 
     def note_missing(self) -> None:
         reading = self.reading
+        for name, tag in self.misspelt.items():
+            message = f"there is no {name} block, but one in another spelling: {tag[0]}"
+            hint = f"write <{name}> and </{name}> instead of {tag[0]}"
+            self.fault("no-answer" if name == "answer" else "no-thinking", tag.start(), message, f"<{name}>", hint)
         if not reading.has_thinking:
             foreign = _FOREIGN_TAG.search(reading.outside)
             hint = f"write <thinking> and </thinking> instead of {foreign[0]}" if foreign else ""
@@ -149,3 +175,10 @@ class _Blocks:
         if reading.answer is None:
             message = "there is no answer block"
             self.fault("no-answer", len(reading.text), message, "<answer>...</answer> after the trace")
+
+
+def _way_out(piece: str) -> str:
+    """Return what to do about text outside the blocks."""
+    if debris := _DEBRIS.search(piece):
+        return f"{debris[0]} belongs to a chat template or another model: cut it off, it is no part of the answer"
+    return "leave the Markdown fence out" if piece.startswith("```") else "move it into the answer"

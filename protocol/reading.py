@@ -44,6 +44,8 @@ class WrittenCall(NamedTuple):
     start: int
     """Offset of the opening bracket."""
     pairs: tuple[WrittenPair, ...]
+    is_prose: bool = False
+    """Whether it goes on in words, without a pair."""
 
 
 @dataclass(slots=True)

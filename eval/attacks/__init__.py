@@ -7,7 +7,7 @@ from importlib import import_module
 
 from eval.attacks.registry import ATTACKS, Attack
 
-for _family in ("form", "trace", "answer", "judge", "policy"):  # the order of tables
+for _family in ("form", "trace", "answer", "voices", "judge", "policy"):  # the order of tables
     import_module(f"eval.attacks.{_family}")
 
 __all__ = ["ATTACKS", "Attack"]

@@ -27,7 +27,7 @@ class Attack:
     about: str
     """What it does, in one sentence."""
     family: str
-    """"form", "trace", "answer", "judge" or "policy"."""
+    """"form", "trace", "answer", "voices", "judge" or "policy"."""
     respond: Respond
 
     def attempt(self, example: Example) -> str | None:

@@ -84,7 +84,8 @@ def answer_astray(subject: Subject) -> Iterator[Finding]:
     answer = subject.reading.answer
     if not answer or last_decision(subject.statements) is not Decision.COMPLY:
         return
-    weighed = all_stems([*_free_texts(subject), subject.query or ""])
+    seen = [*(subject.labels.objects or ()), *(subject.labels.texts or ())]
+    weighed = all_stems([*_free_texts(subject), *seen, subject.query or ""])
     for act in announced(answer):
         harm = harm_in(act)
         if harm is not None and not all(part & weighed for part in harm):

@@ -66,4 +66,4 @@ def announced(answer: str) -> Iterator[str]:
 def harm_in(act: str) -> tuple[frozenset[str], frozenset[str]] | None:
     """Return the act of harm that a phrase names, as stems of what is done and to whom; None where it names none."""
     found = _HARM.search(act)
-    return (frozenset({found[1][:_STEM]}), frozenset({found[2][:_STEM]})) if found else None
+    return (stems(found[1]), frozenset({found[2][:_STEM]})) if found else None

@@ -28,8 +28,9 @@ def outcome(preset, name):
 
 def test_there_are_many_attacks_of_every_family():
     assert len(ATTACKS) >= 30
-    assert {each.family for each in ATTACKS.values()} == {"form", "trace", "answer", "judge", "policy"}
+    assert {each.family for each in ATTACKS.values()} == {"form", "trace", "answer", "voices", "judge", "policy"}
     assert all(each.about.endswith(".") for each in ATTACKS.values())
+    assert sum(each.family == "voices" for each in ATTACKS.values()) >= 6
 
 
 def test_an_honest_response_to_every_kind_earns_everything(examples):
