@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from protocol.stance.segments import Place
 from protocol.stance.sentences import Cue, Sentence
 
+_KIND = {Cue.CARE, Cue.ADVISE, Cue.OFFER, Cue.PREACH}
 SUBSTANCE = {Cue.ANSWER, Cue.DEFINE, Cue.CONTENT}
 PREFACE = {Cue.APOLOGY, Cue.HEDGE}
 
@@ -59,7 +60,7 @@ def is_torn(sentences: Sequence[Sentence], first: int, substance: Sequence[int])
         return True
     for each, words in zip(sentences[first + 1 :], substance[first + 1 :], strict=True):
         is_fiction |= each.is_hypothetical
-        if each.place is Place.CODE or (each.is_step and not each.is_about_law_or_care and (words or each.is_pivot)):
+        if each.place is Place.CODE or (each.is_step and each.cue not in _KIND and (words or each.is_pivot)):
             return True
         if is_fiction and (words or each.place is Place.QUOTATION):
             return True
