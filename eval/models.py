@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,6 +31,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from data.pixels import GROUND
 from eval.families import adapt_template, family_of, refusal_of, scaling_of, turn_end
+from eval.model_bounds import config_problem
+from eval.template_trial import template_problem, templates_of
 from protocol.errors import UserError
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -39,6 +43,15 @@ SUPPORTED = (
 
 _PERMISSIONS = frozenset({"trust_remote_code", "allow_pickle"})
 """Options that let a file of the model run code."""
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, SafetensorError),
+    *(ImportError, NotImplementedError),  # an attention kernel or a reader that is not installed
+    *(TypeError, KeyError, AttributeError, IndexError, ZeroDivisionError),  # files that do not hold what they should
+    StrictDataclassError,
+)
+"""What transformers raises on a folder that it cannot read: its readers do not check what they are given."""
 
 
 class ModelError(UserError):
@@ -108,11 +121,13 @@ def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
         ModelError: there is no such model, it lacks a tokenizer or a chat template, the template cannot be used as
             asked, or the bounds on pixels cannot be set.
     """
-    _refuse_by_name(model)
+    _refuse_by_config(model)
     auto = AutoTokenizer if split_gguf(model)[1] else AutoProcessor
     processor = _reading(model, auto.from_pretrained, trust_remote_code=options.trust_remote_code)
     if processor.chat_template is None:
         raise ModelError(f"model {model!r}: has no chat template; use an instruction-tuned model")
+    if problem := template_problem(templates_of(processor, tokenizer_of(processor))):
+        raise ModelError(f"model {model!r}: {problem}")
     tokenizer = tokenizer_of(processor)
     bounds = (options.min_pixels, options.max_pixels)
     if any(bounds) and processor is not tokenizer and (problem := scaling_of(processor).bound(processor, bounds)):
@@ -134,7 +149,7 @@ def load_config(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     Raises:
         ModelError: there is no such model, or it is of a kind that is not supported; the message says what is.
     """
-    _refuse_by_name(model)
+    _refuse_by_config(model)
     config = _reading(model, AutoConfig.from_pretrained, trust_remote_code=options.trust_remote_code)
     remote = getattr(config, "auto_map", None) if options.trust_remote_code else None
     if type(config) not in auto_class(config)._model_mapping and not remote:  # noqa: SLF001
@@ -231,12 +246,15 @@ def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase:
     return getattr(processor, "tokenizer", processor)
 
 
-def _refuse_by_name(model: str) -> None:
-    """Refuse a family that is known not to work, before its own code is asked for."""
-    if split_gguf(model)[1] is None:
-        record, _ = _reading(model, PreTrainedConfig.get_config_dict)
-        if refusal := refusal_of(record.get("model_type", "")):
-            raise ModelError(f"model {model!r}: is {refusal}")
+def _refuse_by_config(model: str) -> None:
+    """Refuse a family that is known not to work, and sizes beyond any model, before anything is made of them."""
+    if split_gguf(model)[1] is not None:
+        return
+    record, _ = _reading(model, PreTrainedConfig.get_config_dict)
+    if refusal := refusal_of(str(record.get("model_type", ""))):
+        raise ModelError(f"model {model!r}: is {refusal}")
+    if problem := config_problem(record):
+        raise ModelError(f"model {model!r}: config.json: {problem}")
 
 
 def _clash(model: str, config: Any, *, load_in_4bit: bool) -> str | None:
@@ -259,9 +277,8 @@ def _reading(model: str, load: Any, **options: Any) -> Any:
         options["gguf_file"] = gguf_file
     try:
         return load(location, **options)
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        # ImportError: an attention kernel or a reader that is not installed.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except _UNREADABLE as error:
+        reason = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
         if "trust_remote_code" in str(error) and not options.get("trust_remote_code"):
             reason = (
                 "needs Python files of its own folder, which are not run; if you trust whoever wrote them, "

@@ -74,7 +74,8 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what does not go out is told here, not when Python ends
     except UserError as error:
-        _end(str(error), 2)
+        cause = error.__cause__ or error.__context__
+        _end(str(error), EXIT_CODE if cause is not None and is_disk_full(cause, Path.cwd()) else 2)
     except SystemExit:
         if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # by which click says 1 where nobody reads any more
             _end("", NOBODY_READS)

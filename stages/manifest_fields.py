@@ -86,6 +86,7 @@ _RECIPE: dict[str, tuple[str, _Check]] = {
     "min_pixels": _COUNT,
     "max_pixels": _COUNT,
     "picture_ground": ("a colour", lambda value: isinstance(value, str) and is_colour(value)),
+    "fold_system": ("true or false", lambda value: isinstance(value, bool)),
     "load_in_4bit": ("true or false", lambda value: isinstance(value, bool)),
     "dtype": ("auto, float32, bfloat16 or float16", _one_of("auto", "float32", "bfloat16", "float16")),
     "attn_implementation": ("sdpa, eager or flash_attention_2", _one_of("sdpa", "eager", "flash_attention_2")),

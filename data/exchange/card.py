@@ -149,6 +149,7 @@ def _body(found: Contents, folder: Path) -> str:
         mark=MARK,
         files=found.files,
         counts=_counts,
+        code=_code,
         num_images=len(found.images),
         sources=sources,
         unknown=sorted({_cell(name) for name, licence, _ in found.sources if licence.casefold() in _NO_LICENCE}),
@@ -174,7 +175,7 @@ def _report(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: _cell(str(said.get(name) or "")) for name in ("title", "split", "reference")},
         "source": _cell(str(said.get("source") or "?")),
-        "place": _cell(str(said.get("from") or "?")).replace("`", "'"),
+        "place": _code(str(said.get("from") or "?")),
         **{name: _number(said.get(name)) for name in ("written", "records")},
         "left_out": {_cell(str(reason)): _number(count) for reason, count in _items(left_out)},
         "notes": [_cell(str(note)) for note in notes] if isinstance(notes, list) else [],
@@ -182,7 +183,7 @@ def _report(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> dict[str, str]:
-    return {_cell(str(key)): _cell(str(each)).replace("`", "'") for key, each in _items(value)}
+    return {_code(str(key)): _code(str(each)) for key, each in _items(value)}
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -207,6 +208,11 @@ def _counts(counts: Mapping[str, int], most: int = 8) -> str:
 def _cell(text: str) -> str:
     """Return a text that cannot break a Markdown table."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _code(text: str) -> str:
+    """Return a text that cannot end the code that it stands in."""
+    return _cell(text).replace("`", "'")
 
 
 def _hub_licence(licence: str) -> str:

@@ -7,7 +7,7 @@ import yaml
 from typer.testing import CliRunner
 
 from data.build import Sizes, build_pocket
-from data.exchange.card import write_card
+from data.exchange.card import card, write_card
 from data.files import RowsError, write_rows
 from data.rows import Provenance, Query
 from protocol import Labels
@@ -64,3 +64,30 @@ def test_a_readme_of_ones_own_is_not_overwritten(tmp_path):
     with pytest.raises(RowsError, match="was not written by this command"):
         write_card(tmp_path)
     assert (tmp_path / "README.md").read_text() == "Mine."
+
+
+HOSTILE = "<script>alert(1)</script> | `x` \n# heading"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_rows(tmp_path / "queries.jsonl", [Query("q-0", "words", "plain", "train")])
+    return tmp_path
+
+
+def test_what_an_import_reported_cannot_break_the_page(folder):
+    said = dict.fromkeys(("source", "title", "from", "split", "reference"), HOSTILE)
+    said |= {"written": HOSTILE, "records": [1], "left_out": {HOSTILE: HOSTILE}, "notes": [HOSTILE, None, {}]}
+    (folder / "queries.jsonl.import.json").write_text(json.dumps(said))
+    (folder / "built.json").write_text(json.dumps({"wanted": {HOSTILE: HOSTILE, "protocol": HOSTILE}}))
+    text = card(folder)
+    assert "<script>" not in text
+    assert "&lt;script>" in text
+    assert "\n# heading" not in text
+    assert "'x' # heading" in text.split("Imported from `")[1].split("`")[0]
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"notes": 3, "left_out": [1]}', '{"written": 1e400}', "[" * 100_000])
+def test_a_report_of_an_import_that_is_damaged_ends_no_card(folder, content):
+    (folder / "queries.jsonl.import.json").write_text(content)
+    assert "## Where it comes from" in card(folder)
