@@ -1,10 +1,21 @@
 """Model families: what differs between them, in one table, with how each scales pictures and renders a conversation."""
 
-from eval.families.table import FAMILIES, TARGETS, Family, family_of, refusal_of, scaling_of, targets_of
+from eval.families.table import (
+    FAMILIES,
+    OTHER,
+    TARGETS,
+    Family,
+    family_of,
+    refusal_of,
+    scaling_of,
+    targets_of,
+    tried_names,
+)
 from eval.families.templates import adapt_template, changes_of, refuses_system, start_once, turn_end
 
 __all__ = [
     "FAMILIES",
+    "OTHER",
     "TARGETS",
     "Family",
     "adapt_template",
@@ -15,5 +26,6 @@ __all__ = [
     "scaling_of",
     "start_once",
     "targets_of",
+    "tried_names",
     "turn_end",
 ]

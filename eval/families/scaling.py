@@ -41,6 +41,27 @@ def replacements(scaling: Scaling, processor: Any, sizes: Sequence[Size]) -> lis
     return [processor.replace_image_token(inputs, image_idx=place) for place in range(len(sizes))]
 
 
+def side_of(size: int | Sequence[int]) -> int:
+    """Return the side of a square that a configuration gives as a number, or as height and width."""
+    return int(size) if isinstance(size, int) else int(size[0])
+
+
+def merged_side(config: Any) -> int:
+    """Return how many patches a side become one token, by a vision-language model's configuration.
+
+    Families say it each in a way of their own: as a factor, as a share of the side that is left, or as the number of
+    tokens that every picture has.
+    """
+    vision = config.vision_config
+    if side := getattr(vision, "spatial_merge_size", None) or getattr(config, "scale_factor", None):
+        return int(side)
+    if share := getattr(config, "downsample_ratio", None):
+        return round(1 / float(share))
+    if count := getattr(config, "mm_tokens_per_image", None):
+        return side_of(vision.image_size) // side_of(vision.patch_size) // isqrt(int(count))
+    return 1
+
+
 def _bound_area(processor: Any, bounds: Bounds) -> None:
     # Qwen's `size` holds areas, despite the names.
     least, most = bounds

@@ -19,6 +19,7 @@ from stages.lengths import image_tokens, model_limit, prompt_lengths, row_length
 from stages.loading import has_vision, load_options
 from stages.preflight.arithmetic import arithmetic_sections
 from stages.preflight.disk import disk_section
+from stages.preflight.family import family_section
 from stages.preflight.findings import Finding, Section, problems
 from stages.preflight.mask import mask_section
 from stages.preflight.memory import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
@@ -111,6 +112,7 @@ def check(subject: Subject) -> list[Section]:
     sections = [rows_section(rows, path, has_vision=sees, config=subject.config)]
     if sections[0].level == "fails" and not sees:
         return sections
+    sections.append(family_section(subject.model_config, subject.processor))
     lengths = row_lengths(rows, subject.processor, path.parent)
     is_cut = getattr(subject.config, "max_length", None) is not None
     prompts = prompt_lengths(rows, subject.processor, path.parent) if is_cut else {}

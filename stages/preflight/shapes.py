@@ -17,6 +17,7 @@ from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
 from eval.adapters import read_adapter_config
+from eval.families.scaling import merged_side, side_of
 from eval.models import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments import StageArguments
@@ -132,7 +133,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
         has_head_norms=any(name.endswith("self_attn.q_norm") for name, _ in model.named_modules()),
-        vision=_vision(getattr(config, "vision_config", None)),
+        vision=_vision(config),
     )
 
 
@@ -176,10 +177,11 @@ def _adapted(model: Any, arguments: StageArguments) -> Any:
         raise StageError(f"{adapter}: not an adapter of this model: {str(error).splitlines()[0]}") from error
 
 
-def _vision(config: Any) -> VisionShape | None:
+def _vision(model_config: Any) -> VisionShape | None:
+    config = getattr(model_config, "vision_config", None)
     if config is None:
         return None
-    merge, patch = getattr(config, "spatial_merge_size", 1), int(config.patch_size)
+    merge, patch = merged_side(model_config), side_of(config.patch_size)
     frames: int = getattr(config, "temporal_patch_size", 1)
     channels: Any = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
     return VisionShape(

@@ -1,13 +1,14 @@
 """Tokenizers of the families, trained on the spot: byte-level as most are, or as Gemma's, with a beginning token."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.normalizers import Replace
-from tokenizers.pre_tokenizers import ByteLevel, Split
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 from transformers import GemmaTokenizer, PreTrainedTokenizerFast
 
@@ -21,7 +22,7 @@ GEMMA_PICTURES = {
 
 
 def byte_level(
-    texts: Sequence[str], *, special: Sequence[str], names: Mapping[str, str], pad: str, eos: str
+    texts: Several[str], *, special: Several[str], names: Mapping[str, str], pad: str, eos: str
 ) -> PreTrainedTokenizerFast:
     """Return a byte-level tokenizer that pads on the right, as published ones say they do.
 
@@ -53,12 +54,13 @@ def byte_level(
     )
 
 
-def gemma(texts: Sequence[str]) -> GemmaTokenizer:
+def gemma(texts: Several[str]) -> GemmaTokenizer:
     """Return a tokenizer of Gemma's class: bytes as a fallback, blanks as "▁", and <bos> before every text."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", *GEMMA_TURNS, *GEMMA_PICTURES.values()]
     trained = Tokenizer(BPE(unk_token="<unk>"))  # noqa: S106
     trained.normalizer = Replace(" ", "▁")
-    trained.pre_tokenizer = Split(" ", "merged_with_previous")
+    # As in the published vocabulary, a line break shares no token with words.
+    trained.pre_tokenizer = Sequence([Split("\n", "isolated"), Split(" ", "merged_with_previous")])
     words = [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = BpeTrainer(vocab_size=len(words) + 600, special_tokens=words, show_progress=False)
     trained.train_from_iterator(texts, trainer)
