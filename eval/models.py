@@ -251,6 +251,8 @@ def _refuse_by_config(model: str) -> None:
     if split_gguf(model)[1] is not None:
         return
     record, _ = _reading(model, PreTrainedConfig.get_config_dict)
+    if not isinstance(record, dict):
+        raise ModelError(f"model {model!r}: config.json: expected a JSON object, found {type(record).__name__}")
     if refusal := refusal_of(str(record.get("model_type", ""))):
         raise ModelError(f"model {model!r}: is {refusal}")
     if problem := config_problem(record):
