@@ -127,6 +127,8 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
     recipe = read_recipe(path, classes, _RESERVED) if path else {}
     defaults = our_defaults(stage, dtype=str(_flag(flags, "dtype") or recipe.get("dtype") or "auto"))
     arguments, config = _parse(flags, classes, defaults, source=path or "command line")
+    if getattr(config, "use_vllm", False) and config.vllm_max_model_length is None:
+        config.vllm_max_model_length = arguments.max_tokens  # of a row with its completion, which vLLM has to hold
     if problems := _unfit(arguments, config):
         raise StageError([f"{path or 'command line'}: {problem}" for problem in problems])
     config.output_dir = str(Path(arguments.output) / "checkpoints")

@@ -6,21 +6,24 @@ Continues the parent's adapter on `RolloutPrompt`s; the reference policy is the 
 preset of `eval/presets` over the scores that evaluation reports. One page over TRL's `GRPOTrainer`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trl import GRPOConfig
 
 from eval.constrained import check_budget
-from eval.models import tokenizer_of
+from eval.models import load_processor, tokenizer_of
 from stages.arguments import GRPOArguments
 from stages.judging import build_judge
 from stages.lifecycle import run_stage
+from stages.loading import load_options
 from stages.progress import say
 from stages.rewards import build_reward
 from stages.rollouts.guarded_reward import GuardedReward, Reward
 from stages.rollouts.log import MEBIBYTE, RolloutLog
 from stages.rollouts.trainer import RolloutTrainer
+from stages.rollouts.vllm import ScaledPictures
 from stages.training import Setup
 
 
@@ -84,8 +87,17 @@ def build_trainer(setup: Setup) -> RolloutTrainer:
     return RolloutTrainer(
         rollout_log=rollout_log,
         choices=arguments,
+        scaled_pictures=_scaled_pictures(setup) if job.config.use_vllm else None,
         model=setup.model,
         args=job.config,
         train_dataset=setup.dataset,
         processing_class=setup.processor,
     )
+
+
+def _scaled_pictures(setup: Setup) -> ScaledPictures:
+    """Return how vLLM is given pictures, which scales by the model's own files."""
+    arguments = setup.job.arguments
+    options = load_options(arguments, trust_remote_code=setup.job.config.trust_remote_code)
+    published = load_processor(arguments.model, replace(options, min_pixels=None, max_pixels=None))
+    return ScaledPictures(setup.processor, published)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 Size = tuple[int, int]
 """Height and width of a picture, in pixels."""
@@ -29,6 +30,8 @@ class Scaling:
     """What `replace_image_token` reads of a row's pictures, by their sizes."""
     bound_config: Callable[[Any, Bounds], None] = lambda config, bounds: None  # noqa: ARG005
     """Sets the same bounds in the model's configuration, where the model works out the sizes again."""
+    targets: Callable[[Any, Sequence[Size]], Sequence[Size]] = lambda processor, sizes: sizes  # noqa: ARG005
+    """The sizes that pictures are scaled to, where a scaled picture can take the place of the picture."""
 
 
 def replacements(scaling: Scaling, processor: Any, sizes: Sequence[Size]) -> list[str]:
@@ -74,6 +77,13 @@ def _bound_area(processor: Any, bounds: Bounds) -> None:
 def _area_layout(processor: Any, sizes: Sequence[Size]) -> Mapping[str, Any]:
     patches = [processor.image_processor.get_number_of_image_patches(*size) for size in sizes]
     return {"image_grid_thw": np.array([[1, 1, count] for count in patches])}
+
+
+def _area_targets(processor: Any, sizes: Sequence[Size]) -> Sequence[Size]:
+    images = processor.image_processor
+    least, most = images.size["shortest_edge"], images.size["longest_edge"]
+    step = images.patch_size * images.merge_size
+    return [smart_resize(*size, factor=step, min_pixels=least, max_pixels=most) for size in sizes]
 
 
 def _bound_split(processor: Any, bounds: Bounds) -> str | None:
@@ -162,7 +172,7 @@ def _too_small(side: int, most: int) -> str:
     return f"cuts pictures into tiles of {side} x {side}; max_pixels is {most:,}, give {side**2:,} or more"
 
 
-AREA = Scaling(_bound_area, _area_layout)
+AREA = Scaling(_bound_area, _area_layout, targets=_area_targets)
 """Qwen: any size between two areas, in steps of a merged patch."""
 SPLIT = Scaling(_bound_split, _split_layout)
 """SmolVLM: scaled to a longest edge, split into tiles, with the whole picture as one more tile."""

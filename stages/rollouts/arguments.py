@@ -90,6 +90,15 @@ def _unfit_together(arguments: RolloutArguments, config: Any) -> list[str]:
         problems.append(
             "use_vllm: reflect, zero_spread: resample and constrained sample with transformers; leave it out"
         )
+    if config.use_vllm and getattr(arguments, "load_in_4bit", False):
+        problems.append(
+            "use_vllm: TRL would have to add the adapter to 4-bit weights at every sync; leave one of them out"
+        )
+    if config.use_vllm and config.vllm_mode == "colocate" and config.vllm_max_model_length is None:
+        problems.append(
+            "vllm_max_model_length: vLLM would make room for the model's whole window; set it, or max_tokens, to the "
+            "longest prompt and completion"
+        )
     completions = config.per_device_train_batch_size * config.steps_per_generation
     if arguments.looks_ahead and completions % config.num_generations:
         problems.append(

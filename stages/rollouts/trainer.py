@@ -31,6 +31,7 @@ from stages.rollouts.look_ahead import Ahead, LookAhead
 from stages.rollouts.picture_counts import telling_picture_counts
 from stages.rollouts.reflection import Reflection, Response, Turn
 from stages.rollouts.stats import groups_of, has_spread
+from stages.rollouts.vllm import ScaledPictures, keeping_weights, kept_weights
 
 
 def _is_told_in_short(record: logging.LogRecord) -> bool:
@@ -44,12 +45,20 @@ logging.getLogger("trl.trainer.grpo_trainer").addFilter(_is_told_in_short)
 class RolloutTrainer(GRPOTrainer):
     """Writes every rollout down, samples as the recipe says, and never mixes modalities in a generation batch."""
 
-    def __init__(self, *, rollout_log: RolloutLog, choices: RolloutArguments | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rollout_log: RolloutLog,
+        choices: RolloutArguments | None = None,
+        scaled_pictures: ScaledPictures | None = None,
+        **options: Any,
+    ) -> None:
         """Build TRL's trainer with the record as its reward.
 
         Args:
             rollout_log: judges and remembers.
             choices: how rollouts are sampled and what becomes of useless groups.
+            scaled_pictures: scales what vLLM is given; None gives it pictures as they are.
             options: TRL's own.
 
         Raises:
@@ -57,7 +66,12 @@ class RolloutTrainer(GRPOTrainer):
         """
         self.rollout_log = rollout_log
         self.choices = choices or RolloutArguments()
+        self._scaled_pictures = scaled_pictures
         super().__init__(reward_funcs=[rollout_log], **options)
+        if self.use_vllm and not self._is_split:
+            generation = self.vllm_generation
+            model = self.accelerator.unwrap_model(self.model)
+            generation.sync_weights = keeping_weights(generation.sync_weights, model)
         self._plans: list[str] | None = None
         self._given: list[list[int]] | None = None
         self._ahead = self._look_ahead() if self.choices.looks_ahead else None
@@ -79,7 +93,7 @@ class RolloutTrainer(GRPOTrainer):
             shuffle=bool(self.shuffle_dataset),
         )
 
-    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         if self._given is not None:
             given, self._given = self._given, None
             return given, None
@@ -91,7 +105,9 @@ class RolloutTrainer(GRPOTrainer):
                 longest = self.max_completion_length
                 bound = partial(PlanLogitsProcessor, self._plans, self._tokenizer, self.eos_token_ids, longest)
                 stack.enter_context(processed(model, bound))
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            if self.use_vllm and self._scaled_pictures is not None:
+                images = self._scaled_pictures.of(images)
+            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("batch_num_images", None)  # which is num_images again, and TRL does not take
@@ -283,20 +299,16 @@ def merged(model: Any) -> Iterator[None]:
     Quantised layers stay unmerged, because adding to them would round.
     """
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    weights = [layer.get_base_layer().weight for layer in layers]
-    if any(not weight.is_floating_point() for weight in weights):
+    if any(not layer.get_base_layer().weight.is_floating_point() for layer in layers):
         yield
         return
-    originals = [weight.data for weight in weights]
-    try:
-        for weight in weights:
-            weight.data = weight.data.clone()
-        model.merge_adapter(adapter_names=["default"])
-        yield
-    finally:
-        for layer, weight, original in zip(layers, weights, originals, strict=True):
-            weight.data = original
-            layer.merged_adapters.clear()
+    with kept_weights(model):
+        try:
+            model.merge_adapter(adapter_names=["default"])
+            yield
+        finally:
+            for layer in layers:
+                layer.merged_adapters.clear()
 
 
 @contextmanager

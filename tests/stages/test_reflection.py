@@ -203,6 +203,7 @@ def test_groups_that_processes_would_share_and_vllm_are_refused_with_what_looks_
         num_generations=4,
         max_completion_length=8,
         use_vllm=True,
+        vllm_mode="server",
     )
     for choices in (RolloutArguments(zero_spread="resample"), RolloutArguments(reflect="self")):
         problems = rollout_problems(choices, config)
