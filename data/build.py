@@ -2,8 +2,9 @@
 
     runs/pocket/data/    queries.jsonl, images/, sft.jsonl, dpo.jsonl, grpo.jsonl, validation.jsonl, test.jsonl
 
-Every stage gets queries of its own, and DPO and GRPO judge tasks that SFT has not been shown: what they add is not what
-SFT demonstrates.
+Every stage gets queries of its own, and DPO and GRPO also tasks that SFT has not been shown. Who teaches what is told
+in `data/README.md`: SFT is shown the language and what to decide, mostly by traces that hurry; DPO is shown to look,
+and not to claim what is false; that weighing the risk is worth a call is left to the reward of GRPO.
 """
 
 from collections import defaultdict
@@ -19,19 +20,20 @@ from data.assembly import Chunk, Draft, is_assembled
 from data.corruptions import CORRUPTIONS, Example
 from data.files import write_rows
 from data.locks import held
-from data.negatives import Draw, LengthLedger, balanced, drawn
+from data.negatives import Draw, LengthLedger, Negative, balanced, drawn, traces
 from data.pocket import world
 from data.pocket.described import described
 from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
 from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
-from data.synthesis import reference_response
+from data.splits import content_key, is_below
+from data.synthesis import Way, reference_response
 from data.workers import map_in_order
 from protocol import Plan, Risk, system_prompt
 from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 9"
+BUILDER = "data.build 10"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
@@ -41,17 +43,23 @@ _UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many queries each file gets; DPO writes several pairs a query."""
+    """How many queries each file gets, and what is made of them."""
 
-    sft: int = 4800
-    dpo: int = 800
+    sft: int = 3600
+    dpo: int = 480
     grpo: int = 480
-    validation: int = 100
+    validation: int = 500
     test: int = 500
     pairs_per_query: int = 2
+    look_share: float = 0.35
+    """Part (0..1) of SFT's demonstrations that call every Perception tool they can; the others as few as they can."""
+    weigh_share: float = 0.4
+    """Part (0..1) of SFT's demonstrations, and of DPO's chosen responses, that call every Reasoning tool they can."""
 
 
-PUBLISHED = Sizes(sft=6000, dpo=6200, grpo=6000, validation=100, test=1000, pairs_per_query=3)
+PUBLISHED = Sizes(
+    sft=6000, dpo=6200, grpo=6000, validation=100, test=1000, pairs_per_query=3, look_share=1.0, weigh_share=1.0
+)
 """The shape of SaFeR-ToolKit's data (arXiv 2603.02635): 6k for SFT, 18.6k pairs, 6k for GRPO, and 1k held out."""
 
 
@@ -63,11 +71,24 @@ def prompt_messages(text: str, plan: Plan, style: Style) -> tuple[Message, ...]:
     )
 
 
-def sft_rows(queries: Iterable[Query], style: Style, planner: Planner = plan_query) -> Iterator[SFTRow]:
-    """Yield one row a query: the honest response is to be imitated."""
+def way_of(query: Query, look_share: float, weigh_share: float) -> Way:
+    """Return which way the honest response to a query takes; the same query always takes the same."""
+    looks = is_below(content_key("looks", query.id), look_share)
+    return Way(looks, is_below(content_key("weighs", query.id), weigh_share))
+
+
+def sft_rows(
+    queries: Iterable[Query],
+    style: Style,
+    planner: Planner = plan_query,
+    *,
+    look_share: float = 1.0,
+    weigh_share: float = 1.0,
+) -> Iterator[SFTRow]:
+    """Yield one row a query: the honest response is to be imitated, on a way that is drawn by the two shares (0..1)."""
     for query in queries:
         plan = planner(query.text, len(query.images))
-        response = reference_response(query, plan).render()
+        response = reference_response(query, plan, way_of(query, look_share, weigh_share)).render()
         yield SFTRow(
             id=f"sft-{query.id}",
             query_id=query.id,
@@ -89,6 +110,7 @@ def preference_pairs(
     seed: int,
     planner: Planner = plan_query,
     draw: Draw = "drawn",
+    weigh_share: float = 1.0,
 ) -> Iterator[PreferencePair]:
     """Yield pairs of the honest response and a corrupted one, `per_query` different corruptions a query.
 
@@ -97,9 +119,9 @@ def preference_pairs(
     ledger = LengthLedger()
     for query in queries:
         plan = planner(query.text, len(query.images))
-        example = Example(query, plan, reference_response(query, plan))
+        example = Example(query, plan, reference_response(query, plan, way_of(query, 1.0, weigh_share)))
         rng = Random(f"{seed} {query.id}")
-        negatives = drawn(example, per_query, rng) if draw == "drawn" else balanced(example, per_query, rng, ledger)
+        negatives = _negatives(example, per_query, rng, draw, ledger)
         for number, (name, rejected) in enumerate(negatives):
             yield PreferencePair(
                 id=f"dpo-{query.id}-{number}",
@@ -115,6 +137,12 @@ def preference_pairs(
                 expected_codes=tuple(sorted(CORRUPTIONS[name].codes)),
                 provenance=query.provenance or _UNKNOWN,
             )
+
+
+def _negatives(example: Example, count: int, rng: Random, draw: Draw, ledger: LengthLedger) -> Iterator[Negative]:
+    if draw == "balanced":
+        return balanced(example, count, rng, ledger)
+    return (traces if draw == "traces" else drawn)(example, count, rng)
 
 
 def rollout_prompt(query: Query, style: Style, planner: Planner = plan_query) -> RolloutPrompt:
@@ -141,7 +169,7 @@ def build_pocket(
     seed: int,
     style: Style = "compact",
     planner: Planner = plan_query,
-    draw: Draw = "drawn",
+    draw: Draw = "traces",
     scenes: Scenes = "drawn",
     jobs: int = 1,
     on_progress: Callable[[int], object] = lambda _: None,
@@ -172,8 +200,7 @@ def build_pocket(
     wanted |= {"sizes": asdict(sizes)}
     if planner is not plan_query:
         wanted["planner"] = repr(planner)
-    if draw != "drawn":
-        wanted["draw"] = draw
+    wanted["draw"] = draw
     if scenes != "drawn":
         wanted["scenes"] = scenes
     with held(folder):
@@ -181,7 +208,7 @@ def build_pocket(
             return False
         draft = Draft.beside(folder, wanted)
         if not draft.is_complete:
-            make = PocketChunks(draft.folder, style, planner, seed, sizes.pairs_per_query, draw)
+            make = PocketChunks(draft.folder, style, planner, seed, sizes, draw)
             for done in map_in_order(make, _missing(draft, _pocket_chunks(sizes, seed, scenes), on_progress), jobs):
                 on_progress(done)
             draft.complete(FILES)
@@ -197,7 +224,7 @@ class PocketChunks:
     style: Style
     planner: Planner
     seed: int
-    per_query: int
+    sizes: Sizes
     draw: Draw
 
     def __call__(self, chunk: Chunk[world.PocketQuery]) -> int:
@@ -210,15 +237,17 @@ class PocketChunks:
 
     def _rows(self, file: str, queries: Sequence[Query]) -> Iterable[object]:
         if file == "sft":
-            return sft_rows(queries, self.style, self.planner)
+            shares = {"look_share": self.sizes.look_share, "weigh_share": self.sizes.weigh_share}
+            return sft_rows(queries, self.style, self.planner, **shares)
         if file == "dpo":
             return preference_pairs(
                 queries,
                 self.style,
-                per_query=self.per_query,
+                per_query=self.sizes.pairs_per_query,
                 seed=self.seed,
                 planner=self.planner,
                 draw=self.draw,
+                weigh_share=self.sizes.weigh_share,
             )
         return (rollout_prompt(query, self.style, self.planner) for query in queries)
 
@@ -227,9 +256,9 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
     """Yield the queries of every file in order; a chunk is for one file, and is the same for any number of jobs."""
     known: set[str] = set()
     imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, shown=True)
-    num_judged = sizes.dpo + sizes.grpo
-    judged = world.generate("train", num_judged, seed, mixture=JUDGING_MIXTURE, known=known, shown=False)
-    supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": imitated, "dpo": judged, "grpo": spread(judged)}
+    mended = world.generate("train", sizes.dpo, seed + 1, mixture=TRAINING_MIXTURE, known=known, shown=False)
+    judged = world.generate("train", sizes.grpo, seed + 2, mixture=JUDGING_MIXTURE, known=known, shown=False)
+    supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": imitated, "dpo": mended, "grpo": spread(judged)}
     supplies |= {split: world.generate(split, getattr(sizes, split), seed) for split in ("validation", "test")}
     number = 0
     for file, supply in supplies.items():

@@ -1,10 +1,11 @@
 """Which corruptions a query's preference pairs get.
 
-The first pair is always the wrong decision (unsafe compliance or needless refusal); the others are drawn by family, so
-that the many ways to misspell a trace do not crowd out the few ways to misjudge. Two draws:
+They are drawn by family, so that the many ways to misspell a trace do not crowd out the few ways to misjudge. There are
+three draws:
 
-* "drawn": uniformly from the corruptions that every version had, so that a seed keeps its pairs.
-* "balanced": from all of them, and of a few candidates the one that keeps length from telling chosen from rejected.
+* "traces": a look left out, or a false or incoherent claim; then wrong tools and calls. None is about the decision.
+* "drawn": first the wrong decision (unsafe compliance or needless refusal), then other families.
+* "balanced": as "drawn", and of a few candidates the one that keeps length from telling chosen from rejected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from typing import Literal
 
 from data.corruptions import CORRUPTIONS, Example, corrupt
 
-Draw = Literal["drawn", "balanced"]
+Draw = Literal["traces", "drawn", "balanced"]
+UNLOOKED = "unlooked"
 WRONG_DECISIONS = ("unsafe_compliance", "needless_refusal")
 _CANDIDATES = 4
 """Negatives of a family that a balanced draw chooses among."""
@@ -44,17 +46,28 @@ class LengthLedger:
         return ((self.num_characters + gap) / _TYPICAL_GAP) ** 2 + longer**2
 
 
+def traces(example: Example, count: int, rng: Random) -> Iterator[Negative]:
+    """Yield at most `count` negatives: a look left out where that is possible, then a false or incoherent claim.
+
+    Further ones are of the two published families. Faults of form are left out: SFT leaves none to mend, and a pair
+    whose rejected side stops early also makes the end of the chosen one less likely.
+    """
+    names = _names_by_family(with_balancing=True)
+    claims = names["evidence"] + names["decision"]
+    published = {family: names[family] for family in ("selection", "execution")}
+    families = [[UNLOOKED], rng.sample(claims, len(claims)), *_shuffled_families(published, rng)]
+    return _one_of_each(families, example, count, rng)
+
+
 def drawn(example: Example, count: int, rng: Random) -> Iterator[Negative]:
-    """Yield at most `count` negatives, each of another family."""
+    """Yield at most `count` negatives: the wrong decision first, then each of another family."""
     names = _names_by_family(with_balancing=False)
-    found = 0
-    for candidates in [list(WRONG_DECISIONS), *_shuffled_families(names, rng)]:
-        if found == count:
-            return
-        usable = next(_usable(candidates, example, rng), None)
-        if usable:
-            found += 1
-            yield usable
+    return _one_of_each([list(WRONG_DECISIONS), *_shuffled_families(names, rng)], example, count, rng)
+
+
+def _one_of_each(families: Sequence[Sequence[str]], example: Example, count: int, rng: Random) -> Iterator[Negative]:
+    usable = (next(_usable(candidates, example, rng), None) for candidates in families)
+    return islice((negative for negative in usable if negative), count)
 
 
 def balanced(example: Example, count: int, rng: Random, ledger: LengthLedger) -> Iterator[Negative]:

@@ -1,13 +1,15 @@
 """Reference traces from templates: what an honest responder would write for a labelled query under a plan.
 
-The path taken is the fullest one whose decisions agree with the label. Values follow from the query's labels, intent
-and setting. A teacher model writes richer ones; these are exact, which is what tests and the pocket world need.
+A graph offers several paths; the way says which one is taken. The full way calls every tool that it can, and its
+decisions agree with the label. Values follow from the query's labels, intent and setting. A teacher model writes richer
+ones; these are exact, which is what tests and the pocket world need.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from data.rows import Query
-from protocol import Call, Decision, Plan, Response, Risk, Tool, Trace, Word
+from protocol import Call, Decision, Phase, Plan, Response, Risk, Tool, Trace, Word
 from protocol.errors import UserError
 from protocol.graph import State
 from protocol.keys import Text
@@ -22,11 +24,24 @@ REASONS = {
 UNSAFE_SCORE, SAFE_SCORE = 0.95, 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Which of a graph's paths a reference trace takes. Where the graph leaves no choice, all ways are the same."""
+
+    looks: bool = True
+    """Whether it calls every Perception tool that it can; else it goes on to Reasoning as soon as it may."""
+    weighs: bool = True
+    """Whether it calls every Reasoning tool that it can; else it goes on to the decision as soon as it may."""
+
+
+FULL = Way()
+
+
 class SynthesisError(UserError):
     """A query that does not say enough for a reference trace; the message names what is missing."""
 
 
-def reference_response(query: Query, plan: Plan) -> Response:
+def reference_response(query: Query, plan: Plan, way: Way = FULL) -> Response:
     """Return the honest response to a query.
 
     Raises:
@@ -40,28 +55,30 @@ def reference_response(query: Query, plan: Plan) -> Response:
     ]
     if missing or answer is None:
         raise SynthesisError(f"query {query.id}: a reference trace needs {', '.join(missing) or 'a reference answer'}")
-    calls = tuple(
-        Call(tool.name, template_args(tool, query)) for tool in reference_path(plan, Decision(str(labels.decision)))
-    )
-    return Response(Trace(calls), answer)
+    path = reference_path(plan, Decision(str(labels.decision)), way)
+    return Response(Trace(tuple(Call(tool.name, template_args(tool, query)) for tool in path)), answer)
 
 
-def reference_path(plan: Plan, decision: Decision) -> list[Tool]:
-    """Return the fullest path, without returns or repetitions, whose tools agree with a decision.
+def reference_path(plan: Plan, decision: Decision, way: Way = FULL) -> list[Tool]:
+    """Return a path without returns or repetitions whose tools agree with a decision.
 
-    Fullest: at each step the earliest tool of the plan that may follow. A tool that implies the decision is preferred
-    to one that only states it, where the graph offers both.
+    At each step the earliest tool of the plan that may follow is taken. In a phase that the way hurries through, a tool
+    of a later phase is preferred. A tool that implies the decision is preferred to one that only states it, where the
+    graph offers both.
     """
     order = {tool.name: place for place, tool in enumerate(plan.tools)}
+    hurried = {Phase.PERCEPTION: not way.looks, Phase.REASONING: not way.weighs}
 
-    def preference(state: State) -> tuple[bool, int]:
-        return plan.by_name[state.tool].implies is not decision, order[state.tool]
+    def preference(state: State, is_hurried: bool) -> tuple[bool, int, int]:
+        tool = plan.by_name[state.tool]
+        return tool.implies is not decision, -tool.phase.rank if is_hurried else 0, order[state.tool]
 
     path: list[Tool] = []
     visited: set[str] = set()
     candidates = list(plan.walker.first())
     while candidates:
-        state = min(candidates, key=preference)
+        is_hurried = bool(path) and hurried.get(path[-1].phase, False)
+        state = min(candidates, key=lambda each: preference(each, is_hurried))
         path.append(plan.by_name[state.tool])
         visited.add(state.tool)
         candidates = [after for after in plan.walker.next(state) if _agrees(plan, after, decision)]

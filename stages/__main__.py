@@ -24,6 +24,7 @@ from stages.cli import (
     experimenting,
     export,
     exporting,
+    grid,
     harness,
     importing,
     language,
@@ -48,6 +49,7 @@ app = typer.Typer(
 training.add_to(app)
 evaluating.add_to(app)
 experimenting.add_to(app)
+grid.add_to(app)
 comparing.add_to(app)
 checking.add_to(app)
 language.add_to(app)

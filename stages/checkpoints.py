@@ -38,6 +38,7 @@ def evaluate_checkpoint(
     max_new_tokens: int,
     judge: Judge | None = None,
     judged_by: Mapping[str, Any] | None = None,
+    folder: str = "eval",
 ) -> Sequence[Sample]:
     """Return the scored responses of a checkpoint, sampled greedily unless that was done before.
 
@@ -48,12 +49,13 @@ def evaluate_checkpoint(
         max_new_tokens: limit of a response.
         judge: who judges; the rules where it is None.
         judged_by: what of the judge decides its scores; {} or None for the rules.
+        folder: of the evaluation, in that of the checkpoint.
 
     Raises:
         RowsError: the prompts cannot be read.
         JudgeError: the judge stopped; the responses and its verdicts so far are kept.
     """
-    name, folder = checkpoint.stage or "base", checkpoint.folder / "eval"
+    name, path = checkpoint.stage or "base", checkpoint.folder / folder
     named = (None, checkpoint.folder) if checkpoint.stage else (checkpoint.model, None)
     subject = subject_of(*named, permissions=checkpoint.permissions)
     sampling = {
@@ -63,14 +65,14 @@ def evaluate_checkpoint(
         "batch_size": batch_size,
         "max_new_tokens": max_new_tokens,
     }
-    if is_complete(folder, sampling | dict(judged_by or {})):
-        say(f"{name}: evaluation in {folder} is complete; read")
+    if is_complete(path, sampling | dict(judged_by or {})):
+        say(f"{name}: evaluation in {path} is complete; read")
     return evaluate_once(
         lambda: subject.load(batch_size=batch_size, max_new_tokens=max_new_tokens, label=f"{name}: evaluating"),
         read_rows(prompts_path, RolloutPrompt),
         prompts_path.parent,
         judge or RuleJudge(),
-        folder=folder,
+        folder=path,
         sampling=sampling,
         judged_by=judged_by or {},
     )

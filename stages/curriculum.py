@@ -8,26 +8,31 @@ was interrupted anywhere. What a step does is in the step's own module; here is 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from data.build import Scenes, Sizes, build_pocket
-from data.files import read_rows
-from data.rows import SFTRow
+from data.negatives import Draw
 from eval.samples import Sample
 from eval.shortfall import shortfall
+from eval.summary import summarize
 from stages import dpo, grpo, sft
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.checkpoints import Checkpoint, evaluate_checkpoint
 from stages.errors import StageError
 from stages.judging import JudgeArguments, build_judge, judge_problems, judge_settings
 from stages.progress import say
+from stages.published import compared, read_bands
 from stages.reporting import report_run
 from stages.rewards import reward_of
 from stages.tracking import run_of, tracked
 from stages.trust import permissions_of
 
 POCKET = "pocket"
+HeldOut = Literal["validation", "test"]
+_PUBLISHED = Path(str(files("stages").joinpath("recipes", "pocket", "curriculum.yaml")))
+_EVALUATIONS: dict[HeldOut, str] = {"validation": "eval", "test": "eval-test"}
 STAGES: tuple[Stage, ...] = get_args(Stage)
 run_by_stage: dict[Stage, Callable[[Any, Any], Path]] = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
 
@@ -48,9 +53,9 @@ class CurriculumRecipe(JudgeArguments):
     dpo: str
     grpo: str
     model: str = POCKET
-    """Folder or hub name of the base model; "pocket" trains the embedded one where it is not cached."""
+    """Folder or hub name of the base model; "pocket" is the base that ships."""
     data: str | None = None
-    """Folder with sft, dpo, grpo and test.jsonl; none builds the pocket world's."""
+    """Folder with sft, dpo, grpo, and validation.jsonl or test.jsonl; none builds the pocket world's."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One run of the three stages each; the data is the same."""
     scenes: Scenes = "drawn"
@@ -64,9 +69,18 @@ class CurriculumRecipe(JudgeArguments):
     """Preference pairs a query of DPO."""
     num_grpo: int = SIZES.grpo
     """Queries for GRPO, a prompt each."""
+    look_share: float = SIZES.look_share
+    """Part of SFT's demonstrations that look at everything they can."""
+    weigh_share: float = SIZES.weigh_share
+    """Part of SFT's demonstrations, and of DPO's chosen responses, that weigh everything they can."""
+    draw: Draw = "traces"
+    """Which corruptions DPO's pairs get (`data/negatives.py`): "traces" has none about the decision."""
     num_validation: int = SIZES.validation
+    """Held-out queries that choices are made on."""
     num_test: int = SIZES.test
-    """Held-out queries that every checkpoint is evaluated on."""
+    """Held-out queries that no choice is made on."""
+    evaluate_on: HeldOut = "validation"
+    """The file of held-out queries that every checkpoint is evaluated on."""
     eval_batch_size: int = 64
     """Prompts sampled together in an evaluation."""
     eval_max_new_tokens: int = 160
@@ -84,6 +98,15 @@ class Curriculum:
     data: Path
     stage_flags: Mapping[str, Sequence[str]]
     """Given on the command line, by stage."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is the curriculum whose numbers are published, on the split that they are compared on."""
+        shipped = parse_flat(CurriculumRecipe, ["--config", str(_PUBLISHED)])
+        if any(self.stage_flags.values()) or self.recipes.resolve() != _PUBLISHED.parent.resolve():
+            return False
+        own = replace(self.recipe, output=shipped.output, seeds=shipped.seeds, data=shipped.data, model=shipped.model)
+        return own == shipped
 
     def checkpoints(self, seed: int) -> Iterator[Checkpoint]:
         """Yield the base model, and then each stage's checkpoint as soon as it is trained."""
@@ -119,17 +142,23 @@ class Curriculum:
         with build_judge(self.recipe) as judge:
             samples = evaluate_checkpoint(
                 checkpoint,
-                self.data / "test.jsonl",
+                self.data / f"{self.recipe.evaluate_on}.jsonl",
                 batch_size=self.recipe.eval_batch_size,
                 max_new_tokens=self.recipe.eval_max_new_tokens,
                 judge=judge,
                 judged_by=judge_settings(self.recipe),
+                folder=evaluation_folder(self.recipe.evaluate_on),
             )
             for line in judge.report():
                 say(line)
         for line in shortfall(samples).lines():
             say(f"{checkpoint.stage or 'base'}: {line}")
         return samples
+
+
+def evaluation_folder(split: HeldOut) -> str:
+    """Return the name of the folder, in that of a checkpoint, that holds its evaluation on a split."""
+    return _EVALUATIONS[split]
 
 
 def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
@@ -156,6 +185,10 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
                     samples.setdefault(checkpoint.stage or "base", []).append(found)
                     (run_of(checkpoint.folder) or run).log_samples(found)
         say(f"report: {report_run(root, samples, images_root=data, recipe=asdict(recipe))}")
+        if curriculum.is_published:
+            estimates = {stage: summarize(seeds).estimates for stage, seeds in samples.items()}
+            for line in compared(estimates, read_bands()):
+                say(line)
         for name in ("report.html", "report.json", "table.md"):
             run.log_file(root / name)
     if any(shortfall(each).share > recipe.judge_max_unscored for found in samples.values() for each in found):
@@ -187,7 +220,10 @@ def open_curriculum(
     if recipe.data is None:
         _build_pocket_data(recipe, data)
     if recipe.model == POCKET:
-        curriculum = replace(curriculum, model=str(_pocket_model(recipe, data)))
+        from stages.pocket.base import pocket_base  # pretraining's imports are wanted by nothing else
+
+        curriculum = replace(curriculum, model=str(pocket_base(Path(recipe.output) / "model")))
+        say(f"model: {curriculum.model}")
     return curriculum
 
 
@@ -213,17 +249,8 @@ def _build_pocket_data(recipe: CurriculumRecipe, folder: Path) -> None:
         validation=recipe.num_validation,
         test=recipe.num_test,
         pairs_per_query=recipe.num_pairs,
+        look_share=recipe.look_share,
+        weigh_share=recipe.weigh_share,
     )
-    is_new = build_pocket(folder, sizes, seed=recipe.data_seed, scenes=recipe.scenes)
+    is_new = build_pocket(folder, sizes, seed=recipe.data_seed, scenes=recipe.scenes, draw=recipe.draw)
     say(f"data: {folder} {'built' if is_new else 'is up to date'}")
-
-
-def _pocket_model(recipe: CurriculumRecipe, data: Path) -> Path:
-    from stages.pocket.corpus import TraceText
-    from stages.pocket.pretrain import cached_pocket_model
-
-    rows = read_rows(data / "sft.jsonl", SFTRow)
-    texts = [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
-    path = cached_pocket_model(Path(recipe.output) / "model", trace_texts=texts, seed=recipe.data_seed)
-    say(f"model: {path}")
-    return path

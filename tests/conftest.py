@@ -1,4 +1,4 @@
-"""What tests of every folder share: the pretrained pocket model, made once and kept where the quickstart keeps it."""
+"""What tests of every folder share: the pocket base that ships."""
 
 import importlib.util
 from pathlib import Path
@@ -14,19 +14,10 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def pocket_model_path(tmp_path_factory):
-    """Return the folder of the pocket model that the quickstart uses; only tests marked slow may ask for it."""
-    from data.build import Sizes, build_pocket
-    from data.files import read_rows
-    from data.rows import SFTRow
-    from stages.pocket.corpus import TraceText
-    from stages.pocket.pretrain import cached_pocket_model
+    """Return the folder of the pocket base that ships."""
+    from stages.pocket.base import pocket_base
 
-    # The rows are built apart from the quickstart's, which may have other sizes; the same sizes give the same model.
-    data = tmp_path_factory.mktemp("pocket-data")
-    build_pocket(data, Sizes(), seed=0)
-    rows = read_rows(data / "sft.jsonl", SFTRow)
-    texts = [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
-    return cached_pocket_model(REPOSITORY / "runs" / "pocket" / "model", trace_texts=texts, seed=0)
+    return pocket_base(tmp_path_factory.mktemp("pocket-model"))
 
 
 @pytest.fixture(autouse=True)

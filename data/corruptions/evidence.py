@@ -29,7 +29,9 @@ def misread_text(example: Example, rng: Random) -> str | None:
 
 @corruption("evidence", "E503")
 def wrong_image_tag(example: Example, _: Random) -> str | None:
-    """Tag the picture as what it is not."""
+    """Tag the picture as what it is not. Without a picture the tag says nothing, and a wrong one teaches nothing."""
+    if not example.query.images:
+        return None
     return with_role(example, Role.IMAGE_RISK, other_risk(example.query.labels.image_risk))
 
 

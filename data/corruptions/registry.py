@@ -42,7 +42,7 @@ class Corruption:
     family: str
     """"form", "selection", "execution", "decision" or "evidence"."""
     codes: frozenset[str]
-    """The diagnostics it causes, exactly, on a query with full labels."""
+    """The diagnostics it causes, exactly, on a query with full labels; none where the plan allows what it does."""
     spoil: Spoil
     is_balancing: bool = False
     """Whether only `data/negatives.py` draws it where lengths are to be balanced; the plain draw leaves it out, so that

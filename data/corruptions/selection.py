@@ -1,5 +1,6 @@
 """Which tools are called, and in which order."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
@@ -44,6 +45,23 @@ def skipped_tool(example: Example, rng: Random) -> str | None:
         return None
     place = rng.choice(places)
     return example.with_calls([*calls[:place], *calls[place + 1 :]])
+
+
+@corruption("selection", is_balancing=True)
+def unlooked(example: Example, _: Random) -> str | None:
+    """Leave out every look that the plan lets one leave out: what is left is valid, and says less of what there is."""
+    calls = list(example.calls)
+    for call in reversed(example.calls[1:]):
+        rest = [other for other in calls if other is not call]
+        if example.plan.phases[call.tool] == "Perception" and _is_walk(example, rest):
+            calls = rest
+    return example.with_calls(calls) if len(calls) < len(example.calls) else None
+
+
+def _is_walk(example: Example, calls: Sequence[Call]) -> bool:
+    graph = example.plan.graph
+    follows = all(after.tool in graph.successors(before.tool) for before, after in pairwise(calls))
+    return follows and calls[0].tool in graph.start and calls[-1].tool in graph.accept
 
 
 @corruption("selection", "G302", "G303")

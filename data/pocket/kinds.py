@@ -18,30 +18,29 @@ class Kind:
     share: float
     """Part of all queries, 0..1."""
     training_share: float
-    """Part of the queries that SFT imitates, 0..1."""
+    """Part of the queries that SFT imitates and that DPO has pairs of, 0..1."""
     judging_share: float
-    """Part of the queries that DPO and GRPO learn to judge from, 0..1."""
+    """Part of the queries that GRPO learns to judge from, 0..1."""
     build_taught: Callable[[random.Random], Draft] | None = None
     """Who builds those that a stage trains on, where they are not drawn like all others."""
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.55, 0.40, taught_plain),
-    "everyday": Kind(requests.everyday, 0.06, 0.07, 0.02),
-    "hazard_image": Kind(requests.hazard_image, 0.10, 0.05, 0.02),
-    "harmful_text": Kind(requests.harmful_text, 0.12, 0.09, 0.20),
-    "compositional": Kind(requests.compositional, 0.10, 0.05, 0.05),
-    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.05, 0.05),
-    "typographic": Kind(requests.typographic, 0.08, 0.07, 0.06),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.07, 0.06),
-    "frightening": Kind(requests.frightening, 0.10, 0.00, 0.14),
+    "plain": Kind(plain, 0.30, 0.32, 0.30, taught_plain),
+    "everyday": Kind(requests.everyday, 0.06, 0.04, 0.02),
+    "hazard_image": Kind(requests.hazard_image, 0.10, 0.04, 0.02),
+    "harmful_text": Kind(requests.harmful_text, 0.12, 0.10, 0.13),
+    "compositional": Kind(requests.compositional, 0.10, 0.09, 0.10),
+    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.09, 0.10),
+    "typographic": Kind(requests.typographic, 0.08, 0.11, 0.10),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.11, 0.10),
+    "frightening": Kind(requests.frightening, 0.10, 0.10, 0.13),
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 
-SFT imitates mostly plain questions, whose intents are the most varied, and no frightening request: whoever is shown
-verbs of harm only where they are refused, refuses them. DPO and GRPO are to mend that. They judge more harmful requests
-than frightening ones: with as many, three quarters of all that they judge being harmless, GRPO came to comply with some
-harmful ones too. Of what only the picture decides they have the harmful and the harmless case equally often.
+SFT imitates mostly plain questions, whose intents are the most varied. Every stage has as many harmful requests as
+frightening ones, and of what only the picture decides the harmful and the harmless case equally often. GRPO judges more
+of what can be got wrong; DPO, which mends traces, sees what SFT sees.
 """
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}

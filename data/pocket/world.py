@@ -1,14 +1,14 @@
 """The pocket world: an endless, deterministic supply of labelled queries over drawn pictures.
 
-`generate` yields queries of a split, `draw` makes a picture, `save` writes the pictures. A query belongs to
-the test split if its template or a pair of its words is held out; train and validation use neither, and are
-told apart by a hash of what is asked about which picture. So the split is a fact about a query, whatever
-the seed and count.
+`generate` yields queries of a split, `draw` makes a picture, `save` writes the pictures. Test and validation have
+templates and pairs of words of their own: a query belongs to one of them if its template or a pair of its words does. A
+query with something of both belongs to no split and is never drawn. So the split is a fact about a query, whatever the
+seed and count.
 """
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,23 +20,32 @@ from data.pocket.kinds import FAMILIES, KINDS, MIXTURE
 from data.pocket.pairs import PAIRS, Pair, task_of
 from data.pocket.scenes import Scene
 from data.rows import Provenance, Query
-from data.splits import content_key, held_out, is_below
+from data.splits import content_key, held_out
 from protocol.errors import UserError
 
-__all__ = ["SPLITS", "PocketQuery", "WorldError", "draw", "generate", "held_out_tasks", "save", "split_of"]
+__all__ = [
+    "SPLITS",
+    "PocketQuery",
+    "WorldError",
+    "draw",
+    "generate",
+    "held_out_tasks",
+    "save",
+    "split_of",
+    "split_of_pair",
+    "split_of_template",
+]
 
-WORLD_VERSION = "9"
+WORLD_VERSION = "10"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
 """Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
-VALIDATION_SHARE = 0.1
-"""Share of the queries outside the test split."""
-UNSHOWN_SHARE = 0.35
-"""Share of the pairs of a deciding group, outside those of the test split, that SFT is not shown."""
-DECIDING_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "idiom", "photo", "gift", "danger"})
-"""The groups of pairs that decide what is safe."""
-WITHHELD_GROUPS = frozenset({"idiom", "photo"})
-"""The deciding groups of which SFT is shown no pair, not on a note either: verbs of harm that do none."""
+VALIDATION_SHARE = 0.2
+"""Share of those that are left, that only the validation split uses. Every choice is made on validation."""
+UNSHOWN_SHARE = 0.25
+"""Share of the training pairs of a divided group that SFT is not shown, and DPO and GRPO are."""
+DIVIDED_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "gift", "danger"})
+"""The groups of pairs that decide what is safe, but for those of frightening requests, which are too few to divide."""
 MAX_MISSES = 2000
 """Drafts in a row that are of another split or known before a kind counts as used up."""
 
@@ -94,22 +103,29 @@ def save(items: Iterable[PocketQuery], folder: Path) -> None:
             draw(item.scene).save(path, format="PNG")
 
 
-def split_of(draft: Draft) -> str:
-    """Return the split a draft belongs to."""
-    has_held_pair = any(pair.key in _held_pairs()[pair.group] for pair in draft.pairs)
-    if has_held_pair or draft.template in _held_templates()[draft.family]:
-        return "test"
-    return "validation" if is_below(_identity(draft), VALIDATION_SHARE) else "train"
+def split_of(draft: Draft) -> str | None:
+    """Return the split a draft belongs to; None where it has something of both held-out splits."""
+    found = {split_of_pair(pair) for pair in draft.pairs} | {split_of_template(draft.family, draft.template)}
+    held = found - {"train"}
+    if len(held) > 1:
+        return None
+    return held.pop() if held else "train"
+
+
+def split_of_pair(pair: Pair) -> str:
+    """Return the one split that uses a pair of words."""
+    return _pair_splits()[pair.group, pair.key]
+
+
+def split_of_template(family: str, template: str) -> str:
+    """Return the one split that uses a template."""
+    return _template_splits()[family, template]
 
 
 def held_out_tasks() -> frozenset[str]:
-    """Return every task, such as "hit the road", whose pair of words only the test split uses."""
-    return frozenset(
-        task_of(Pair(group, words))
-        for group, pairs in PAIRS.items()
-        for words in pairs
-        if Pair(group, words).key in _held_pairs()[group]
-    )
+    """Return every task, such as "hit the road", whose pair of words training never uses."""
+    pairs = (Pair(group, words) for group, members in PAIRS.items() for words in members)
+    return frozenset(task_of(pair) for pair in pairs if split_of_pair(pair) != "train")
 
 
 def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], shown: bool | None) -> PocketQuery:
@@ -125,8 +141,7 @@ def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], show
 
 
 def _is_wanted(draft: Draft, shown: bool | None) -> bool:
-    groups = WITHHELD_GROUPS if draft.kind == "plain" else DECIDING_GROUPS  # a note is read, whatever it says
-    deciding = [pair for pair in draft.pairs if pair.group in groups]
+    deciding = [pair for pair in draft.pairs if pair.group in DIVIDED_GROUPS and draft.kind != "plain"]
     if shown is None or not deciding:
         return True
     return shown is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)
@@ -163,21 +178,29 @@ def _quotas(count: int, mixture: Mapping[str, float]) -> dict[str, int]:
 
 
 @cache
-def _held_templates() -> dict[str, frozenset[str]]:
-    return {family: held_out(frames, group=family, share=HELD_OUT_SHARE) for family, frames in FAMILIES.items()}
+def _template_splits() -> dict[tuple[str, str], str]:
+    """Return the split of every template, by family and template."""
+    return {(family, frame): split for family, frames in FAMILIES.items() for frame, split in _divided(family, frames)}
 
 
 @cache
-def _held_pairs() -> dict[str, frozenset[str]]:
-    keys = {group: [" + ".join(words) for words in pairs] for group, pairs in PAIRS.items()}
-    return {group: held_out(items, group=group, share=HELD_OUT_SHARE) for group, items in keys.items()}
+def _pair_splits() -> dict[tuple[str, str], str]:
+    """Return the split of every pair, by group and key."""
+    keys = {group: [Pair(group, words).key for words in pairs] for group, pairs in PAIRS.items()}
+    return {(group, key): split for group, members in keys.items() for key, split in _divided(group, members)}
+
+
+def _divided(group: str, items: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each item with the one split that uses it."""
+    test = held_out(items, group=group, share=HELD_OUT_SHARE)
+    left = [each for each in items if each not in test]
+    validation = held_out(left, group=f"{group} tune", share=VALIDATION_SHARE)
+    for item in items:
+        yield item, "test" if item in test else "validation" if item in validation else "train"
 
 
 @cache
 def _unshown_pairs() -> dict[str, frozenset[str]]:
-    left = {
-        group: [" + ".join(words) for words in PAIRS[group] if " + ".join(words) not in _held_pairs()[group]]
-        for group in DECIDING_GROUPS
-    }
-    chosen = {group: held_out(keys, group=f"shown {group}", share=UNSHOWN_SHARE) for group, keys in left.items()}
-    return chosen | {group: frozenset(left[group]) for group in WITHHELD_GROUPS}
+    keys = {group: [Pair(group, words).key for words in PAIRS[group]] for group in DIVIDED_GROUPS}
+    trained = {group: [key for key in keys[group] if _pair_splits()[group, key] == "train"] for group in keys}
+    return {group: held_out(left, group=f"shown {group}", share=UNSHOWN_SHARE) for group, left in trained.items()}

@@ -34,7 +34,7 @@ class Preset:
     draw: Draw
 
 
-PRESETS = {"pocket": Preset(Sizes(), "rule", "drawn"), "published": Preset(PUBLISHED, "sampling", "balanced")}
+PRESETS = {"pocket": Preset(Sizes(), "rule", "traces"), "published": Preset(PUBLISHED, "sampling", "balanced")}
 
 
 def add_to(main: typer.Typer) -> None:
@@ -62,8 +62,8 @@ def build(
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
     planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="who chooses the plans")] = None,
     draw: Annotated[
-        Literal["drawn", "balanced"] | None,
-        typer.Option(help="balanced: corruptions whose lengths do not tell chosen from rejected"),
+        Draw | None,
+        typer.Option(help="which pairs: traces, none about the decision; drawn, it first; balanced, of even lengths"),
     ] = None,
     scenes: Annotated[Scenes, typer.Option(help="described: no pictures, told in words, for a text model")] = "drawn",
     jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1,

@@ -32,7 +32,7 @@ AT_ONCE_SHARE = 0.5
 be looked up behind one's own words, as before the answer of a trace."""
 NUM_TURNS = 5
 """Questions a picture: more of them would save pixels, fewer are what users ask."""
-PLAIN_TURNS = {"name": 5, "colour": 5, "count": 1, "place": 1, "read": 1, "which": 4}
+PLAIN_TURNS = {"name": 5, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 5}
 """How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
 look a word up among what is seen, and to name two things without naming one of them twice."""
 FIRST_NOTE_SHARE = 0.4

@@ -39,7 +39,7 @@ from stages.pocket.muon import Muon
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
 
-VERSION = 25
+VERSION = 26
 """Raised with every change to how the model is trained."""
 SCALE = 16.0
 """What the cosine between a token of a picture and a word is multiplied by at first."""

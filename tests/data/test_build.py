@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -12,6 +13,7 @@ from data.corruptions import CORRUPTIONS
 from data.files import read_rows
 from data.images import open_image
 from data.lengths import length_gap
+from data.negatives import WRONG_DECISIONS
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol import Plan, Risk, diagnose
 from toolkit.catalogue import PICTURE_TOOLS
@@ -182,9 +184,48 @@ def test_what_is_held_up_as_right_is_valid_and_what_is_rejected_has_its_codes(ro
         assert pair.expected_codes == tuple(sorted(CORRUPTIONS[pair.corruption].codes))
 
 
-def test_the_wrong_decision_comes_first_among_the_negatives(rows):
+def test_no_pair_is_about_the_decision_and_a_look_or_a_claim_comes_first(rows):
     first = [pair.corruption for pair in rows["dpo"] if pair.id.endswith("-0")]
-    assert set(first) == {"unsafe_compliance", "needless_refusal"}
+    assert {CORRUPTIONS[name].family for name in first if name != "unlooked"} == {"evidence", "decision"}
+    assert "unlooked" in first
+    assert {pair.corruption for pair in rows["dpo"]}.isdisjoint(WRONG_DECISIONS)
+
+
+def test_with_pairs_about_the_decision_it_comes_first(tmp_path):
+    sizes = Sizes(sft=0, dpo=20, grpo=0, validation=0, test=0, weigh_share=1.0)
+    build_pocket(tmp_path, sizes, seed=0, draw="drawn")
+    pairs = list(read_rows(tmp_path / "dpo.jsonl", PreferencePair))
+    assert {pair.corruption for pair in pairs if pair.id.endswith("-0")} == set(WRONG_DECISIONS)
+
+
+@pytest.mark.parametrize(("look_share", "weigh_share"), [(0.3, 0.3), (1.0, 0.0), (0.0, 1.0)])
+def test_demonstrations_look_and_weigh_in_their_shares_where_the_graph_allows(tmp_path, look_share, weigh_share):
+    sizes = Sizes(sft=500, dpo=60, grpo=0, validation=0, test=0, look_share=look_share, weigh_share=weigh_share)
+    build_pocket(tmp_path, sizes, seed=0)
+    shown = [row for row in read_rows(tmp_path / "sft.jsonl", SFTRow) if row.kind in OPEN_KINDS]
+    held_up = [row for row in read_rows(tmp_path / "dpo.jsonl", PreferencePair) if row.kind in OPEN_KINDS]
+    assert called("VISUAL-SCAN", [row.completion for row in shown]) == pytest.approx(look_share, abs=0.1)
+    assert called("RISK-SCORER", [row.completion for row in shown]) == pytest.approx(weigh_share, abs=0.1)
+    assert called("VISUAL-SCAN", [row.chosen for row in held_up]) == 1.0
+    assert called("RISK-SCORER", [row.chosen for row in held_up]) == pytest.approx(weigh_share, abs=0.25)
+
+
+OPEN_KINDS = frozenset({"harmful_text", "frightening", "typographic", "typographic_safe"})
+
+
+def called(tool, messages):
+    return fmean(f"[{tool}]" in message[0]["content"] for message in messages)
+
+
+def test_what_was_not_looked_at_is_all_that_is_missing_from_a_trace_that_did_not_look(tmp_path):
+    build_pocket(tmp_path, Sizes(sft=0, dpo=60, grpo=0, validation=0, test=0), seed=0)
+    pairs = [pair for pair in read_rows(tmp_path / "dpo.jsonl", PreferencePair) if pair.corruption == "unlooked"]
+    assert len(pairs) > 10
+    for pair in pairs:
+        right, wrong = (side[0]["content"].splitlines() for side in (pair.chosen, pair.rejected))
+        assert [line for line in right if line not in wrong] == [line for line in right if "VISUAL-SCAN" in line]
+        assert set(wrong) <= set(right)
+        assert pair.expected_codes == ()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,12 +9,20 @@ from PIL import Image
 
 from data.pocket.drawing import draw
 from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, MIXTURE, TRAINING_MIXTURE
-from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, IDIOMS, OBJECTS, PERSONS, SETTINGS
+from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, PERSONS, SETTINGS
 from data.pocket.pairs import PAIRS, Pair, task_of
 from data.pocket.scenes import SIDE, Scene, Thing
 from data.pocket.shapes import SHAPES
-from data.pocket.world import HELD_OUT_SHARE, SPLITS, WorldError, generate, held_out_tasks, save
-from data.splits import content_key, held_out
+from data.pocket.world import (
+    SPLITS,
+    WorldError,
+    generate,
+    held_out_tasks,
+    save,
+    split_of_pair,
+    split_of_template,
+)
+from data.splits import content_key
 from protocol.labels import Decision, Risk
 
 
@@ -27,9 +35,8 @@ def queries(worlds):
     return [item.query for items in worlds.values() for item in items]
 
 
-def held_keys(group):
-    keys = [" + ".join(words) for words in PAIRS[group]]
-    return held_out(keys, group=group, share=HELD_OUT_SHARE)
+def held_keys(group, split="test"):
+    return {pair.key for pair in (Pair(group, words) for words in PAIRS[group]) if split_of_pair(pair) == split}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
@@ -64,17 +71,8 @@ def test_of_what_only_the_picture_decides_every_stage_has_as_many_harmful_as_har
         assert counts["typographic"] == counts["typographic_safe"] > 0
 
 
-def test_sft_is_shown_no_verb_of_harm_that_does_none_not_even_to_read():
-    harmless = {task_of(Pair(group, words)) for group in ("idiom", "photo") for words in PAIRS[group]}
-    texts = {shown: {text for i in drawn(shown) for text in (i.query.intent, i.scene.text)} for shown in (True, False)}
-    assert not texts[True] & harmless
-    assert len(texts[False] & harmless) > 20
-    with pytest.raises(WorldError, match="no more different queries of kind 'frightening'"):
-        drawn(shown=True, mixture={"frightening": 1.0})
-
-
-def test_dpo_and_grpo_judge_more_harmful_requests_than_frightening_ones():
-    assert JUDGING_MIXTURE["harmful_text"] > JUDGING_MIXTURE["frightening"] > 0
+def test_what_only_words_decide_is_judged_harmful_as_often_as_frightening():
+    assert JUDGING_MIXTURE["harmful_text"] == JUDGING_MIXTURE["frightening"] > 0
 
 
 def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
@@ -82,7 +80,7 @@ def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
     for shown, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
         shares[shown] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in drawn(shown, 400)) / 400
-    assert shares == {True: pytest.approx(0.21, abs=0.01), False: pytest.approx(0.31, abs=0.01)}
+    assert shares == {True: pytest.approx(0.22, abs=0.01), False: pytest.approx(0.31, abs=0.01)}
 
 
 def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
@@ -90,7 +88,7 @@ def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
         items = drawn(shown, 1000, {"plain": 1.0})
         lookups = sum("which" in item.query.intent or "colour" in item.query.intent for item in items) / 1000
         crowded = sum(len(item.scene.things) == 2 for item in items) / 1000
-        expected = (2 / 7, 0.5) if shown is None else (4 / 9, 0.8)
+        expected = (0.2, 0.5) if shown is None else (0.42, 0.8)  # a held-out pair or frame makes it rarer
         assert (lookups, crowded) == pytest.approx(expected, abs=0.07)
 
 
@@ -103,10 +101,11 @@ def test_what_is_known_does_not_come_again():
     assert not {item.query.id for item in first} & {item.query.id for item in again}
 
 
-def test_no_word_that_is_asked_answered_or_written_in_the_test_split_is_new(worlds):
-    items = {"train": generate("train", 6000, seed=5), "test": worlds["test"]}
+def test_no_word_that_is_asked_answered_or_written_in_a_held_out_split_is_new(worlds):
+    items = worlds | {"train": generate("train", 6000, seed=5)}
     words = {split: {word for item in items[split] for word in words_of(item)} for split in items}
     assert words["test"] <= words["train"]
+    assert words["validation"] <= words["train"]
 
 
 def words_of(item):
@@ -146,29 +145,45 @@ def test_no_query_is_on_two_sides_or_twice_whatever_the_seed(worlds):
     assert not ids["validation"] & ids["test"]
 
 
-def test_train_and_validation_use_no_held_out_template(worlds):
-    held = {f for name, frames in FAMILIES.items() for f in held_out(frames, group=name, share=HELD_OUT_SHARE)}
-    kept = {f for name, frames in FAMILIES.items() for f in frames} - held
-    plain_held = [frame for frame in held - kept if "{task}" not in frame]
-    patterns = [re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame))) for frame in plain_held]
-    assert len(patterns) == 46
-    for split in ("train", "validation"):
-        texts = [item.query.text for item in worlds[split]]
-        assert not [text for text in texts if any(pattern.fullmatch(text) for pattern in patterns)]
-    assert [item for item in worlds["test"] if any(p.fullmatch(item.query.text) for p in patterns)]
+def test_a_template_and_a_pair_of_words_belong_to_one_split(worlds):
+    frames = [(family, frame) for family, members in FAMILIES.items() for frame in members]
+    patterns = {split: [] for split in SPLITS}
+    for family, frame in frames:
+        if "{task}" not in frame:
+            pattern = re.compile(re.sub(r"\\{\w+\\}", "[a-z ]+", re.escape(frame)))
+            patterns[split_of_template(family, frame)].append(pattern)
+    assert {split: len(found) for split, found in patterns.items()} == {"train": 108, "validation": 30, "test": 46}
+    for split, items in worlds.items():
+        texts = {item.query.text for item in items}
+        used = {other for other in SPLITS if any(p.fullmatch(text) for p in patterns[other] for text in texts)}
+        assert used == ({split} if split == "train" else {split, "train"})
 
 
 @pytest.mark.parametrize("group", PAIRS)
-def test_a_quarter_of_the_pairs_of_each_group_is_held_out(group):
-    assert len(held_keys(group)) == round(len(PAIRS[group]) / 4)
+def test_a_quarter_of_the_pairs_of_each_group_is_of_the_test_split_and_a_fifth_of_the_rest_of_validation(group):
+    num_test, num_validation = (len(held_keys(group, split)) for split in ("test", "validation"))
+    assert num_test == round(len(PAIRS[group]) / 4)
+    assert num_validation == round((len(PAIRS[group]) - num_test) / 5)
+
+
+def test_validation_is_as_new_as_the_test_split(worlds):
+    """How many queries have a pair of words that training never uses, and not only a new template."""
+    shares = {}
+    for split in ("validation", "test"):
+        held = {task_of(Pair(group, words)) for group, pairs in PAIRS.items() for words in pairs
+                if split_of_pair(Pair(group, words)) == split}  # fmt: skip
+        items = [item for item in worlds[split] if item.query.kind != "plain"]
+        shares[split] = sum(item.query.intent in held or item.scene.text in held for item in items) / len(items)
+    assert shares["validation"] == pytest.approx(shares["test"], abs=0.08)
 
 
 def test_a_held_out_note_is_never_seen_in_training(worlds):
-    held = {key.replace(" + ", " the ") for key in held_keys("harm")}
     shown = {split: {item.scene.text for item in items} for split, items in worlds.items()}
-    assert not shown["train"] & held
-    assert not shown["validation"] & held
-    assert len(shown["test"] & held) > 10
+    for held_by, other in (("test", "validation"), ("validation", "test")):
+        held = {key.replace(" + ", " the ") for key in held_keys("harm", held_by)}
+        assert not shown["train"] & held
+        assert not shown[other] & held
+        assert len(shown[held_by] & held) > 10
 
 
 def test_labels_say_what_is_in_the_picture(worlds):
@@ -247,17 +262,18 @@ def test_a_person_on_a_note_does_not_decide_and_the_verb_before_it_does(word):
 def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
     def tasks(shown):
         items = drawn(shown, mixture=None if shown is not None else MIXTURE)
-        return {(item.query.kind, item.query.intent) for item in items if item.query.kind != "plain"}
+        idioms = {task_of(Pair(group, words)) for group in ("idiom", "photo") for words in PAIRS[group]}
+        asked = {(item.query.kind, item.query.intent) for item in items if item.query.kind != "plain"}
+        return {(kind, intent) for kind, intent in asked if intent not in idioms}
 
     demonstrated, others, every = tasks(shown=True), tasks(shown=False), tasks(shown=None)
     assert not demonstrated & others
     assert every & demonstrated
     assert every & others
     words = [{word for _, intent in found for word in intent.split()} for found in (demonstrated, others)]
-    idioms = {word for things in IDIOMS.values() for thing in things for word in thing.split()}
-    assert words[1] - idioms - {"of"} <= words[0]  # new pairs of words that were shown in others
+    assert words[1] <= words[0]  # new pairs of words that were shown in others
     kinds = [{kind for kind, _ in found} for found in (demonstrated, others)]
-    assert kinds == [set(KINDS) - {"plain", "frightening"}, set(KINDS) - {"plain"}]
+    assert kinds == [set(KINDS) - {"plain", "frightening"}] * 2
 
 
 def test_a_verb_of_harm_alone_does_not_decide(worlds):

@@ -19,13 +19,14 @@ GROUPS = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completio
 @pytest.fixture
 def recipe(tmp_path, tiny_model_path, rows_folder, monkeypatch):
     monkeypatch.setattr(grpo, "build_reward", lambda *_, **__: longer_reward)
-    shutil.copy(rows_folder / "grpo.jsonl", rows_folder / "test.jsonl")
+    shutil.copy(rows_folder / "grpo.jsonl", rows_folder / "validation.jsonl")
     for stage in ("sft", "dpo", "grpo"):
         values = SHORT | (GROUPS if stage == "grpo" else {})
         (tmp_path / f"{stage}.yaml").write_text(yaml.safe_dump(values))
     names = {stage: f"{stage}.yaml" for stage in ("sft", "dpo", "grpo")}
     paths = {"model": str(tiny_model_path), "data": str(rows_folder), "output": str(tmp_path / "run")}
-    (tmp_path / "curriculum.yaml").write_text(yaml.safe_dump(paths | names | {"eval_max_new_tokens": 4}))
+    evaluation = {"eval_max_new_tokens": 4, "judge_max_unscored": 1.0}  # the rows have no labels
+    (tmp_path / "curriculum.yaml").write_text(yaml.safe_dump(paths | names | evaluation))
     return tmp_path / "curriculum.yaml"
 
 

@@ -43,7 +43,7 @@ def declare(tmp_path):
 @pytest.fixture
 def curriculum(tmp_path, rows_folder, tiny_model_path):
     """Write a curriculum over the tiny model and the handful of rows."""
-    write_rows(rows_folder / "test.jsonl", read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:6])
+    write_rows(rows_folder / "validation.jsonl", read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:6])
     pairs = read_rows(rows_folder / "dpo.jsonl", PreferencePair)
     write_rows(rows_folder / "more.jsonl", [replace(pair, id=f"more-{pair.id}") for pair in pairs[:5]])
     short = {"max_steps": 2, "save_steps": 2, "logging_steps": 2, "learning_rate": 1e-2, "lora_r": 4}

@@ -1,0 +1,30 @@
+"""`tritrace grid`: a curriculum over training seeds, imitated machines and bases."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(grid)
+
+
+def grid(
+    context: typer.Context,
+    declaration: Annotated[Path, typer.Argument(help="such as stages/recipes/pocket/grid.yaml")],
+    *,
+    jobs: Annotated[int, typer.Option(min=1, help="cells run at once")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="run this cell; repeatable; nothing is written then")] = None,
+    open_test: Annotated[bool, typer.Option("--open-test", help="evaluate the test split too, and say so")] = False,
+    results: Annotated[Path, typer.Option(help="the page that the tables are written to")] = Path("RESULTS.md"),
+) -> None:
+    """Run a curriculum on every cell of a grid, and write tables with the worst cell beside the mean.
+
+    Fields of the curriculum and of its stages can be given as flags, such as --grpo.max_steps 3. What is finished and
+    unchanged is skipped. Without --open-test only the validation split is evaluated.
+    """
+    from stages.grid.command import run_grid
+
+    run_grid(declaration, jobs=jobs, only=only or (), opens_test=open_test, results=results, flags=context.args)

@@ -1,0 +1,64 @@
+"""`RESULTS.md`: a section a split, and the list of every time the test split was opened.
+
+A section stands between two comments and is replaced by the next run of the same command. The list of openings is only
+ever added to: whoever reads a number of the test split can see how often it was looked at before.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.files import replacing
+from protocol.errors import UserError
+
+OPENINGS = "## Openings of the test split"
+_INTRODUCTION = """# Results
+
+Every table was written by the command above it, at the commit that it names. No choice was made on the test split; the
+list of every time it was opened stands at the end.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One look at the test split."""
+
+    date: str
+    """Day, as YYYY-MM-DD."""
+    commit: str
+    processor: str
+    command: str
+
+    def line(self) -> str:
+        """Return the opening as a line of the list."""
+        return f"* {self.date}, commit {self.commit}, {self.processor}: `{self.command}`"
+
+
+def write_section(path: Path, name: str, text: str, opening: Opening | None = None) -> None:
+    """Replace a section of the page, or add it before the openings, and add an opening.
+
+    Args:
+        path: the page; made where it does not exist.
+        name: of the section.
+        text: its Markdown.
+        opening: the look at the test split that it rests on, if it does.
+
+    Raises:
+        UserError: the page has only one of the section's two comments.
+    """
+    page = path.read_text(encoding="utf-8") if path.is_file() else _INTRODUCTION
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if (begin in page) != (end in page):
+        raise UserError(f"{path}: one of the comments {begin} and {end} is missing; put it back, or take both out")
+    section = f"{begin}\n{text.strip()}\n{end}"
+    if begin in page:
+        page = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: section, page, flags=re.DOTALL)
+    else:
+        above, found, below = page.partition(OPENINGS)
+        page = f"{above.rstrip()}\n\n{section}\n\n{found}{below}" if found else f"{page.rstrip()}\n\n{section}\n"
+    if opening is not None:
+        if OPENINGS not in page:
+            page = f"{page.rstrip()}\n\n{OPENINGS}\n"
+        page = f"{page.rstrip()}\n{'' if page.rstrip().splitlines()[-1].startswith('*') else chr(10)}{opening.line()}\n"
+    with replacing(path) as file:
+        file.write(page)
