@@ -11,8 +11,24 @@ from rich.table import Table
 from eval.refusals import keywords
 from eval.refusals.measure import Detector, Partial, measure
 from eval.refusals.responses import PARTS, LabelledResponse, load, part
+from eval.refusals.styles import (
+    BASELINES,
+    NUM_CHARACTERS,
+    STYLE_PARTS,
+    WITHHOLDING,
+    agreement_of_passes,
+    believing,
+    found_of,
+    guarding,
+    is_of,
+    is_released,
+    milliseconds,
+    styled,
+)
 from protocol.errors import UserError
-from protocol.stance import Extent, read_stance
+from protocol.stance import Extent, Kind, read_stance
+
+_TORN = {Kind.PARTIAL, Kind.MIXED}
 
 
 def detectors(partial: Partial) -> dict[str, Detector]:
@@ -38,6 +54,61 @@ def table(parts: Mapping[str, Sequence[LabelledResponse]], partial: Partial) -> 
     return made
 
 
+def kinds_table(name: str) -> Table:
+    """Return a row a kind and detector of one of the parts by style."""
+    responses = styled(name)
+    made = _table(
+        f"kinds of answers: {name}, {len({each.style for each in responses})} styles", "kind", "n", "detector"
+    )
+    for column in ("precision", "recall", "F1"):
+        made.add_column(column, no_wrap=True)
+    rows: list[tuple[str, set[Kind], str, Detector]] = [
+        (str(kind), {kind}, "protocol.stance", is_of({kind})) for kind in Kind
+    ]
+    both = "full refusal or redirect"
+    rows.append((both, WITHHOLDING, "protocol.stance", is_of(WITHHOLDING)))
+    rows += [(both, WITHHOLDING, each, detect) for each, detect in BASELINES.items()]
+    rows.append(("partial or mixed", _TORN, "protocol.stance", is_of(_TORN)))
+    for kind, wanted, detector, detect in rows:
+        found = found_of(responses, wanted, detect)
+        num = str(found.true_positives + found.false_negatives)
+        made.add_row(kind, num, detector, str(found.precision), str(found.recall), str(found.f1))
+    return made
+
+
+def guard_table(name: str) -> Table:
+    """Return a row a guard: what it releases, what it withholds, and the time of its detector."""
+    responses = styled(name)
+    made = _table(f"a guard without a judge: {name}", "guard")
+    for column in ("handed over behind a refusing trace", "complying answers withheld", "refusals withheld", "ms"):
+        made.add_column(column, no_wrap=True)
+    guards = {"eval.guard": (is_released, read_stance)} | {
+        each: (believing(detect), detect) for each, detect in BASELINES.items()
+    }
+    for guard, (releases, detect) in guards.items():
+        found = guarding(responses, releases)
+        cells = [
+            f"{found.leak} of {found.num_handing}",
+            f"{found.withheld} of {found.num_complying}",
+            f"{found.refused} of {found.num_refusals}",
+        ]
+        made.add_row(guard, *cells, f"{milliseconds(detect, responses):.2f}")
+    made.caption = f"ms: for {NUM_CHARACTERS} characters, median"
+    return made
+
+
+def _table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left", caption_justify="left")
+    for column in columns:
+        made.add_column(column, justify="right" if column == "n" else "left", no_wrap=True)
+    return made
+
+
+def _passes(name: str) -> str:
+    agreed, found = agreement_of_passes(styled(name))
+    return f"{name}: both passes of labelling agree on {agreed}, Cohen's kappa {found.value:.3f}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
     parser = ArgumentParser(prog="python -m eval.refusals", description="how well refusal detection agrees with labels")
@@ -49,7 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a module that is run speaks on its streams
         return 2
-    Console(width=None if sys.stdout.isatty() else 140).print(table(parts, options.partial))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table(parts, options.partial))
+    for name in () if options.files else STYLE_PARTS:
+        console.print(kinds_table(name), guard_table(name), _passes(name), "")
     return 0
 
 

@@ -50,12 +50,12 @@ class Agreement:
     @property
     def precision(self) -> Interval:
         """Share of what was found that is a refusal; Wilson's interval."""
-        return _share(self.true_positives, self.true_positives + self.false_positives)
+        return share(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> Interval:
         """Share of the refusals that was found; Wilson's interval."""
-        return _share(self.true_positives, self.true_positives + self.false_negatives)
+        return share(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> Interval:
@@ -96,7 +96,8 @@ def _is_refusal(label: Extent, partial: Partial) -> bool:
     return label is Extent.REFUSAL or (label is Extent.PARTIAL and partial is Partial.REFUSAL)
 
 
-def _share(count: int, size: int) -> Interval:
+def share(count: int, size: int) -> Interval:
+    """Return a share with Wilson's interval."""
     if not size:
         return Interval(None, None, None)
     return Interval(count / size, *wilson(count / size, size, critical_value(float("inf"))))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from protocol.labels import Decision
-from protocol.stance.acts import classify
+from protocol.stance.acts import classify, read_english
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.legible import is_hiding, plain, unread
 from protocol.stance.segments import HEAD, TAIL, Place, segments
@@ -38,8 +38,15 @@ class Stance:
     """What of the answer cannot be read, such as "base64"."""
     is_cut: bool
     """Whether the answer is longer than what is read of it."""
-    is_all_withheld: bool
-    """Whether nothing is handed over, in any voice; False where it cannot be told (`withholding`)."""
+    plain_text: str
+    """The answer in plain letters."""
+
+    @property
+    def is_all_withheld(self) -> bool:
+        """Whether nothing is handed over, in any voice; False where it cannot be told (`withholding`)."""
+        if self.unread or self.is_cut:
+            return False
+        return is_all_withheld(self.outcome, self.sentences, self.plain_text)
 
     @property
     def kind(self) -> Kind:
@@ -75,9 +82,13 @@ def read_stance(answer: str) -> Stance:
     sentences = classify(segments(text))
     share = sum(length for _, length in encoded) / max(1, len(text))
     names = tuple(dict.fromkeys(name for name, _ in encoded))
-    outcome, is_cut = decide(sentences, share), len(text) > HEAD + TAIL
-    is_withheld = not (names or is_cut) and is_all_withheld(outcome, sentences, text)
-    return Stance(outcome, tuple(sentences), names, is_cut, is_withheld)
+    return Stance(decide(sentences, share), tuple(sentences), names, len(text) > HEAD + TAIL, text)
+
+
+def forget() -> None:
+    """Empty the caches of answers and sentences: what a measurement of time begins with."""
+    read_stance.cache_clear()
+    read_english.cache_clear()
 
 
 def stance(answer: str) -> Decision:
@@ -94,6 +105,7 @@ __all__ = [
     "Place",
     "Sentence",
     "Stance",
+    "forget",
     "is_hiding",
     "plain",
     "read_stance",

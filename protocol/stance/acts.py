@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from protocol.stance.segments import Place, Segment
 from protocol.stance.sentences import Cue, Sentence
@@ -63,14 +64,12 @@ def _classify(segment: Segment, known: Wordings, answer_language: Language | Non
     text = segment.text
     if segment.place in {Place.CODE, Place.QUOTATION}:
         return _sentence(segment, Cue.ANSWER if segment.place is Place.CODE else Cue.CONTENT)
+    if text.isascii() and answer_language is None:
+        return _english(segment)
     words = _WORDS.findall(text)
-    language = answer_language
-    if not text.isascii() or language is not None:
-        # A refusal in one language may be followed by anything in another one.
-        language = _own_language(text, words, known, answer_language)
-    if language is not None:
-        return _foreign(segment, words, language)
-    return _english(segment, words, known)
+    # A refusal in one language may be followed by anything in another one.
+    language = _own_language(text, words, known, answer_language)
+    return _english(segment) if language is None else _foreign(segment, words, language)
 
 
 def _own_language(text: str, words: list[str], known: Wordings, language: Language | None) -> Language | None:
@@ -99,31 +98,36 @@ def _foreign(segment: Segment, words: list[str], language: Language) -> Sentence
 _STAND_IN = re.compile(r"\.\.\.[^.].{0,100}\.\.\.|……?.{0,60}……?")
 
 
-def _english(segment: Segment, words: list[str], known: Wordings) -> Sentence:
-    text = segment.text
+def _english(segment: Segment) -> Sentence:
+    cue, num_words, is_pivot, is_moral, shown_by, language, *marks = read_english(segment.text)
+    if not segment.raw.isascii():
+        num_words += len(_UNSPACED.findall(segment.raw)) // 2
+    return Sentence(
+        segment.raw, cue, segment.place, num_words, is_pivot, is_moral, shown_by, segment.speaker, language, *marks
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=8192)  # rollouts of a group, and models at large, say the same sentences again and again
+def read_english(text: str) -> tuple[Cue, int, bool, bool, str, str, bool, bool, bool]:
+    """Return what the wording of an English sentence tells: the fields of `Sentence` that follow from it, in order."""
+    known, words = wordings(), _WORDS.findall(text)
     beginnings = prefixes(text, words)
     found = known.find(text, beginnings)
     moral = sum(map(known.moral.__contains__, words)) / len(words) if words else 0.0
     cue, shown_by = _cue(text, found, known, moral, beginnings)
     is_known = len(words) < _MIN_UNKNOWN or cue is not Cue.CONTENT or any(map(_ENGLISH.__contains__, words))
-    return _sentence(
-        segment,
-        cue,
-        words=words,
-        is_pivot="pivot" in found,
-        is_moral=moral > 0,
-        shown_by=shown_by,
-        language="en" if is_known else "und",
-        is_step="steps" in found,
-        is_imperative="imperatives" in found,
-        is_hypothetical="hypothetical" in found,
+    marks = ("steps" in found, "imperatives" in found, "hypothetical" in found)
+    return (cue, len(words), "pivot" in found, moral > 0, shown_by, "en" if is_known else "und", *marks)
+
+
+_ORDER = tuple(
+    (cue.value, cue)
+    for cue in (
+        *(Cue.INABILITY, Cue.ATTITUDE, Cue.ANSWER, Cue.DEFINE, Cue.DENY, Cue.CONDEMN),
+        *(Cue.DIVERT, Cue.WARN, Cue.CARE, Cue.OFFER, Cue.ADVISE),
     )
-
-
-_ORDER = (
-    *(Cue.INABILITY, Cue.ATTITUDE, Cue.ANSWER, Cue.DEFINE, Cue.DENY, Cue.CONDEMN),
-    *(Cue.DIVERT, Cue.WARN, Cue.CARE, Cue.OFFER, Cue.ADVISE),
 )
+"""Which cue counts where a sentence has several; by value, since an enum member is slow to hash."""
 
 
 def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginnings: set[str]) -> tuple[Cue, str]:
@@ -132,11 +136,9 @@ def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginn
         return Cue.REFUSE, found["refuse"]
     if (announced := known.prefix.match(text)) and (rest := text[announced.end() :]):
         found, text = known.find(rest, beginnings), rest
-    cue = next(
-        (each for each in _ORDER if each in found and not (each is Cue.CONDEMN and _EXPLAINS.search(text))), None
-    )
-    if cue is not None:
-        return (Cue.CONTENT, "") if _is_fact(text, cue) else (cue, found[cue])
+    for value, cue in _ORDER if found else ():
+        if value in found and not (cue is Cue.CONDEMN and _EXPLAINS.search(text)):
+            return (Cue.CONTENT, "") if _is_fact(text, cue) else (cue, found[value])
     if moral >= _MIN_MORAL_SHARE and not _EXPLAINS.search(text):
         return Cue.PREACH, ""
     cue = next((each for each in (Cue.APOLOGY, Cue.HEDGE) if each in found), Cue.CONTENT)
@@ -161,17 +163,14 @@ def _sentence(
     *,
     words: Sequence[str] | None = None,
     is_pivot: bool = False,
-    is_moral: bool = False,
     shown_by: str = "",
     language: str = "en",
     is_step: bool = False,
-    is_imperative: bool = False,
-    is_hypothetical: bool = False,
 ) -> Sentence:
     num_words = len(words if words is not None else _WORDS.findall(segment.raw))
     if not segment.raw.isascii():
         num_words += len(_UNSPACED.findall(segment.raw)) // 2
     return Sentence(
-        segment.raw, cue, segment.place, num_words, is_pivot, is_moral, shown_by, segment.speaker,
-        language, is_step, is_imperative, is_hypothetical,
+        segment.raw, cue, segment.place, num_words, is_pivot, False, shown_by, segment.speaker,
+        language, is_step,
     )  # fmt: skip

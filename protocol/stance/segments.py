@@ -60,6 +60,8 @@ _SALUTATION = re.compile(r"(?:\**(?:subject|betreff|objet|asunto)\**:|dear |to w
 _FAREWELL = re.compile(
     r"(?:(?:kind|best|warm) (?:regards|wishes)|regards|sincerely|yours|best,|love,|cheers|respectfully,)", re.IGNORECASE
 )
+_MIN_LETTER = 3
+"""Lines: a salutation, a text, a farewell."""
 _MARKUP = re.compile(r"\*\*|__|^#{1,6} |^> ?")
 _WORD = re.compile(r"\w")
 
@@ -129,6 +131,8 @@ def _all(answer: str, *, is_quoting: bool) -> Iterator[Segment]:
 
 def _letter(lines: list[str]) -> range:
     """Return the lines of a letter or a mail within the answer."""
+    if len(lines) < _MIN_LETTER:
+        return range(0)
     starts = [number for number, line in enumerate(lines) if _SALUTATION.match(line.strip()[:80])]
     ends = [number for number, line in enumerate(lines) if _FAREWELL.match(line.strip()[:40])]
     return range(starts[0], ends[-1] + 1) if starts and ends and ends[-1] > starts[0] else range(0)
@@ -143,8 +147,8 @@ def _sentences(line: str, *, is_quoting: bool) -> Iterator[Segment]:
     own = line
     if '"' in line:
         own = _QUOTED.sub('""', line) if is_quoting else line.replace('"', "")
-    pieces = list(_pieces(own))
-    if not any(_WORD.search(piece) for piece in pieces):
+    pieces = [piece for piece in _pieces(own) if _WORD.search(piece)]
+    if not pieces:
         if line.strip():
             yield Segment(line.strip()[:MAX_SENTENCE], "", Place.QUOTATION if _WORD.search(line) else place)
         return
@@ -152,8 +156,7 @@ def _sentences(line: str, *, is_quoting: bool) -> Iterator[Segment]:
         text = " ".join(piece.lower().split())
         if is_quoting and ":" in text and (said := _SAYS.search(text)):
             text = text[: said.end()]
-        if _WORD.search(text):
-            yield Segment(piece.strip(), text, place)
+        yield Segment(piece.strip(), text, place)
 
 
 def _has_markup(line: str) -> bool:

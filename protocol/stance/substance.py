@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from protocol.stance.segments import Place
 from protocol.stance.sentences import Cue, Sentence
 
-_KIND = {Cue.CARE, Cue.ADVISE, Cue.OFFER, Cue.PREACH}
-SUBSTANCE = {Cue.ANSWER, Cue.DEFINE, Cue.CONTENT}
-PREFACE = {Cue.APOLOGY, Cue.HEDGE}
+_KIND = (Cue.CARE, Cue.ADVISE, Cue.OFFER, Cue.PREACH)
+SUBSTANCE = (Cue.ANSWER, Cue.DEFINE, Cue.CONTENT)
+PREFACE = (Cue.APOLOGY, Cue.HEDGE)
 
 
 def words_of_substance(sentences: Sequence[Sentence]) -> list[int]:

@@ -6,15 +6,15 @@ written down, so that a wording can be changed in one place.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from re import _constants as codes
 from re import _parser as parser
 from typing import Any
 
 WIDTH = 4
 """Characters of a word that are compared."""
-DOTS, NUMBER = "...", "0"
-"""Stand for three dots, and for any number."""
+DOTS, NUMBER, OPENING = "...", "0", "^"
+"""Stand for three dots, and for any number; mark the first word."""
 _DIGIT = re.compile(r"\d")
 _MAX_BEGINNINGS = 400
 _COMMON = frozenset({
@@ -26,20 +26,31 @@ _COMMON = frozenset({
 Beginnings = frozenset[str]
 
 
-def triggers(pattern: str) -> tuple[Beginnings, ...]:
+def triggers(pattern: str, *, is_opening: bool = False) -> tuple[Beginnings, ...]:
     r"""Return sets of beginnings of words: every match has a word of each. The most telling comes first.
 
     >>> [sorted(each) for each in triggers(r"i (?:can't|won't) (?:help|say)\w*")]
     [['i'], ['can', 'won']]
     >>> triggers(r"\w+ing")
     ()
+
+    A pattern that only opens a sentence needs one of its beginnings as the first word, which is marked.
+
+    >>> [sorted(each) for each in triggers(r"(?:but|though)\b", is_opening=True)]
+    [['^but', '^thou'], ['but', 'thou']]
     """
-    return tuple(sorted(set(_required(list(parser.parse(pattern)), is_word_start=True)), key=_cost))
+    items = list(parser.parse(pattern))
+    found = sorted(set(_required(items, is_word_start=True)), key=_cost)
+    if is_opening and (begun := _beginnings(items)):
+        return (frozenset(OPENING + each for each in begun), *found)
+    return tuple(found)
 
 
-def prefixes(text: str, words: Iterable[str]) -> set[str]:
+def prefixes(text: str, words: Sequence[str]) -> set[str]:
     """Return what is compared with `triggers`: the beginnings of the words of a text, and its dots and numbers."""
     found = {word[:WIDTH] for word in words}
+    if words:
+        found.add(OPENING + words[0][:WIDTH])
     if "..." in text:
         found.add(DOTS)
     if _DIGIT.search(text):

@@ -26,7 +26,7 @@ _HARMLESS = {
     *(Cue.CARE, Cue.PREACH, Cue.APOLOGY, Cue.HEDGE),
 }
 _FACT = re.compile(r"\d|(?<=[a-z,] )(?!I\b|AI\b|I'|DAN\b|God\b)[A-Z]\w")
-_PROPOSING = {Cue.ADVISE, Cue.DIVERT, Cue.OFFER}
+_PROPOSING = (Cue.ADVISE, Cue.DIVERT, Cue.OFFER)
 _REASON = re.compile(
     r"(?:it|this|that|such|doing (?:so|this|that)|the (?:harm|risk|law|laws|consequences|victims?)|my|i|we|i'm"
     r"|you deserve|violence|anger|think of how|is that|is there|how are you|what (?:is going on|happened|led)"

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ DECISIVE = "refuse"
 """The cue whose patterns come first; where one matches, no other counts."""
 _BEGIN_ONLY = {"pivot", "apology", "hedge"}
 """Cues that a sentence has to begin with."""
-_NUM_NEEDED = 3
-"""Sets of beginnings of words that are asked for, of those that a pattern has."""
+Bits = tuple[int, int, int]
+"""Patterns as bits, by their place in the file; a number for each of the three most telling sets of words they need."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
 """The name of the cue, and the search for a pattern."""
 _PART = re.compile(r"<([a-z]+)>")
@@ -47,9 +46,10 @@ class Wordings:
 
     patterns: tuple[Wording, ...]
     """English, in the order of the file."""
-    needed: tuple[tuple[int, dict[str, int]], ...]
-    """What a sentence must have for a pattern to be tried; patterns are bits by their place. Each member has the
-    patterns that ask for nothing, and the others by beginnings of words, of which one must be there."""
+    free: Bits
+    """The patterns that need no word, or only one or two sets of them, for each set."""
+    by_beginning: dict[str, Bits]
+    """The others, by beginnings of words: of each set a sentence must have one for the pattern to be tried."""
     prefix: re.Pattern[str]
     """What only announces a sentence, such as "it is important to note that"."""
     moral: frozenset[str]
@@ -64,13 +64,13 @@ class Wordings:
             beginnings: of its words (`protocol.stance.triggers.prefixes`).
         """
         found: dict[str, str] = {}
-        tried = -1
-        for free, by_beginning in self.needed:
-            allowed = free
-            for beginning in beginnings:
-                if beginning in by_beginning:
-                    allowed |= by_beginning[beginning]
-            tried &= allowed
+        first, second, third = self.free
+        for beginning in beginnings:
+            if bits := self.by_beginning.get(beginning):
+                first |= bits[0]
+                second |= bits[1]
+                third |= bits[2]
+        tried = first & second & third
         while tried:
             lowest = tried & -tried
             tried ^= lowest
@@ -88,9 +88,11 @@ def wordings() -> Wordings:
     table = tomllib.loads(files("protocol").joinpath("stance", "wordings.toml").read_text(encoding="utf-8"))
     parts: dict[str, str] = table["parts"]
     named = [(name, _expand(each, parts)) for name, patterns in table["acts"].items() for each in patterns]
+    free, by_beginning = _needed(named)
     return Wordings(
         patterns=tuple((name, _search(name, pattern)) for name, pattern in named),
-        needed=_needed([pattern for _, pattern in named]),
+        free=free,
+        by_beginning=by_beginning,
         prefix=re.compile(table["notes"]["prefix"]),
         moral=frozenset(table["moral"]["words"].split()),
         languages=(
@@ -101,21 +103,25 @@ def wordings() -> Wordings:
 
 
 def _search(name: str, pattern: str) -> Callable[[str], re.Match[str] | None]:
-    is_begin = name in _BEGIN_ONLY or (pattern.startswith("^") and "|^" not in pattern)
-    return re.compile(pattern).match if is_begin else _at_a_word([pattern]).search
+    return re.compile(pattern).match if _is_opening(name, pattern) else _at_a_word([pattern]).search
 
 
-def _needed(patterns: Sequence[str]) -> tuple[tuple[int, dict[str, int]], ...]:
-    sets = [triggers(pattern) for pattern in patterns]
-    made = []
-    for rank in range(_NUM_NEEDED):
-        free, by_beginning = 0, defaultdict[str, int](int)
-        for place, found in enumerate(sets):
-            free |= 0 if rank < len(found) else 1 << place
-            for beginning in found[rank] if rank < len(found) else ():
-                by_beginning[beginning] |= 1 << place
-        made.append((free, dict(by_beginning)))
-    return tuple(made)
+def _is_opening(name: str, pattern: str) -> bool:
+    return name in _BEGIN_ONLY or (pattern.startswith("^") and "|^" not in pattern)
+
+
+def _needed(named: Sequence[tuple[str, str]]) -> tuple[Bits, dict[str, Bits]]:
+    free = [0, 0, 0]
+    by_beginning: dict[str, list[int]] = {}
+    for place, (name, pattern) in enumerate(named):
+        found = triggers(pattern, is_opening=_is_opening(name, pattern))
+        for rank in range(3):
+            if rank >= len(found):
+                free[rank] |= 1 << place
+                continue
+            for beginning in found[rank]:
+                by_beginning.setdefault(beginning, [0, 0, 0])[rank] |= 1 << place
+    return (free[0], free[1], free[2]), {name: (bits[0], bits[1], bits[2]) for name, bits in by_beginning.items()}
 
 
 def _expand(pattern: str, parts: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.refusals.responses import PARTS, part
-from protocol.stance import Act, Kind, is_hiding, plain, read_stance, unread
+from protocol.stance import Act, Kind, forget, is_hiding, plain, read_stance, unread
 from protocol.stance.acts import _WORDS
 from protocol.stance.segments import segments
 from protocol.stance.triggers import prefixes, triggers
@@ -90,7 +90,7 @@ def test_every_sentence_has_a_speaker_a_language_an_act_and_the_words_that_show_
 def test_a_sentence_is_searched_for_every_wording_that_could_match_it():
     """What a pattern needs is derived from it: leaving that out has to find the same, on every response shipped."""
     known = wordings()
-    unfiltered = replace(known, needed=(((1 << len(known.patterns)) - 1, {}),))
+    unfiltered = replace(known, free=((1 << len(known.patterns)) - 1,) * 3)
     texts = [each.text for name in PARTS for each in part(name)]
     for text in (each.text for answer in texts for each in segments(plain(answer))):
         beginnings = prefixes(text, _WORDS.findall(text))
@@ -180,8 +180,9 @@ def test_two_thousand_characters_take_about_a_millisecond_and_a_million_little_m
     answer = " ".join(each.text for each in part("dev"))[:2000]
 
     def seconds(text):
+        forget()
         started = time.process_time()
-        read_stance.__wrapped__(text)
+        read_stance(text)
         return time.process_time() - started
 
     read_stance(answer)  # loads the wordings
