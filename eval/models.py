@@ -23,6 +23,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     GgufConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
@@ -76,6 +77,8 @@ class LoadOptions:
     """Colour that transparent pictures are put on."""
     fold_system: bool = False
     """Put the system message into the first user turn where the chat template takes none; else that is refused."""
+    end_token: str | None = None
+    """Token at which generation stops beside those that the model's files name; None adds none."""
 
     @classmethod
     def from_recipe(
@@ -132,6 +135,10 @@ def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     bounds = (options.min_pixels, options.max_pixels)
     if any(bounds) and processor is not tokenizer and (problem := scaling_of(processor).bound(processor, bounds)):
         raise ModelError(f"model {model!r}: {problem}")
+    if options.end_token is not None:
+        if options.end_token not in tokenizer.get_vocab():
+            raise ModelError(f"model {model!r}: end_token {options.end_token!r} is no token of its tokenizer")
+        tokenizer.eos_token = options.end_token
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # TRL's GRPO pads prompts on the left itself, and takes the kinds of tokens from the processor as it pads them.
@@ -141,6 +148,17 @@ def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     except UserError as error:
         raise ModelError(f"model {model!r}: {error}") from error
     return processor
+
+
+def end_tokens(model: str, tokenizer: PreTrainedTokenizerBase, config: Any = None) -> list[int]:
+    """Return the tokens at which generation stops: the tokenizer's, and those of the model's generation settings."""
+    location, _ = split_gguf(model)
+    try:
+        declared = GenerationConfig.from_pretrained(location).eos_token_id
+    except (OSError, ValueError):  # there is none; transformers then goes by the model's configuration
+        declared = None if config is None else getattr(config.get_text_config(), "eos_token_id", None)
+    listed = declared if isinstance(declared, list) else [declared]
+    return sorted({tokenizer.eos_token_id, *listed} - {None})
 
 
 def load_config(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:

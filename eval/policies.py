@@ -1,7 +1,7 @@
 """A checkpoint as a policy: a base model with or without an adapter, sampled with transformers.
 
 Sampling only; what a response is worth is judged elsewhere. Prompts are rendered by the function that TRL trains
-with, so that a checkpoint is asked exactly what it was taught.
+with, so that a checkpoint is asked exactly what it was taught; the model's own markup in somebody's words is escaped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ from eval.models import (
     resolve_dtype,
     tokenizer_of,
 )
+from eval.special_tokens import escape_messages, special_tokens
 
 __all__ = ["Generation", "HFPolicy", "Policy"]
 
@@ -74,6 +75,7 @@ class HFPolicy:
             str(model_path), adapter_path, dtype=dtype, load_in_4bit=load_in_4bit, options=options
         )
         self.picture_ground = options.picture_ground
+        self.special_tokens = special_tokens(self.processor)
         self.batch_size = batch_size
         self.seed = seed
         self.constrained = constrained
@@ -147,7 +149,7 @@ class HFPolicy:
             "return_tensors": "pt",
             "add_special_tokens": False,
         }
-        conversations: list[Any] = [list(prompt.prompt) for prompt in prompts]
+        conversations: list[Any] = [list(escape_messages(prompt.prompt, self.special_tokens)) for prompt in prompts]
         if any(images):
             options["images"] = images
         if self.processor is not tokenizer_of(self.processor):

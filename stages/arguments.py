@@ -22,6 +22,7 @@ from eval.presets.safer_toolkit import SaferToolkitWeights
 from eval.presets.safer_vlm import SaferVlmWeights
 from eval.presets.tritrace import TritraceWeights
 from stages.errors import StageError
+from stages.impossible import refused_by_trainer
 from stages.judging import JudgeArguments, judge_problems
 from stages.recipe_files import fits, option_hints, read_recipe, unknown_key
 from stages.rollouts.arguments import RolloutArguments, rollout_problems
@@ -68,6 +69,10 @@ class StageArguments:
     """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
     fold_system: bool = False
     """Put the system message into the first user turn where the chat template takes none; else that is refused."""
+    special_tokens: Literal["refuse", "escape"] = "refuse"
+    """What becomes of rows whose words hold the model's own markup: refused by name, or kept with a blank inside it."""
+    end_token: str | None = None
+    """Token that ends a response, where the template writes another than the tokenizer names; none keeps that one."""
     lora_r: int = 16
     """Rank of a fresh adapter; a continued one keeps its own."""
     lora_alpha: int = 32
@@ -179,6 +184,7 @@ def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
 _RESERVED = {
     "output_dir": "output",
     "resume_from_checkpoint": "the same command again, which resumes by itself",
+    "eos_token": "end_token, which all stages and whoever samples the checkpoint go by",
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
@@ -262,6 +268,7 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
         )
     if not 0 <= arguments.lora_dropout < 1:
         problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
+    problems += refused_by_trainer(config)
     if config.save_total_limit == 1:
         problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
     if isinstance(arguments, GRPOArguments):

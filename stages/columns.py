@@ -5,6 +5,7 @@ Images are decoded once here, so that a broken one is reported before the first 
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from data.files import read_rows
 from data.images import ImageError, read_image
 from data.pixels import GROUND
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from eval.special_tokens import escape_messages, special_tokens
 from protocol import Plan, system_prompt
 from protocol.prompt import Style
 from stages.errors import StageError
@@ -66,6 +68,19 @@ def _prompt_style(row: Row) -> str:
     styles: tuple[Style, ...] = ("compact", "full")
     plan = Plan.from_json(row.plan)
     return next((style for style in styles if row.prompt[0]["content"] == system_prompt(plan, style)), "other")
+
+
+def escape_rows(rows: Sequence[Any], processor: Any) -> list[Any]:
+    """Return rows with the model's own markup in their words escaped (`eval/special_tokens.py`)."""
+    tokens = special_tokens(processor)
+    names = ("prompt", "completion", "chosen", "rejected")
+
+    def escaped(row: Any) -> Any:
+        turns = {name: getattr(row, name) for name in names if hasattr(row, name)}
+        changed = {name: escape_messages(messages, tokens) for name, messages in turns.items()}
+        return row if changed == turns else replace(row, **changed)
+
+    return [escaped(row) for row in rows]
 
 
 def to_dataset(rows: Sequence[Row], images_root: Path, ground: str = GROUND) -> Dataset:

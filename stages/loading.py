@@ -57,7 +57,15 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
 
 def load_options(arguments: StageArguments, *, trust_remote_code: bool) -> LoadOptions:
     """Return how a stage's base model is read."""
-    names = ("attn_implementation", "allow_pickle", "min_pixels", "max_pixels", "picture_ground", "fold_system")
+    names = (
+        "attn_implementation",
+        "allow_pickle",
+        "min_pixels",
+        "max_pixels",
+        "picture_ground",
+        "fold_system",
+        "end_token",
+    )
     return LoadOptions(trust_remote_code=trust_remote_code, **{name: getattr(arguments, name) for name in names})
 
 

@@ -17,8 +17,9 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerState
 
 from data.rows import RolloutPrompt
+from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
-from stages.columns import to_dataset
+from stages.columns import escape_rows, to_dataset
 from stages.errors import StageError, UnchangedError
 from stages.hashing import adapter_hash, file_hashes
 from stages.lengths import check_lengths, model_limit
@@ -91,10 +92,11 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     model, processor = load_for_training(job.arguments, job.config.seed, trust_remote_code=job.config.trust_remote_code)
     if not job.arguments.preflight:
         _check_rows(job, model, processor)
+    if job.arguments.special_tokens == "escape":
+        job = replace(job, rows=escape_rows(job.rows, processor))
     start = adapter_weights(model)
-    trainer = build_trainer(
-        Setup(job, model, processor, to_dataset(job.rows, job.images_root, job.arguments.picture_ground), run)
-    )
+    dataset = to_dataset(job.rows, job.images_root, job.arguments.picture_ground)
+    trainer = _built(build_trainer, Setup(job, model, processor, dataset, run))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressCallback(job.stage))
     trainer.add_callback(TrackingCallback(run))
@@ -108,6 +110,17 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
         raise UnchangedError(_unchanged(job))
     if trainer.is_world_process_zero():
         _finish(job, trainer, time.monotonic() - started, run)
+
+
+def _built(build_trainer: BuildTrainer, setup: Setup) -> Any:
+    """Return the trainer; what it refuses is the recipe's fault, and said in its own words."""
+    try:
+        return build_trainer(setup)
+    except UserError:
+        raise
+    except (ValueError, ImportError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StageError(f"{setup.job.stage}: the trainer refuses this recipe: {reason}") from error
 
 
 def _train(trainer: Any, job: Job) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data.sources.expressions import Expression, evaluate, normalized
+from data.sources.marks import without_marks
 from data.sources.records import FieldError, Record, has_column, look_up
 from data.sources.spec import RowSpec, SourceSpec
 from protocol.labels import Labels, LabelsError
 
-IMAGE_MARK = "<image>"
-"""How sets write the place of a picture into the text; our rows have pictures before the words."""
 OUR_SPLITS = ("train", "validation", "test")
 
 
@@ -102,11 +101,12 @@ def _split(record: Record, spec: SourceSpec) -> str:
 
 def _draft(row: RowSpec, record: Record, split: str) -> Draft:
     answers = {name: _text(each, record) for name, each in row.answers.items()}
+    images = tuple(image for each in row.images for image in _images(each, record))
     return Draft(
-        text=_required_text(row.text, record),
+        text=_required_text(row.text, record, len(images)),
         kind=str(evaluate(row.kind, record, plain="constant")),
         split=split,
-        images=tuple(image for each in row.images for image in _images(each, record)),
+        images=images,
         labels=_labels(row, record),
         answers={name: text for name, text in answers.items() if text},
         intent=_text(row.intent, record),
@@ -114,11 +114,11 @@ def _draft(row: RowSpec, record: Record, split: str) -> Draft:
     )
 
 
-def _required_text(expression: Expression, record: Record) -> str:
+def _required_text(expression: Expression, record: Record, num_images: int) -> str:
     value = evaluate(expression, record)
     if not isinstance(value, str):
         raise FieldError(f"text: expected a string, found {value!r}")
-    if not (text := value.replace(IMAGE_MARK, "").strip()):
+    if not (text := without_marks(value, num_images).strip()):
         raise FieldError("text: is empty")
     return text
 

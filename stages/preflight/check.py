@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,23 +11,26 @@ import torch
 from accelerate import PartialState
 
 from data.rows import RolloutPrompt
-from eval.models import load_config, load_processor
+from eval.models import end_tokens, load_config, load_processor, tokenizer_of
 from stages.arguments import GRPOArguments, StageArguments, TRLConfig
-from stages.columns import Row
+from stages.columns import Row, escape_rows
 from stages.errors import StageError
 from stages.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
 from stages.loading import has_vision, load_options
 from stages.preflight.arithmetic import arithmetic_sections
 from stages.preflight.disk import disk_section
+from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
 from stages.preflight.findings import Finding, Section, problems
 from stages.preflight.mask import mask_section
 from stages.preflight.memory import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
 from stages.preflight.reward import reward_section
-from stages.preflight.rows import rows_section
+from stages.preflight.row_faults import RowReader, row_findings
+from stages.preflight.rows import pictures_findings, rows_section
 from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
+from stages.preflight.trainer import trainer_findings
 from stages.progress import say
 from stages.rollouts.guarded_reward import Reward
 
@@ -113,13 +116,29 @@ def check(subject: Subject) -> list[Section]:
     if sections[0].level == "fails" and not sees:
         return sections
     sections.append(family_section(subject.model_config, subject.processor))
+    if arguments.special_tokens == "escape":
+        rows = escape_rows(rows, subject.processor)
+    reader = RowReader(subject.processor, path.parent, arguments.picture_ground)
+    told, sound = row_findings(reader, rows)
+    refused = trainer_findings(subject.config, subject.processor, has_images=any(row.images for row in rows))
+    shown = [] if not sees else pictures_findings(rows, path.parent, arguments.picture_ground)
+    sections[0] = replace(sections[0], findings=(*sections[0].findings, *shown, *told, *refused))
+    if not sound:
+        return sections
+    rows = sound
+    subject = replace(subject, rows=rows)
     lengths = row_lengths(rows, subject.processor, path.parent)
     is_cut = getattr(subject.config, "max_length", None) is not None
     prompts = prompt_lengths(rows, subject.processor, path.parent) if is_cut else {}
     sections.append(
         tokens_section(lengths, prompts, subject.config, limit=subject.limit, stand_in=subject.stand_in),
     )
-    sections.append(mask_section(rows[0], subject.processor))
+    mask = mask_section(rows[0], subject.processor)
+    if not subject.stand_in:
+        ends = end_tokens(arguments.model, tokenizer_of(subject.processor), subject.model_config)
+        ending = ending_finding(rows[0].prompt, len(rows[0].images), subject.processor, ends)
+        mask = replace(mask, findings=(*mask.findings, ending))
+    sections.append(mask)
     if subject.reward is not None and isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
         sections.append(reward_section(prompts_only, arguments.reward, subject.reward))

@@ -7,6 +7,7 @@ from typing import Any
 
 from stages.arguments import TRLConfig
 from stages.columns import Row
+from stages.pictures import notes_of, picture_fact
 from stages.preflight.findings import Finding, Section
 
 
@@ -28,6 +29,14 @@ def rows_section(rows: Sequence[Row], path: Path, *, has_vision: bool, config: T
     if hasattr(config, "num_generations"):
         findings.append(_batches(num_with_images, len(rows), config))
     return Section("rows", tuple(findings))
+
+
+def pictures_findings(rows: Sequence[Row], root: Path, ground: str) -> list[Finding]:
+    """Report what was done to pictures that are not ordinary, so that it is no surprise what the model is shown."""
+    sources = dict.fromkeys(source for row in rows for source in row.images)
+    notes = notes_of(picture_fact(source, root, ground) for source in sources)
+    told = "; ".join(f"{count} of {len(sources)}: {note}" for note, count in notes.items())
+    return [Finding("ok", "shown", told)] if told else []
 
 
 def _modality(num_with_images: int, num_rows: int, *, has_vision: bool) -> Finding:
