@@ -208,11 +208,18 @@ def load_model(
         keywords["quantization_config"] = nf4(dtype)
         keywords["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
     loaded = _reading(model, auto_class(config).from_pretrained, **keywords)
+    loaded.generation_config = _plain_sampling(loaded.generation_config)
     if load_in_4bit:
         _keep_unpacked(loaded)
     if options.min_pixels or options.max_pixels:
         family_of(config).scaling.bound_config(loaded.config, (options.min_pixels, options.max_pixels))
     return loaded
+
+
+def _plain_sampling(declared: GenerationConfig | None) -> GenerationConfig:
+    """Return generation settings without what a base adds to sampling (`eval/generation_settings.py`)."""
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return GenerationConfig(**{name: getattr(declared, name, None) for name in names})
 
 
 def _keep_unpacked(model: torch.nn.Module) -> None:

@@ -73,6 +73,8 @@ class StageArguments:
     """What becomes of rows whose words hold the model's own markup: refused by name, or kept with a blank inside it."""
     end_token: str | None = None
     """Token that ends a response, where the template writes another than the tokenizer names; none keeps that one."""
+    extend: bool = False
+    """Train a finished stage on to more steps, where that ends as a longer run would; else it is moved aside."""
     lora_r: int = 16
     """Rank of a fresh adapter; a continued one keeps its own."""
     lora_alpha: int = 32

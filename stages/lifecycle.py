@@ -23,6 +23,7 @@ from stages.progress import say
 from stages.recipe import describe, resolved
 from stages.resuming import checkpoints, damage, sound_checkpoint, step_of
 from stages.rollouts.guarded_reward import Reward
+from stages.set_aside import go_on_from, move_aside, not_exact
 from stages.tracking import tracked
 from stages.training import BuildTrainer, Job, train
 from stages.trust import check_model, check_parent
@@ -68,6 +69,7 @@ def _run(
     if _is_finished(output, manifest):
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
         return output
+    _make_room(arguments, manifest)
     processes = f", {config.world_size} processes" if config.world_size > 1 else ""
     say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}{processes}", *describe(arguments, config)]))
     try:
@@ -119,30 +121,48 @@ def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[
 def _is_finished(output: Path, manifest: Manifest) -> bool:
     if not (output / "manifest.json").is_file() or not (output / "adapter").is_dir():
         return False
-    changes = _changes(manifest, output / "manifest.json")
-    if changes:
-        say(f"{manifest.stage}: {output} was made otherwise and is made again: {'; '.join(changes)}")
-    return not changes
+    return not _changes(manifest, output / "manifest.json")
+
+
+def _make_room(arguments: StageArguments, manifest: Manifest) -> None:
+    """Move aside what another recipe has left in the stage's folder, and say so; with `extend`, go on from it.
+
+    Raises:
+        StageError: it cannot be moved, or the stage cannot be extended to the same result as a longer run.
+    """
+    output, stage = Path(arguments.output), manifest.stage
+    is_done = (output / "manifest.json").is_file() and (output / "adapter").is_dir()
+    before = output if is_done else output / "checkpoints"
+    checkpoint, _ = sound_checkpoint(output)
+    changes = _changes(manifest, before / "manifest.json") if is_done or checkpoint else []
+    is_extended = is_done and bool(changes) and arguments.extend
+    if is_extended and (problems := not_exact(read_manifest(before / "manifest.json"), manifest, output)):
+        raise StageError([f"extend: {problem}" for problem in problems])
+    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    if changes and PartialState().is_main_process:
+        told = f"{output} was made otherwise" if is_done else f"starts afresh, not from {checkpoint}"
+        place = move_aside(output, Path(arguments.data))
+        say(f"{stage}: {told}: {'; '.join(changes)}; what is there is kept in {place}")
+        if is_extended:
+            go_on_from(place, output, manifest)
+    PartialState().wait_for_everyone()
 
 
 def _find_checkpoint(output: Path, manifest: Manifest) -> Path | None:
-    """Return the checkpoint to resume from; damaged ones and those of another recipe are cleared away, saying why."""
+    """Return the checkpoint to resume from; damaged ones are cleared away, saying why."""
     folder = output / "checkpoints"
     checkpoint, faults = sound_checkpoint(output)
-    changes = _changes(manifest, folder / "manifest.json") if checkpoint else []
     PartialState().wait_for_everyone()  # all processes have looked before one changes anything
     if PartialState().is_main_process:
         for damaged, fault in faults.items():
             say(f"{manifest.stage}: {damaged.name} is left out: {fault}")
             shutil.rmtree(damaged)
-        if changes:
-            say(f"{manifest.stage}: starts afresh, not from {checkpoint}: {'; '.join(changes)}")
-        if changes or checkpoint is None:
+        if checkpoint is None:
             shutil.rmtree(folder, ignore_errors=True)
         (output / "manifest.json").unlink(missing_ok=True)
         manifest.write(folder / "manifest.json")
     PartialState().wait_for_everyone()
-    if changes or checkpoint is None:
+    if checkpoint is None:
         return None
     say(f"{manifest.stage}: resumes from step {step_of(checkpoint)}")
     return checkpoint

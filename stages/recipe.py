@@ -33,6 +33,7 @@ _COSMETIC = frozenset(
         "dataloader_num_workers",
         "dataloader_pin_memory",
         "disable_tqdm",
+        "extend",
         "judge_cache",
         "judge_concurrency",
         "judge_max_tokens",

@@ -17,6 +17,8 @@ from data.text import NotTextError, refuse_surrogates, refuse_wide, text_of
 
 MAX_LINE = 1 << 24
 """Bytes of one line of JSON Lines, and characters of one CSV field."""
+MAX_ROW = 1 << 27
+"""Bytes that one row of a Parquet file may unpack to: some pictures of the largest size."""
 _BATCH = 64
 _IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _REPLACEMENT = "\ufffd"
@@ -183,13 +185,39 @@ def _read_parquet(path: Path, split: str) -> Found:
     number = 0
     try:
         with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_BATCH):
-                for row in batch.to_pylist():
-                    yield Record(row, f"{path}: row {number}", file=path.stem, key=str(number), split=split)
-                    number += 1
+            for group in range(table.metadata.num_row_groups):
+                size = _rows_at_a_time(table.metadata.row_group(group))
+                for batch in table.iter_batches(batch_size=size, row_groups=[group]):
+                    yield from _parquet_rows(batch, path, number, split)
+                    number += batch.num_rows
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         yield Unreadable(f"{path}: row {number}", f"not Parquet: {reason}; the rest of the file cannot be read")
+
+
+def _parquet_rows(batch: Any, path: Path, first: int, split: str) -> Found:
+    if batch.nbytes > MAX_ROW * batch.num_rows:
+        for number in range(first, first + batch.num_rows):
+            yield Unreadable(f"{path}: row {number}", f"unpacks to more than {MAX_ROW:,} bytes")
+        return
+    for number, row in enumerate(batch.to_pylist(), start=first):
+        place = {"file": path.stem, "key": str(number), "split": split}
+        yield _record(row, f"{path}: row {number}", **place)
+
+
+def _rows_at_a_time(group: Any) -> int:
+    """Return how many rows of a group are unpacked together, so that a small file cannot fill the memory.
+
+    Rows that share a value by a dictionary each get a copy of it; the largest can be as long as the whole column.
+    """
+    columns = [group.column(place) for place in range(group.num_columns)]
+    largest = sum(
+        column.total_uncompressed_size
+        if column.has_dictionary_page
+        else column.total_uncompressed_size // max(group.num_rows, 1)
+        for column in columns
+    )
+    return max(1, min(_BATCH, MAX_ROW // max(largest, 1)))
 
 
 def _read_pictures(path: Path, split: str) -> Found:

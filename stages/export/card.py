@@ -17,6 +17,7 @@ from huggingface_hub import ModelCardData
 
 from data.files import RowsError, read_json_object
 from data.pixels import GROUND
+from eval.generation_settings import added_settings, in_words
 from eval.models import ModelError, load_config, split_gguf
 from eval.samples import Sample, read_samples
 from eval.summary import summarize
@@ -103,6 +104,7 @@ def model_card(card: Card) -> str:
         has_vision=_has_vision(manifest),
         base_licence=base_licence,
         location=location,
+        added_settings=in_words(added_settings(manifest.model)),
         picture_ground=manifest.recipe.get("picture_ground", GROUND),
         gguf_file=gguf_file,
         load_dtype=card.merged_dtype or _load_dtype(manifest),

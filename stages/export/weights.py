@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from eval.adapters import load_adapter
+from eval.families import turn_end
+from eval.generation_settings import greedy_settings
 from eval.models import (
     LoadOptions,
-    end_ids_of,
+    end_tokens,
     load_config,
     load_model,
     load_processor,
@@ -31,7 +34,12 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOp
     record = json.loads(config.read_text(encoding="utf-8"))
     record |= {"base_model_name_or_path": split_gguf(manifest.model)[0], "inference_mode": True}
     config.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    load_processor(manifest.model, options).save_pretrained(folder)
+    processor = load_processor(manifest.model, options)
+    processor.save_pretrained(folder)
+    declared = end_tokens(manifest.model, tokenizer_of(processor), load_config(manifest.model, options))
+    ends = sorted({*declared, turn_end(processor)} - {None})
+    settings = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=tokenizer_of(processor).pad_token_id)
+    settings.save_pretrained(folder)
 
 
 @quiet_libraries()
@@ -47,7 +55,7 @@ def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dty
     """
     model = load_adapter(_in_float32(manifest, options), stage / "adapter").merge_and_unload()
     processor = load_processor(manifest.model, options)
-    _end_as_trained(model, processor)
+    model.generation_config = greedy_settings(model, processor)
     model.to(dtype).save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -79,9 +87,3 @@ def _in_float32(manifest: Manifest, options: LoadOptions) -> Any:
     except (NotImplementedError, ValueError) as error:
         advice = "export the adapter alone, without --merge"
         raise StageError(f"{manifest.model}: its quantisation cannot be undone ({error}); {advice}") from error
-
-
-def _end_as_trained(model: Any, processor: Any) -> None:
-    """Let generation end at the token that ends a turn, which the files of a base need not name."""
-    model.generation_config.eos_token_id = end_ids_of(model, processor)
-    model.generation_config.pad_token_id = tokenizer_of(processor).pad_token_id

@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 
 from data.rows import RolloutPrompt
+from eval.generation_settings import added_settings, in_words
 from eval.models import end_tokens, load_config, load_processor, tokenizer_of
 from stages.arguments import GRPOArguments, StageArguments, TRLConfig
 from stages.columns import Row, escape_rows
@@ -137,7 +138,7 @@ def check(subject: Subject) -> list[Section]:
     if not subject.stand_in:
         ends = end_tokens(arguments.model, tokenizer_of(subject.processor), subject.model_config)
         ending = ending_finding(rows[0].prompt, len(rows[0].images), subject.processor, ends)
-        mask = replace(mask, findings=(*mask.findings, ending))
+        mask = replace(mask, findings=(*mask.findings, ending, *_generation(arguments.model)))
     sections.append(mask)
     if subject.reward is not None and isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
@@ -146,6 +147,12 @@ def check(subject: Subject) -> list[Section]:
         sections += arithmetic_sections(arguments.dtype)
     _, size = longest_row(subject, lengths)
     return sections + resources(subject, size)
+
+
+def _generation(model: str) -> list[Finding]:
+    added = added_settings(model)
+    found = f"the base's generation_config.json sets {in_words(added)}: switched off in training and evaluation"
+    return [Finding("ok", "sampling", found)] if added else []
 
 
 def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from data.files import read_rows
 from data.images import open_image
 from data.rows import RolloutPrompt
+from eval.models import load_model
 from eval.policies import HFPolicy
 from protocol.errors import UserError
 from stages import dpo, sft
@@ -28,7 +29,7 @@ from stages.export.run import ExportOptions, export_stage
 from stages.manifest import read_manifest
 from stages.policies import load_policy
 from tests.data.test_pixels import palette, words
-from tests.stages.conftest import PLAN, PROMPT, QUESTION
+from tests.stages.conftest import PLAN, PROMPT, QUESTION, write_tiny_model
 
 NUM_TOKENS = 24
 ALONE = """
@@ -85,6 +86,27 @@ def test_the_code_of_the_card_answers_as_the_stage_does(merge, trained, rows_fol
     expected = our_answer(trained, rows_folder)
     assert len(expected) > 5
     assert answer_of_the_card(folder, rows_folder / "images" / "3.png") == expected
+
+
+@pytest.mark.parametrize("merge", [False, True], ids=["adapter", "merged"])
+def test_what_a_base_adds_to_sampling_is_switched_off_and_said(merge, parse, rows_folder, tmp_path):
+    """As Qwen2.5-VL ships it: a temperature without sampling, which transformers refuses to save."""
+    model = write_tiny_model(tmp_path / "model")
+    declared = json.loads((model / "generation_config.json").read_text())
+    added = {"temperature": 1e-6, "top_k": 1, "repetition_penalty": 30.0, "no_repeat_ngram_size": 1, "do_sample": False}
+    (model / "generation_config.json").write_text(json.dumps(declared | added))
+    arguments, config = parse("sft", model=model, max_steps=1)
+    trained = sft.run(arguments, config)
+    loaded = load_model(str(model), dtype=torch.float32)
+    settings = loaded.generation_config
+    assert (settings.repetition_penalty, settings.no_repeat_ngram_size, settings.top_k) == (None, None, None)
+    folder = export_stage(trained, tmp_path / "out", ExportOptions(merge=merge))
+    written = json.loads((folder / "generation_config.json").read_text())
+    assert not set(added) - {"do_sample"} & set(written)
+    assert loaded.generation_config.eos_token_id in written["eos_token_id"]
+    card = (folder / "README.md").read_text()
+    assert "temperature 1e-06, top_k 1, repetition_penalty 30.0, no_repeat_ngram_size 1" in card.replace("\n", " ")
+    assert answer_of_the_card(folder, rows_folder / "images" / "3.png") == our_answer(trained, rows_folder)
 
 
 def test_an_export_holds_the_plans_with_grammars_and_the_manifests(trained, tmp_path):

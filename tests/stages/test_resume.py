@@ -9,7 +9,8 @@ import torch
 
 from stages import dpo, grpo, sft, training
 from stages.disk_full import is_disk_full
-from stages.manifest import read_manifest
+from stages.errors import StageError
+from stages.manifest import adapter_hash, read_manifest
 from stages.progress import ProgressCallback
 from tests.stages.conftest import longer_reward
 
@@ -101,11 +102,65 @@ def test_a_finished_stage_is_skipped_until_something_it_depends_on_changes(parse
     assert "skipped" in capsys.readouterr().out
     assert (folder / "manifest.json").read_bytes() == before
     sft.run(*parse("sft", learning_rate=2e-2))
-    assert "recipe.learning_rate was 0.01, is 0.02" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "recipe.learning_rate was 0.01, is 0.02" in said
+    assert f"what is there is kept in {folder}.1" in said
+    assert folder.with_name("sft.1").joinpath("manifest.json").read_bytes() == before
     lines = (rows_folder / "sft.jsonl").read_text().splitlines()
     (rows_folder / "sft.jsonl").write_text("\n".join(lines[:8]) + "\n")
     sft.run(*parse("sft", learning_rate=2e-2))
     assert "data.num_rows was 12, is 8" in capsys.readouterr().out
+    assert adapter_hash(folder.with_name("sft.1")) == json.loads(before)["adapter"]
+    assert folder.with_name("sft.2").is_dir()
+
+
+def test_a_finished_stage_outlives_an_interruption_of_the_next_recipe(parse, interrupt_at, capsys):
+    folder = sft.run(*parse("sft", max_steps=2))
+    before = adapter_hash(folder)
+    interrupt_at(1)
+    with pytest.raises(SystemExit):
+        sft.run(*parse("sft", max_steps=2, learning_rate=2e-2))
+    assert f"kept in {folder}.1" in capsys.readouterr().out
+    assert adapter_hash(folder.with_name("sft.1")) == before
+    assert read_manifest(folder.with_name("sft.1") / "manifest.json").adapter == before
+
+
+@pytest.mark.parametrize("run", [run_sft, run_grpo])
+def test_a_stage_that_is_extended_ends_as_a_longer_run_does(run, parse, tmp_path, capsys):
+    parent = sft.run(*parse("sft", output=tmp_path / "parent", max_steps=1))
+    options = {"lr_scheduler_type": "constant", "preflight": "false"}
+    whole = run(parse, parent, output=tmp_path / "whole", max_steps=6, **options)
+    short = run(parse, parent, output=tmp_path / "short", max_steps=4, **options)
+    before = read_manifest(short / "manifest.json")
+    run(parse, parent, output=tmp_path / "short", max_steps=6, extend="true", **options)
+    assert f"kept in {short}.1" in capsys.readouterr().out
+    after = read_manifest(short / "manifest.json")
+    assert after.digest == read_manifest(whole / "manifest.json").digest
+    assert after.resumed_from_step == 4
+    assert read_manifest(short.with_name("short.1") / "manifest.json") == before
+    assert adapter_hash(short.with_name("short.1")) == before.adapter
+    if run is run_grpo:
+        assert (short / "rollouts.jsonl").read_text() == (whole / "rollouts.jsonl").read_text()
+
+
+def test_a_stage_is_not_extended_where_a_longer_run_would_end_elsewhere(parse):
+    folder = sft.run(*parse("sft", max_steps=2))
+    before = adapter_hash(folder)
+    with pytest.raises(StageError) as raised:
+        sft.run(*parse("sft", max_steps=1, learning_rate=2e-2, extend="true"))
+    told = str(raised.value)
+    assert "extend: learning_rate changed too; only max_steps and num_train_epochs may" in told
+    assert "extend: max_steps was 2, and 1 is less" in told
+    assert "extend: the learning rate follows lr_scheduler_type linear, which depends on the number of steps" in told
+    assert adapter_hash(folder) == before
+    assert not folder.with_name("sft.1").exists()
+
+
+def test_rows_inside_the_folder_of_the_stage_are_not_moved_away(parse, tmp_path, rows_folder):
+    sft.run(*parse("sft", max_steps=1))
+    data = shutil.copytree(rows_folder, tmp_path / "sft" / "data") / "sft.jsonl"
+    with pytest.raises(StageError, match="cannot be moved aside; move the rows"):
+        sft.run(*parse("sft", max_steps=1, learning_rate=2e-2, data=data))
 
 
 def test_a_half_done_stage_of_another_recipe_starts_afresh_and_says_why(parse, interrupt_at, capsys):

@@ -8,12 +8,12 @@ from PIL import Image
 from data.files import read_rows
 from data.images import open_image
 from data.rows import Query
-from data.sources import importing
+from data.sources import importing, local
 from data.sources.hub import read_hub
 from data.sources.importing import Job, run_import
 from data.sources.local import MAX_LINE, read_local
 from data.sources.marks import without_marks
-from data.sources.records import FieldError, SourceError, Unreadable
+from data.sources.records import FieldError, Record, SourceError, Unreadable
 from data.sources.spec import Hub, parse_spec
 from tests.data.sources.samples import picture, put_csv, put_json, put_parquet
 
@@ -323,3 +323,20 @@ def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
     assert len(query.images) == 1
     with pytest.raises(SourceError, match="hint: is it gated"):
         list(read_hub(Hub(str(tmp_path / "gone")), "train"))
+
+
+def test_a_small_parquet_file_that_unpacks_into_a_lot_is_refused_in_bounded_memory(tmp_path, monkeypatch):
+    """Rows that share one long value by a dictionary: each would get a copy of it."""
+    pa, parquet = local.pyarrow()
+    monkeypatch.setattr(local, "MAX_ROW", 1_000_000)
+    path = tmp_path / "mine.parquet"
+    long = "x" * 5_000_000
+    parquet.write_table(pa.table({"q": [*["What?"] * 3, *[long] * 60]}), path, compression="zstd")
+    assert path.stat().st_size < 20_000
+    seen = []
+    for place, record in enumerate(read_local(path, "")):
+        seen.append(record)
+        if place >= 3:
+            assert pa.total_allocated_bytes() < 30_000_000
+    assert [type(each) for each in seen] == [Record] * 3 + [Unreadable] * 60
+    assert seen[3].reason == "unpacks to more than 1,000,000 bytes"
