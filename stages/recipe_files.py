@@ -75,9 +75,40 @@ def option_hints(classes: Sequence[type]) -> dict[str, Any]:
     }
 
 
+_NAMES_ELSEWHERE = {
+    "adapter_name_or_path": "parent",
+    "batch_size": "per_device_train_batch_size",
+    "cutoff_len": "max_tokens",
+    "dataset": "data",
+    "epochs": "num_train_epochs",
+    "image_max_pixels": "max_pixels",
+    "image_min_pixels": "min_pixels",
+    "lora_rank": "lora_r",
+    "lora_target_modules": "lora_target",
+    "lr": "learning_rate",
+    "max_new_tokens": "max_completion_length",
+    "max_seq_length": "max_tokens",
+    "micro_batch_size": "per_device_train_batch_size",
+    "model_id": "model",
+    "model_name_or_path": "model",
+    "num_epochs": "num_train_epochs",
+    "per_device_batch_size": "per_device_train_batch_size",
+    "quantization_bit": "load_in_4bit",
+    "rank": "lora_r",
+    "target_modules": "lora_target",
+}
+"""What LLaMA-Factory, ms-swift, TRL's scripts and peft call a key, where the nearest spelling is another key."""
+
+
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Say that a key is unknown, and which one was probably meant."""
-    hint = nearest(key, known)
+    """Say that a key is unknown, and which one was probably meant.
+
+    >>> unknown_key("lora_rank", ["local_rank", "lora_r"])
+    "unknown key 'lora_rank'; did you mean lora_r?"
+    """
+    names = set(known)
+    meant = _NAMES_ELSEWHERE.get(key)
+    hint = f"did you mean {meant}?" if meant in names else nearest(key, sorted(names))
     return f"unknown key {key!r}" + (f"; {hint}" if hint else "")
 
 

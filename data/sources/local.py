@@ -211,7 +211,7 @@ def _rows_at_a_time(group: Any) -> int:
     Rows that share a value by a dictionary each get a copy of it; the largest can be as long as the whole column.
     """
     columns = [group.column(place) for place in range(group.num_columns)]
-    largest = sum(
+    largest: int = sum(
         column.total_uncompressed_size
         if column.has_dictionary_page
         else column.total_uncompressed_size // max(group.num_rows, 1)
