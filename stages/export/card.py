@@ -16,7 +16,7 @@ import yaml
 from huggingface_hub import ModelCardData
 
 from data.files import RowsError, read_json_object
-from data.pixels import GROUND
+from data.pixels import GROUND, is_colour
 from eval.generation_settings import added_settings, in_words
 from eval.models import ModelError, load_config, split_gguf
 from eval.samples import Sample, read_samples
@@ -105,7 +105,7 @@ def model_card(card: Card) -> str:
         base_licence=base_licence,
         location=location,
         added_settings=in_words(added_settings(manifest.model)),
-        picture_ground=manifest.recipe.get("picture_ground", GROUND),
+        picture_ground=_ground(manifest),
         gguf_file=gguf_file,
         load_dtype=card.merged_dtype or _load_dtype(manifest),
     )
@@ -193,6 +193,12 @@ def _has_vision(manifest: Manifest) -> bool:
         return hasattr(load_config(manifest.model), "vision_config")
     except ModelError:
         return False
+
+
+def _ground(manifest: Manifest) -> str:
+    """Return what transparent pictures were put on; a manifest can say anything, and this becomes code."""
+    named = str(manifest.recipe.get("picture_ground", GROUND))
+    return named if is_colour(named) and re.fullmatch(r"#?\w+", named) else GROUND
 
 
 def _load_dtype(manifest: Manifest) -> str:
