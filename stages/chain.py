@@ -15,6 +15,7 @@ from data.files import RowsError, read_rows
 from data.images import ImageError
 from eval.models import ModelError
 from stages.columns import ROW_TYPES, fingerprint_rows
+from stages.elsewhere import is_elsewhere, manifest_of
 from stages.errors import StageError
 from stages.export.draft import MARK, exported_files, is_export
 from stages.hashing import adapter_hash, file_hashes, model_revision
@@ -181,6 +182,15 @@ def _start(folder: Path, manifest: Manifest, manifests: Mapping[Path, Manifest])
             yield Link("holds", "parent", "-", "a fresh adapter on the base")
         return
     named = Path(str(manifest.recipe.get("parent")))
+    if is_elsewhere(named):
+        found = manifest_of(named, "", manifest.model_revision).digest
+        note = f"{named}: an adapter that was trained elsewhere; nothing says how"
+        yield (
+            Link("not here", "parent", found, note)
+            if found == manifest.parent
+            else _link("parent", manifest.parent, found, str(named))
+        )
+        return
     parent = next((other for other in manifests.values() if other.digest == manifest.parent), None)
     parent = parent or manifests.get(named) or _read(named) or manifests.get(folder.parent / named.name)
     yield _link("parent", manifest.parent, parent.digest if parent else None, str(named))

@@ -27,9 +27,15 @@ def model_revision(model: str) -> str:
     return str(extract_commit_hash(path, None))
 
 
+def adapter_folder(stage: Path) -> Path:
+    """Return where a stage's adapter is; one that was trained elsewhere may be the folder itself."""
+    is_itself = not (stage / "adapter").is_dir() and (stage / "adapter_config.json").is_file()
+    return stage if is_itself else stage / "adapter"
+
+
 def adapter_hash(stage: Path) -> str:
     """Return the SHA-256 of the weights in a stage's folder."""
-    return hash_folder(stage / "adapter", "*.safetensors")
+    return hash_folder(adapter_folder(stage), "*.safetensors")
 
 
 def hash_folder(folder: Path, pattern: str = "*") -> str:

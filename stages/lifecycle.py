@@ -16,6 +16,7 @@ from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
 from stages.disk_full import EXIT_CODE, free_bytes, is_disk_full
+from stages.elsewhere import STAGE as ELSEWHERE
 from stages.errors import StageError
 from stages.hashing import model_revision
 from stages.manifest import Manifest, read_manifest
@@ -104,6 +105,8 @@ def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[
     if arguments.parent is not None:
         folder, is_allowed = Path(arguments.parent), arguments.allow_broken
         parent = check_parent(folder, model_revision=revision, child=stage, allow_broken=is_allowed)
+        if parent.stage == ELSEWHERE:
+            say(f"{stage}: {folder} was trained elsewhere: nothing says how, and the chain begins with its files")
     merged = check_model(arguments.model, allow_broken=arguments.allow_broken, is_base=True)
     return Manifest(
         stage=stage,
@@ -113,7 +116,7 @@ def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[
         recipe=resolved(arguments, config),
         data=fingerprint_rows(Path(arguments.data), rows),
         seed=config.seed,
-        start="stage" if parent else "merged" if merged else "base",
+        start=(ELSEWHERE if parent.stage == ELSEWHERE else "stage") if parent else "merged" if merged else "base",
         merged=merged.digest if merged else None,
     )
 

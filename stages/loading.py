@@ -20,6 +20,7 @@ from eval.models import (
 )
 from stages.arguments import StageArguments
 from stages.errors import StageError
+from stages.hashing import adapter_folder
 from stages.progress import say
 
 
@@ -86,7 +87,7 @@ def add_adapter(base: Any, arguments: StageArguments) -> Any:
     if arguments.parent is None:
         return fresh_adapter(base, arguments)
     # Frozen, training would change nothing without a complaint.
-    return load_adapter(base, Path(arguments.parent) / "adapter", is_trainable=True)
+    return load_adapter(base, adapter_folder(Path(arguments.parent)), is_trainable=True)
 
 
 def has_vision(processor: Any) -> bool:

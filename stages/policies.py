@@ -11,7 +11,8 @@ from eval.models import ModelError
 from eval.policies import HFPolicy
 from protocol.errors import UserError
 from protocol.prompt import Style
-from stages.hashing import adapter_hash, file_hashes, model_revision
+from stages.elsewhere import base_of, is_elsewhere, manifest_of
+from stages.hashing import adapter_folder, adapter_hash, file_hashes, model_revision
 from stages.manifest import Manifest
 from stages.trust import NO_PERMISSIONS, Permissions, check_model, check_stage, load_options
 
@@ -61,7 +62,7 @@ class Subject:
         return {"model": model_revision(self.model), "adapter": adapter} | own
 
     def _adapter_files(self) -> dict[str, str]:
-        return file_hashes(self.stage / "adapter") if self.stage else {}
+        return file_hashes(adapter_folder(self.stage)) if self.stage else {}
 
     def load(self, **sampling: Any) -> HFPolicy:
         """Load it.
@@ -76,7 +77,7 @@ class Subject:
         before = self._adapter_files()
         policy = HFPolicy(
             self.model,
-            self.stage / "adapter" if self.stage else None,
+            adapter_folder(self.stage) if self.stage else None,
             load_in_4bit=self.load_in_4bit,
             dtype=str(recipe.get("dtype", "auto")),
             options=load_options(self.manifest, self.permissions),
@@ -96,10 +97,15 @@ def subject_of(
 ) -> Subject:
     """Return the checkpoint that a model's name or a stage's folder stands for, its chain checked.
 
+    An adapter that was trained elsewhere has no chain; it goes onto the model that is given, or that it names.
+
     Raises:
         UserError: neither or both are given.
         StageError: the stage has no manifest, a model's cannot be read, or the chain is broken (`stages/trust.py`).
     """
+    if stage is not None and is_elsewhere(stage):
+        base = model or base_of(stage)
+        return Subject(base, stage, manifest_of(stage, base, model_revision(base)), quantise, permissions)
     if (model is None) == (stage is None):
         raise UserError("give either a base model or the folder of a stage")
     allow_broken = permissions.allow_broken

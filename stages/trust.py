@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.models import LoadOptions
 from stages.chain import Link, Stage, read_model, read_stage
+from stages.elsewhere import is_elsewhere, manifest_of
 from stages.errors import StageError
 from stages.manifest import Manifest
 
@@ -109,6 +110,8 @@ def check_parent(folder: Path, *, model_revision: str, child: str, allow_broken:
         StageError: it is missing or unfinished, its chain is broken, or it was made for another base model or another
             trace language.
     """
+    if is_elsewhere(folder):
+        return manifest_of(folder, "", model_revision)
     if not (folder / "manifest.json").is_file():
         previous = {"dpo": "sft", "grpo": "dpo"}.get(child, "sft")
         raise StageError(

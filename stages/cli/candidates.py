@@ -57,7 +57,9 @@ def checkpoint_of(
         UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
         ModelError: there is no such model.
     """
-    if (adapter is None) == (model is None):
+    from stages.elsewhere import is_elsewhere
+
+    if (adapter is None) == (model is None) and not (adapter and is_elsewhere(adapter)):
         raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
     from stages.policies import subject_of
     from stages.trust import Permissions

@@ -22,6 +22,7 @@ from eval.models import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments import StageArguments
 from stages.errors import StageError
+from stages.hashing import adapter_folder
 from stages.loading import fresh_adapter, num_trainable
 
 
@@ -168,7 +169,7 @@ def _nf4_bytes(num_weights: int) -> int:
 def _adapted(model: Any, arguments: StageArguments) -> Any:
     if arguments.parent is None:
         return fresh_adapter(model, arguments)
-    adapter = Path(arguments.parent) / "adapter"
+    adapter = adapter_folder(Path(arguments.parent))
     config = read_adapter_config(adapter)
     config.inference_mode = False
     try:
