@@ -58,7 +58,7 @@ _COSMETIC = frozenset(
 
 
 # Keys that stages made earlier lack, with the value they had: at that value they decide nothing.
-_ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": None}
+_ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": None, "fold_system": False}
 
 
 def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:

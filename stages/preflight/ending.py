@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eval.families import turn_end
 from eval.models import tokenizer_of
 from stages.preflight.findings import Finding
 from stages.preflight.row_faults import render
@@ -17,7 +18,7 @@ def ending_finding(prompt: Sequence[Any], num_images: int, processor: Any, ends:
         prompt: messages of a row.
         num_images: of that row.
         processor: the model's processor or tokenizer.
-        ends: tokens at which generation stops.
+        ends: tokens at which generation stops by the model's files.
     """
     tokenizer = tokenizer_of(processor)
     names = " or ".join(repr(name) for name in tokenizer.convert_ids_to_tokens(list(ends))) or "no token at all"
@@ -27,6 +28,10 @@ def ending_finding(prompt: Sequence[Any], num_images: int, processor: Any, ends:
     written = tokenizer(behind, add_special_tokens=False)["input_ids"]
     if any(token in ends for token in written):
         return Finding("ok", "ending", f"a response ends with {tokenizer.decode(written)!r}, where generation stops")
+    if (end := turn_end(processor)) in written:
+        name = tokenizer.convert_ids_to_tokens([end])[0]
+        found = f"a response ends with {name!r}, and the model's files name {names}: here generation stops at both"
+        return Finding("warning", "ending", found, f"set end_token: {name!r}, so that it also stops elsewhere")
     if not written:
         return Finding(
             "fails",

@@ -35,7 +35,6 @@ class Fault(NamedTuple):
 
 _ADVICE: dict[str, tuple[Level, str]] = {
     "template": ("fails", "mend the chat template, or drop the rows"),
-    "system": ("fails", "set fold_system: true, which puts the plan into the first user turn"),
     "places": ("fails", "use a template that writes a place for each picture, as the model's own does"),
     "empty": ("fails", "drop the rows"),
     "special tokens": ("fails", "drop the rows, or set special_tokens: escape"),
@@ -125,7 +124,7 @@ def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
         try:
             text = render(reader.processor, messages, len(row.images), is_asked=not name)
         except Exception as error:  # noqa: BLE001 - a template raises what it likes
-            yield Fault(*_refused(reader, messages, row, _reason(error)))
+            yield Fault("template", _reason(error))
             return
         place = getattr(reader.processor, "image_token", None)
         if reader.sees and place and not tokens_in(" ".join(m["content"] for m in messages), (place,)):
@@ -133,18 +132,6 @@ def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
             if count != len(row.images):
                 yield Fault("places", f"the template writes {count} places {place} for {len(row.images)} pictures")
                 return
-
-
-def _refused(reader: RowReader, messages: Sequence[Any], row: Row, reason: str) -> tuple[str, str]:
-    """Return whether a template that refuses a row takes it without its system message."""
-    rest = [message for message in messages if message["role"] != "system"]
-    if len(rest) < len(messages):
-        try:
-            render(reader.processor, rest, len(row.images), is_asked=not endings_of(row))
-        except Exception:  # noqa: BLE001 - it is something else
-            return "template", reason
-        return "system", f"the chat template takes no system message ({reason})"
-    return "template", reason
 
 
 def render(processor: Any, messages: Sequence[Any], num_images: int, *, is_asked: bool) -> str:
