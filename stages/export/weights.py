@@ -37,7 +37,8 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOp
     processor = load_processor(manifest.model, options)
     processor.save_pretrained(folder)
     declared = end_tokens(manifest.model, tokenizer_of(processor), load_config(manifest.model, options))
-    ends = sorted({*declared, turn_end(processor)} - {None})
+    end = turn_end(processor)
+    ends = sorted({*declared, *([] if end is None else [end])})
     settings = GenerationConfig(do_sample=False, eos_token_id=ends, pad_token_id=tokenizer_of(processor).pad_token_id)
     settings.save_pretrained(folder)
 

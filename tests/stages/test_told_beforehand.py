@@ -197,12 +197,9 @@ def test_a_turn_that_ends_otherwise_than_the_models_files_say_is_told_with_both_
     model = other_end(write_tiny_model(tmp_path / "model"))
     paths = {"model": model, "data": rows_folder / "sft.jsonl", "output": tmp_path / "out"}
     found = [line for line in told("sft", short_flags("sft", **paths), "warning") if "ending" in line]
-    assert found == [
-        (
-            "loss: ending: a response ends with '<|im_end|>', and the model's files name '<|endoftext|>': here generation "
-            "stops at both; set end_token: '<|im_end|>', so that it also stops elsewhere"
-        )
-    ]
+    (line,) = found
+    assert "ends with '<|im_end|>', and the model's files name '<|endoftext|>': here generation stops at both" in line
+    assert line.endswith("set end_token: '<|im_end|>', so that it also stops elsewhere")
     key = {"end_token": END_OF_TURN}
     assert not [line for line in told("sft", short_flags("sft", **paths, **key), "warning") if "ending" in line]
     tokenizer = tokenizer_of(load_processor(str(model), LoadOptions(**key)))
