@@ -4,6 +4,7 @@ A path is a run (`RUN/seed-0/sft/eval/samples.jsonl`), a seed of it, a stage, th
 `samples.jsonl` itself; `RUN:sft` keeps one stage. Nothing here needs torch.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,12 +29,18 @@ def evaluations(path: Path) -> dict[str, list[Path]]:
     if found:
         return {_stage_of(files[0]): files for files in found.values()} if len(found) == 1 else found
     for pattern in ("eval", "*/eval", "seed-*/*/eval"):
-        if files := sorted(path.glob(f"{pattern}/{SAMPLES}"), key=_seed_order):
+        found_here = (each for each in path.glob(f"{pattern}/{SAMPLES}") if not is_set_aside(each.parent.parent))
+        if files := sorted(found_here, key=_seed_order):
             return _by_stage(files)
     looked = ", ".join(f"{pattern}/{SAMPLES}" for pattern in (".", "eval", "STAGE/eval", "seed-N/STAGE/eval"))
     raise RowsError(
         f"{path}: no evaluation found (looked for {looked}); tritrace curriculum or tritrace eval writes one"
     )
+
+
+def is_set_aside(stage: Path) -> bool:
+    """Whether a stage's folder holds what another recipe made before, such as `sft.1`."""
+    return re.fullmatch(r".+\.\d+", stage.name) is not None
 
 
 def read_run(specification: str) -> dict[str, Seeds]:

@@ -20,7 +20,7 @@ from eval.harness.scores import BenchmarkScore, benchmark_rows
 from eval.harness.table import benchmarks_to_markdown
 from eval.metrics import Seeds
 from eval.report import write_report
-from eval.runs import read_run, stage_order
+from eval.runs import is_set_aside, read_run, stage_order
 from eval.summary import summarize
 from eval.table import terminal_table, to_markdown
 from stages.manifest_fields import manifest_problems
@@ -40,7 +40,9 @@ def report_run(
 ) -> Path:
     """Write `report.html`, `report.json` and `table.md` on a run, print the table, and return the report's path."""
     manifests = {
-        str(path.parent.relative_to(root)): _read_manifest(path) for path in sorted(root.glob("seed-*/*/manifest.json"))
+        str(path.parent.relative_to(root)): _read_manifest(path)
+        for path in sorted(root.glob("seed-*/*/manifest.json"))
+        if not is_set_aside(path.parent)
     }
     stages = {name: _stage_facts(manifest) for name, manifest in manifests.items()}
     versions = next(iter(manifests.values())).get("versions", {}) if manifests else {}

@@ -60,6 +60,7 @@ def test_two_stages_are_compared_and_getting_worse_exits_1(run):
 
 
 def test_one_run_is_compared_stage_by_stage(run):
+    write_stage(run / "seed-0" / "sft.1" / "eval", 5)  # what another recipe made before
     found = invoke("compare", run, "--format", "json")
     record = json.loads(found.output)
     assert found.exit_code == 1
