@@ -10,7 +10,8 @@ import torch
 from stages import dpo, grpo, sft, training
 from stages.disk_full import is_disk_full
 from stages.errors import StageError
-from stages.manifest import adapter_hash, read_manifest
+from stages.hashing import adapter_hash
+from stages.manifest import read_manifest
 from stages.progress import ProgressCallback
 from tests.stages.conftest import longer_reward
 
