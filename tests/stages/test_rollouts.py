@@ -1,6 +1,7 @@
 """The record of rollouts: what it holds, how it is cut into files, and what becomes of a reward that fails."""
 
 import json
+import logging
 
 import pytest
 
@@ -15,6 +16,13 @@ from stages.rollouts.log import RolloutLog
 from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking import tracked
 from tests.stages.conftest import PLAN, PROMPT, rollouts_in
+
+
+def test_a_response_that_is_not_scored_does_not_print_its_whole_row():
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    for line in ("All reward functions returned None for the following kwargs:\n{'plan': ...}", "Something else"):
+        record = logger.makeRecord(logger.name, logging.WARNING, "", 0, line, (), None)
+        assert bool(logger.filter(record)) == (line == "Something else")
 
 
 def says(text):
