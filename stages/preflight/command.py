@@ -63,8 +63,9 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
         arguments = replace(arguments, parent=None)
     elif arguments.parent is not None:
         parent = Path(arguments.parent)
-        revision, is_allowed = model_revision(arguments.model), arguments.allow_broken
-        attempt(lambda: check_parent(parent, model_revision=revision, child=stage, allow_broken=is_allowed))
+        revision, is_allowed = attempt(lambda: model_revision(arguments.model)) or "", arguments.allow_broken
+        if revision:
+            attempt(lambda: check_parent(parent, model_revision=revision, child=stage, allow_broken=is_allowed))
     if mistakes:
         raise StageError(mistakes)
     if shape is not None and rows:

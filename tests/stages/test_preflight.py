@@ -41,7 +41,7 @@ def test_a_sound_stage_passes_every_check(stage, parse, rows_folder):
         labels = Labels(text_risk="safe", combined_risk="safe", decision="comply")
         write_rows(path, [replace(row, labels=labels) for row in read_rows(path, RolloutPrompt)])
     sections = sections_of(stage, *parse(stage))
-    expected = ["rows", "tokens", "loss", *(["reward"] if stage == "grpo" else []), "disk", "memory"]
+    expected = ["rows", "model", "tokens", "loss", *(["reward"] if stage == "grpo" else []), "disk", "memory"]
     assert list(sections) == expected
     assert problems(sections.values()) == []
     assert "12 rows" in sections["rows"].findings[0].found
