@@ -35,8 +35,6 @@ _SPLIT = """\
 {%- set messages = messages[:-1] %}
 {%- set add_generation_prompt = true %}
 {%- endif %}"""
-
-
 _CLOSE = "{% if add_generation_prompt %}{{ '\\n</think>\\n\\n' }}{% endif %}"
 
 
@@ -52,12 +50,23 @@ def adapt_template(processor: Any, *, fold_system: bool) -> None:
         fold_system: where the template takes no system message, put it before the text of the first user message.
 
     Raises:
-        ChatTemplateError: the template takes no system message, or cannot be made to suit.
+        ChatTemplateError: the template takes no system message, cannot be made to suit, or cannot be rendered.
     """
     if isinstance(processor.chat_template, dict):  # named templates; the others are for tools
-        _set(processor, processor.chat_template["default"])
-    if changes_of(processor):
-        return  # an export of ours
+        _set(processor, processor.chat_template.get("default", ""))
+    try:
+        if not changes_of(processor):  # else an export of ours
+            _wrap(processor, fold_system=fold_system)
+        problem = refuses_system(processor)
+        if not problem and not _is_prefix(processor):
+            problem = "its chat template renders a prompt otherwise when a completion follows it"
+    except (TemplateError, TypeError) as error:  # TypeError: content in parts where it expects a text
+        problem = f"its chat template cannot be rendered ({error})"
+    if problem:
+        raise ChatTemplateError(f"{problem}; give its folder another chat_template.jinja")
+
+
+def _wrap(processor: Any, *, fold_system: bool) -> None:
     wrap = _Wrap(processor.chat_template)
     if problem := refuses_system(processor):
         if not fold_system:
@@ -72,9 +81,6 @@ def adapt_template(processor: Any, *, fold_system: bool) -> None:
         if _render(processor, [_message(processor, "user", _USER)], prompt=True).rstrip().endswith("<think>"):
             wrap.add("closes the block of thinking that it opens", "", _CLOSE)
             _set(processor, wrap.text)
-    if (problem := refuses_system(processor)) or not _is_prefix(processor):
-        reason = problem or "its chat template renders a prompt otherwise when a completion follows it"
-        raise ChatTemplateError(f"{reason}; give its folder another chat_template.jinja")
 
 
 class _Wrap:

@@ -120,6 +120,12 @@ def test_a_system_message_that_is_left_out_in_silence_is_found(with_template):
     assert f"user: {SYSTEM}\n\n{QUESTION}" in as_trained(load_processor(folder, FOLD))[0]
 
 
+@pytest.mark.parametrize("template", ["{% if %}", "{{ raise_exception('nobody may speak') }}", "{{ messages + 1 }}"])
+def test_a_template_that_cannot_be_rendered_is_one_clear_error(template, with_template):
+    with pytest.raises(ModelError, match="its chat template cannot be rendered"):
+        load_processor(with_template("qwen3-text", template), FOLD)
+
+
 def test_folding_changes_nothing_where_a_system_message_is_taken(case_of):
     case = case_of("qwen2.5-vl")
     assert case.processor(options=FOLD).chat_template == case.processor().chat_template
