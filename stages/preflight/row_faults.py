@@ -126,12 +126,19 @@ def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
         except Exception as error:  # noqa: BLE001 - a template raises what it likes
             yield Fault("template", _reason(error))
             return
-        place = getattr(reader.processor, "image_token", None)
-        if reader.sees and place and not tokens_in(" ".join(m["content"] for m in messages), (place,)):
-            count = text.count(place)
-            if count != len(row.images):
-                yield Fault("places", f"the template writes {count} places {place} for {len(row.images)} pictures")
+        places = _places(reader.processor)
+        if reader.sees and places and not tokens_in(" ".join(m["content"] for m in messages), places):
+            counts = {place: text.count(place) for place in places}
+            if len(row.images) not in counts.values():
+                found = " or ".join(f"{count} places {place}" for place, count in counts.items())
+                yield Fault("places", f"the template writes {found} for {len(row.images)} pictures")
                 return
+
+
+def _places(processor: Any) -> tuple[str, ...]:
+    """Return what a template may write for a picture: its token, or, as Gemma's does, the one that begins it."""
+    names = (getattr(processor, name, None) for name in ("image_token", "boi_token"))
+    return tuple(dict.fromkeys(str(name) for name in names if name))
 
 
 def render(processor: Any, messages: Sequence[Any], num_images: int, *, is_asked: bool) -> str:
