@@ -24,6 +24,7 @@ from stages.cli import (
     experimenting,
     export,
     exporting,
+    fitting,
     grid,
     harness,
     importing,
@@ -60,6 +61,7 @@ importing.add_to(rows.app)
 exporting.add_to(rows.app)
 ask.add_to(app)
 preflight.add_to(app)
+fitting.add_to(app)
 chain.add_to(app)
 export.add_to(app)
 runs.add_to(app)

@@ -63,7 +63,9 @@ def chat(
     judge_max_tokens: Annotated[int, typer.Option(help="of a verdict, thoughts included")] = _MAX_TOKENS,
     audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None,
     audit_texts: Annotated[bool, typer.Option(help="record the words too, not only their hashes")] = False,
-    max_new_tokens: Annotated[int, typer.Option(help="limit of the response")] = 256,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="limit of a response  [default: as trained]")
+    ] = None,
 ) -> None:
     """Ask, and see plan, trace with its path, verdict and answer. Exit 1: the trace is invalid; 3: withheld.
 

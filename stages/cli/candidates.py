@@ -21,6 +21,8 @@ TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="run 
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")]
 AllowBroken = Annotated[bool, typer.Option("--allow-broken", help="load what is not what its manifest says")]
 """Permissions. They are given on the command line; what a folder allows itself is not read."""
+ENDPOINT_TOKENS = 1024
+"""Limit of a server's response where none is given; recipes for real models allow 1,024 to 2,048."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ def checkpoint_of(
     model: str | None,
     adapter: Path | None,
     load_in_4bit: bool | None,
-    batch_size: int,
-    max_new_tokens: int,
+    batch_size: int | None,
+    max_new_tokens: int | None,
     allowed: Mapping[str, bool],
 ) -> Candidate:
     """Return a checkpoint, its chain checked; the model is not loaded yet.
@@ -49,8 +51,8 @@ def checkpoint_of(
         model: folder or hub name of a base model or a merged one.
         adapter: a stage's folder.
         load_in_4bit: quantise the base; None does as the stage was trained.
-        batch_size: prompts sampled together.
-        max_new_tokens: limit of a response.
+        batch_size: prompts sampled together; None samples as many as fit.
+        max_new_tokens: limit of a response; None allows as many as the recipe.
         allowed: fields of `stages.trust.Permissions`.
 
     Raises:
@@ -61,16 +63,18 @@ def checkpoint_of(
 
     if (adapter is None) == (model is None) and not (adapter and is_elsewhere(adapter)):
         raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
+    from stages.fit.evaluation import fitted_batch, response_limit
     from stages.policies import subject_of
     from stages.trust import Permissions
 
     subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
-    sampling = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    limit = max_new_tokens or response_limit(subject.manifest)
+    sampling = {"batch_size": batch_size or fitted_batch(subject, limit), "max_new_tokens": limit}
     return Candidate({**subject.identity(), **sampling}, subject.style, cache(lambda: subject.load(**sampling)))
 
 
 def server_of(
-    url: str, model: str | None, server: str, concurrency: int, timeout_seconds: float, max_new_tokens: int
+    url: str, model: str | None, server: str, concurrency: int, timeout_seconds: float, max_new_tokens: int | None
 ) -> Candidate:
     """Return a model behind a server; nothing is sent yet.
 
@@ -83,6 +87,7 @@ def server_of(
         from eval.endpoint import EndpointPolicy, EndpointSettings
     except ModuleNotFoundError as error:
         raise UserError(f"--endpoint needs the extra 'judge' ({error.name}): pip install '.[judge]'") from None
+    max_new_tokens = max_new_tokens or ENDPOINT_TOKENS
     settings = EndpointSettings(
         url=url,
         model=model,

@@ -77,8 +77,12 @@ def evaluate(
     endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = _TIMEOUT,
     prompt_style: Annotated[str | None, typer.Option(help="of tasks: full or compact  [default: as trained]")] = None,
     constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False,
-    batch_size: Annotated[int, typer.Option(help="prompts sampled together")] = 64,
-    max_new_tokens: Annotated[int, typer.Option(help="limit of a response")] = 256,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="prompts sampled together  [default: what fits]")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="limit of a response  [default: as trained]")
+    ] = None,
     max_prompts: Annotated[int | None, typer.Option(help="of --data the first, of a task a draw of so many")] = None,
     judge: Annotated[Kind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = _JUDGE.judge,
     judge_url: Annotated[str | None, typer.Option(help="such as http://localhost:8000/v1; key: OPENAI_API_KEY")] = None,

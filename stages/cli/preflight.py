@@ -22,6 +22,9 @@ def preflight(
     stage: Annotated[str, typer.Option(help="sft, dpo or grpo; by default what the recipe's file is called")] = "",
     shape: Annotated[str | None, typer.Option(help="a model's shape from the repository, in place of --model")] = None,
     measure: Annotated[bool, typer.Option(help="also run two steps of the longest row and report their peak")] = False,
+    trace: Annotated[
+        bool, typer.Option(help="also take the peak from the real graph, on tensors without storage")
+    ] = False,
 ) -> None:
     """Check rows, lengths, loss mask, reward, disk and memory of a stage without training it.
 
@@ -41,6 +44,6 @@ def preflight(
     arguments, trl_config = parse_stage(name, ["--config", str(config), *given, *flags])  # type: ignore[call-overload]
     subject = prepare(name, arguments, trl_config, shape)
     with tempfile.TemporaryDirectory(prefix="tritrace-") as folder:
-        sections = run_checks(subject, Path(folder) if measure else None)
+        sections = run_checks(subject, Path(folder) if measure else None, trace=trace)
     print_sections(sections, Console())
     raise typer.Exit(1 if worst([section.level for section in sections]) == "fails" else 0)

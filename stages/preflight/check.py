@@ -1,6 +1,5 @@
 """All checks of a stage together, without its weights: for the command line, and before every stage."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from stages.errors import StageError
 from stages.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
 from stages.loading import has_vision, load_options
 from stages.preflight.arithmetic import arithmetic_sections
+from stages.preflight.card import available
 from stages.preflight.disk import disk_section
 from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
@@ -31,6 +31,7 @@ from stages.preflight.rows import pictures_findings, rows_section
 from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
+from stages.preflight.toolchain import toolchain_sections
 from stages.preflight.trainer import trainer_findings
 from stages.progress import say
 from stages.rollouts.guarded_reward import Reward
@@ -145,6 +146,7 @@ def check(subject: Subject) -> list[Section]:
         sections.append(reward_section(prompts_only, arguments.reward, subject.reward))
     if not subject.on_gpu:
         sections += arithmetic_sections(arguments.dtype)
+    sections += toolchain_sections()
     _, size = longest_row(subject, lengths)
     return sections + resources(subject, size)
 
@@ -197,12 +199,12 @@ def resources(subject: Subject, size: RowSize) -> list[Section]:
 
 def memory_section(memory: Estimate, shape: ModelShape, step: Step, card_gib: float | None) -> Section:
     """Compare an estimate with the card, or with this machine's memory where there is none."""
-    name, available = _available(card_gib)
-    found = f"{_gib(memory.peak)} GiB estimated, {name} has {_gib(available)}"
-    advice = "lower per_device_train_batch_size, max_pixels or max_tokens, or set load_in_4bit"
-    if memory.peak > available:
+    room = available(card_gib)
+    found = f"{_gib(memory.peak)} GiB estimated, {room.name} has {_gib(room.size)}"
+    advice = "see `tritrace fit`; lower per_device_train_batch_size, max_pixels or max_tokens, or set load_in_4bit"
+    if memory.peak > room.size:
         peak = Finding("fails", "peak", found, advice)
-    elif memory.peak > COMFORT * available:
+    elif memory.peak > COMFORT * room.size:
         peak = Finding("warning", "peak", found, f"that is close; {advice}")
     else:
         peak = Finding("ok", "peak", found)
@@ -220,14 +222,6 @@ def _parts(memory: Estimate) -> str:
         cells = [sum(phase.values()) if part == "together" else phase.get(part, 0) for phase in phases.values()]
         lines.append(f"  {part:<18}" + "".join(f"{_gib(cell):>10}" for cell in cells))
     return "\n".join(lines)
-
-
-def _available(card_gib: float | None) -> tuple[str, int]:
-    if card_gib is not None:
-        return "the card", int(card_gib * GIB)
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name(), int(torch.cuda.get_device_properties(0).total_memory)
-    return "this machine", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _gib(size: int) -> str:

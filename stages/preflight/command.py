@@ -12,12 +12,13 @@ from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
 from stages.hashing import model_revision
 from stages.loading import load_options
-from stages.preflight.check import RowSize, Subject, check, longest_row, resources
+from stages.preflight.check import RowSize, Subject, check, longest_row, resources, step_of
 from stages.preflight.findings import Finding, Section, worst
 from stages.preflight.measure import measure
-from stages.preflight.memory import GIB, optimiser_of, resident_bytes
+from stages.preflight.memory import GIB, estimate, optimiser_of, resident_bytes
 from stages.preflight.shapes import model_shape, shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
+from stages.preflight.tracing import traced_peaks
 from stages.rewards import reward_of
 from stages.trust import check_parent
 
@@ -82,8 +83,8 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     )
 
 
-def run_checks(subject: Subject, measure_in: Path | None) -> list[Section]:
-    """Check a stage, and measure it in a folder where one is given.
+def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False) -> list[Section]:
+    """Check a stage; measure it in a folder where one is given, and take its peak from the real graph if asked to.
 
     Raises:
         StageError: it is to be measured, and there are no rows to measure it on.
@@ -91,8 +92,10 @@ def run_checks(subject: Subject, measure_in: Path | None) -> list[Section]:
     if not subject.rows:
         if measure_in is not None:
             raise StageError(f"--measure: needs rows; {subject.arguments.data} is not there")
-        return _without_rows(subject)
+        return _without_rows(subject) + ([_traced(subject, recipe_size(subject))] if trace else [])
     sections = check(subject)
+    if trace and worst([section.level for section in sections if section.title == "rows"]) != "fails":
+        sections.append(_traced(subject, longest_row(subject)[1]))
     if measure_in is not None and worst([section.level for section in sections]) != "fails":
         sections.append(_measured(subject, measure_in))
     return sections
@@ -107,11 +110,22 @@ def _without_rows(subject: Subject) -> list[Section]:
 
 def recipe_size(subject: Subject) -> RowSize:
     """Return the largest row that a recipe allows: of `max_tokens`, with a picture of `max_pixels`."""
-    vision = getattr(subject.model_config, "vision_config", None)
-    side = vision.patch_size * vision.spatial_merge_size if vision else 1
-    pixels = (subject.arguments.max_pixels or 0) if vision else 0
-    tokens, images = int(subject.arguments.max_tokens or 0), pixels // side**2
+    vision = model_shape(subject.model_config, subject.arguments).vision
+    images = vision.tokens_of(subject.arguments.max_pixels or 0) if vision else 0
+    tokens = int(subject.arguments.max_tokens or 0)
     return RowSize(tokens, int(getattr(subject.config, "max_completion_length", None) or tokens - images), images)
+
+
+def _traced(subject: Subject, size: RowSize) -> Section:
+    """Compare the estimate with the peak of the real graph, phase by phase."""
+    shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
+    memory = estimate(shape, step)
+    peaks = traced_peaks(subject.model_config, subject.arguments, shape, step)
+    found = []
+    for phase, peak in peaks.items():
+        parts = getattr(memory, phase)
+        found.append(_compared(phase, sum(parts.values()) - parts["context"], peak))
+    return Section("real graph", tuple(found))
 
 
 def _measured(subject: Subject, folder: Path) -> Section:

@@ -40,6 +40,11 @@ class Step:
     """Whether attention keeps its matrix of tokens by tokens."""
     on_gpu: bool = True
 
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens of the longest response that is sampled; 0 where none is."""
+        return self.learnt if self.sampled else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -58,21 +63,55 @@ class Estimate:
 def estimate(shape: ModelShape, step: Step) -> Estimate:
     """Return what a stage takes."""
     resident = resident_bytes(shape, step.stage, step.optimiser) | {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
-    training = resident | {
-        "gradients": resident["adapter"],
-        "activations": _activations(shape, step) + _vision_activations(shape, step),
-        "logits": _logits(shape, step),
-    }
+    training = resident | _training_peak(shape, step) | {"gradients": resident["adapter"]}
     if not step.sampled:
         return Estimate(training, {})
-    sampling = resident | {
-        "merged weights": shape.merged_bytes,
-        "KV cache": 2 * shape.layers * shape.key_value * shape.element * step.sampled * step.tokens,
-        "activations": _prefill(shape, step),
-        # float32, and its softmax, of the last token alone
-        "logits": 3 * 4 * step.sampled * shape.vocabulary,
-    }
-    return Estimate(training, sampling)
+    held = resident | {"merged weights": shape.merged_bytes}
+    phases = sampling_phases(shape, step.sampled, step.tokens, step.learnt, step.image_tokens)
+    return Estimate(training, max((held | phase for phase in phases), key=lambda parts: sum(parts.values())))
+
+
+def _training_peak(shape: ModelShape, step: Step) -> dict[str, int]:
+    """Return what a pass holds at its peak: at the loss, in a layer of the language model, or in a vision block."""
+    kept, layer, block = _language_activations(shape, step), _layer_work(shape, step), _vision_work(shape, step)
+    kept += _vision_activations(shape, step)
+    moments = (
+        {"activations": kept, "logits": _logits(shape, step)},
+        {"activations": kept + layer, "logits": 0},
+        {"activations": kept + block, "logits": 0},
+    )
+    return max(moments, key=lambda parts: sum(parts.values()))
+
+
+def sampling_phases(
+    shape: ModelShape, sequences: int, tokens: int, response: int, image_tokens: int
+) -> list[dict[str, int]]:
+    """Return what sampling takes beside weights while it reads pictures, prompts, and its own last token.
+
+    Args:
+        shape: of the model.
+        sequences: sampled together.
+        tokens: of the longest prompt with its response.
+        response: tokens of that response.
+        image_tokens: of the prompt's pictures.
+    """
+    prompt = tokens - response
+    cache = {length: cache_bytes(shape, sequences, length) for length in (0, prompt, tokens)}
+    # float32, and its softmax, of the last token alone
+    logits = 3 * 4 * sequences * shape.vocabulary
+    pixels = _pixel_bytes(shape, sequences, image_tokens)
+    language = sequences * _language_pass(shape, prompt)
+    return [
+        {"KV cache": cache[0], "activations": pixels + _vision_pass(shape, sequences, image_tokens), "logits": 0},
+        {"KV cache": cache[prompt], "activations": pixels + language, "logits": logits},
+        # A layer's cache is written anew to add a token to it; `generate` keeps the pictures to its end.
+        {"KV cache": cache[tokens], "activations": pixels + cache[tokens] // shape.full_layers, "logits": logits},
+    ]
+
+
+def cache_bytes(shape: ModelShape, sequences: int, tokens: int) -> int:
+    """Return the bytes of keys and values of so many sequences of so many tokens."""
+    return 2 * shape.full_layers * shape.key_value * shape.element * sequences * tokens
 
 
 def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, int]:
@@ -114,8 +153,8 @@ def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
     shared = shape.quantised or size == 4
     inputs = (2 if shared else 5) * size * hidden + size * shape.attention + size * shape.intermediate
     ranks = 7 * size * shape.lora_r
-    # Queries, keys and values as repeated to the number of heads, the output, and its logarithm of sums.
-    attention = 4 * size * shape.attention + 4 * shape.heads
+    # Queries, keys, values, the output, and its logarithm of sums.
+    attention = 2 * size * (shape.attention + shape.key_value) + 4 * shape.heads
     matrix = eager_tokens * shape.heads * (4 + 2 * size)
     head_norms = 4 * (shape.attention + shape.key_value) if shape.has_head_norms else 0
     # The gate, its activation and what it is multiplied with.
@@ -123,28 +162,45 @@ def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
     return norms + inputs + ranks + attention + matrix + head_norms + feed_forward
 
 
-def _activations(shape: ModelShape, step: Step) -> int:
-    tokens = step.sequences * step.tokens
-    layer = saved_by_layer(shape, eager_tokens=step.tokens if step.eager else 0)
-    # Gradients on their way through a layer: the feed-forward's are the widest.
-    working = 2 * shape.element * (shape.intermediate + shape.hidden)
-    ends = (4 + shape.element) * shape.hidden
-    if step.checkpoints:
-        return tokens * (shape.layers * shape.element * shape.hidden + layer + working + ends)
-    return tokens * (shape.layers * layer + working + ends)
+def _language_activations(shape: ModelShape, step: Step) -> int:
+    """Return what is kept of all layers from their forward to their backward pass."""
+    layer = shape.element * shape.hidden if step.checkpoints else _saved(shape, step)
+    return step.sequences * step.tokens * (shape.layers * layer + (4 + shape.element) * shape.hidden)
+
+
+def _layer_work(shape: ModelShape, step: Step) -> int:
+    """Return what a layer takes in its backward pass beside what is kept: itself again, and gradients on their way.
+
+    Where the base is dense, peft casts the input of a float32 adapter to float32. The widest is that of the last
+    projection; its gradient comes back in float32, in half precision, and added to that of the base.
+    """
+    is_cast = not shape.quantised and shape.element < 4
+    working = (4 + 2 * shape.element) * shape.intermediate if is_cast else 0
+    return step.sequences * step.tokens * ((_saved(shape, step) if step.checkpoints else 0) + working)
+
+
+def _saved(shape: ModelShape, step: Step) -> int:
+    return saved_by_layer(shape, eager_tokens=step.tokens if step.eager else 0)
+
+
+def _patches(shape: ModelShape, step: Step) -> int:
+    return step.sequences * step.image_tokens * shape.vision.patches_a_token if shape.vision else 0
 
 
 def _vision_activations(shape: ModelShape, step: Step) -> int:
     vision = shape.vision
-    if vision is None or not step.image_tokens:
+    if vision is None:
         return 0
-    patches = step.sequences * step.image_tokens * vision.merge**2
-    pixels = patches * vision.patch_values * (4 + shape.element)
-    block = _vision_block(vision, shape.element)
+    pixels = vision.patch_values * (4 + shape.element)
     if step.checkpoints:
         # peft makes the embeddings ask for gradients, those of patches too, so that every block's input is kept.
-        return pixels + patches * (vision.layers * shape.element * vision.hidden + block)
-    return pixels + patches * block * (vision.layers if shape.adapts_vision else 1)
+        return _patches(shape, step) * (pixels + vision.layers * shape.element * vision.hidden)
+    kept = vision.layers * _vision_block(vision, shape.element) if shape.adapts_vision else 0
+    return _patches(shape, step) * (pixels + kept)
+
+
+def _vision_work(shape: ModelShape, step: Step) -> int:
+    return _patches(shape, step) * _vision_block(shape.vision, shape.element) if shape.vision else 0
 
 
 def _vision_block(vision: VisionShape, size: int) -> int:
@@ -161,18 +217,27 @@ def _logits(shape: ModelShape, step: Step) -> int:
     return tile * (shape.element if step.on_gpu else 8 * 4) + tokens * shape.hidden * 4
 
 
-def _prefill(shape: ModelShape, step: Step) -> int:
-    widest = shape.element * (3 * shape.intermediate + 2 * shape.hidden) + 4 * shape.hidden
-    prompt = step.sampled * (step.tokens - step.learnt)
-    return prompt * widest + _vision_pass(shape, step)
+def _language_pass(shape: ModelShape, prompt: int) -> int:
+    """Return what reading a prompt takes: a layer's feed-forward at its widest, and the embeddings it came from.
+
+    An adapter that is not merged, on quantised weights, adds its own product, scaled, to a copy of the base's.
+    """
+    widest = 5 if shape.quantised else 3
+    return prompt * (shape.element * (widest * shape.intermediate + 2 * shape.hidden) + 4 * shape.hidden)
 
 
-def _vision_pass(shape: ModelShape, step: Step) -> int:
+def _pixel_bytes(shape: ModelShape, sequences: int, image_tokens: int) -> int:
+    """Return the bytes of pictures as a processor hands them over, in float32."""
     vision = shape.vision
-    if vision is None or not step.image_tokens:
+    return 4 * sequences * image_tokens * vision.patches_a_token * vision.patch_values if vision else 0
+
+
+def _vision_pass(shape: ModelShape, sequences: int, image_tokens: int) -> int:
+    vision = shape.vision
+    if vision is None:
         return 0
-    patches = step.sampled * step.image_tokens * vision.merge**2
-    return patches * (vision.patch_values * (4 + shape.element) + _vision_block(vision, shape.element))
+    patches = sequences * image_tokens * vision.patches_a_token
+    return patches * (vision.patch_values * shape.element + _vision_block(vision, shape.element))
 
 
 def worst_step(

@@ -1,8 +1,7 @@
 """A model without its weights: the real classes on the meta device, from a configuration alone.
 
-The shapes of the recipes' models lie in `stages/shapes/<name>/config.json`, with the values of the published
-`config.json` files (HuggingFaceTB/SmolLM2-135M-Instruct, Qwen/Qwen2.5-VL-3B-Instruct, Qwen/Qwen2.5-VL-7B-Instruct,
-Qwen/Qwen3-VL-4B-Instruct), so that nothing has to be downloaded to know what they need.
+The shapes of some models lie in `stages/shapes/<name>/config.json`, so that nothing has to be downloaded to know what
+they need; where their values come from is in `stages/shapes/sources.toml`.
 """
 
 from dataclasses import dataclass
@@ -36,6 +35,10 @@ class ModelShape:
     """Of the base as it is loaded, quantised or not."""
     merged_bytes: int
     """Of the layers that carry the adapter, as dense weights; 0 where they are not merged for sampling."""
+    num_text: int
+    """Of the base's, those that every token goes through: without embeddings, head and vision tower."""
+    num_vision: int
+    """Of the base's, the vision tower's."""
     num_trainable: int
     """Weights of the adapter."""
     element: int
@@ -44,6 +47,8 @@ class ModelShape:
     lora_r: int
     adapts_vision: bool
     layers: int
+    full_layers: int
+    """Of the layers, those that keep keys and values of all tokens; the others keep a state, or a window."""
     hidden: int
     intermediate: int
     attention: int
@@ -66,14 +71,19 @@ class VisionShape:
     intermediate: int
     patch: int
     """Side of a patch, in pixels."""
-    merge: int
-    """So many patches a side become one token."""
+    patches_a_token: int
     patch_values: int
     """Numbers of a patch: channels x frames x side x side."""
+    fixed_tokens: int | None
+    """Tokens of every picture, where the processor scales all to one size; None where its pixels decide."""
 
     def tokens_of(self, pixels: int) -> int:
         """Return how many tokens a picture of so many pixels becomes."""
-        return pixels // (self.patch * self.merge) ** 2
+        return self.fixed_tokens or pixels // (self.patch**2 * self.patches_a_token)
+
+    def pixels_of(self, tokens: int) -> int | None:
+        """Return the pixels of a picture of so many tokens; None where all pictures have one size."""
+        return None if self.fixed_tokens else tokens * self.patch**2 * self.patches_a_token
 
 
 def shape_names() -> list[str]:
@@ -111,6 +121,8 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     dtype = resolve_dtype(arguments.dtype)
     model = meta_model(config, dtype)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_vision = sum(weight.numel() for name, weight in model.named_parameters() if _is_vision(name))
+    ends = {id(end.weight): end.weight.numel() for end in (model.get_input_embeddings(), model.get_output_embeddings())}
     weight_bytes = weights_bytes(model, load_in_4bit=arguments.load_in_4bit)
     adapted = _adapted(model, arguments)
     targets = {name: module for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
@@ -119,14 +131,17 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return ModelShape(
         num_parameters=num_parameters,
+        num_text=num_parameters - num_vision - sum(ends.values()),
+        num_vision=num_vision,
         weight_bytes=weight_bytes,
         merged_bytes=0 if arguments.load_in_4bit or not getattr(arguments, "merge_for_sampling", True) else dense,
         num_trainable=num_trainable(adapted),
         element=dtype.itemsize,
         quantised=arguments.load_in_4bit,
         lora_r=max(next(iter(module.r.values())) for module in targets.values()),
-        adapts_vision=any(".visual." in name or "vision" in name for name in targets),
+        adapts_vision=any(map(_is_vision, targets)),
         layers=text.num_hidden_layers,
+        full_layers=_full_layers(text),
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
         attention=text.num_attention_heads * head,
@@ -178,6 +193,15 @@ def _adapted(model: Any, arguments: StageArguments) -> Any:
         raise StageError(f"{adapter}: not an adapter of this model: {str(error).splitlines()[0]}") from error
 
 
+def _is_vision(name: str) -> bool:
+    return ".visual." in name or "vision" in name
+
+
+def _full_layers(text: Any) -> int:
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    return sum(kind == "full_attention" for kind in kinds)
+
+
 def _vision(model_config: Any) -> VisionShape | None:
     config = getattr(model_config, "vision_config", None)
     if config is None:
@@ -190,6 +214,7 @@ def _vision(model_config: Any) -> VisionShape | None:
         hidden=config.hidden_size,
         intermediate=config.intermediate_size,
         patch=patch,
-        merge=merge,
+        patches_a_token=merge**2,
         patch_values=int(channels) * frames * patch**2,
+        fixed_tokens=getattr(model_config, "mm_tokens_per_image", None),
     )

@@ -1,4 +1,4 @@
-"""Peak memory and tokens a second of the 3B and 7B recipes on a GPU, ours beside TRL's own trainers: `make gpu-check`.
+"""Peak memory and tokens a second of real models' recipes on a GPU, ours beside TRL's own trainers: `make gpu-check`.
 
 Each recipe runs under a cap of the card it names (24 or 16 GiB), whatever card is there, in a process of its own: a
 few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO, responses of full length.
@@ -28,12 +28,12 @@ from stages.loading import load_options
 from stages.preflight.check import Subject, longest_row, step_of
 from stages.preflight.measure import measure
 from stages.preflight.memory import GIB, estimate
-from stages.preflight.shapes import model_shape, shape_config, shape_names
+from stages.preflight.shapes import model_shape, shape_config
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from tests.bench.bare import build_bare
 
 ROOT = Path(__file__).parents[2]
-RECIPES = ("qwen2.5-vl-3b", "qwen2.5-vl-3b-qlora", "qwen2.5-vl-3b-16gb", "qwen2.5-vl-7b")
+RECIPES = ("qwen2.5-vl-3b", "qwen3-vl-4b")
 STAGES = ("sft", "dpo", "grpo")
 TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
@@ -64,7 +64,7 @@ def parse(recipe, stage, data, *flags):
 def write_model(recipe, data, folder, *flags):
     """Write random weights of the shape that a recipe trains, with a processor that has the words of the rows."""
     arguments, _ = parse(recipe, "sft", data, *flags)
-    config = shape_config(next(name for name in shape_names() if recipe.startswith(name)))
+    config = shape_config(recipe)
     rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", ROW_TYPES[stage], None)]
     write_random_model(config, stand_in_processor(rows, config, arguments), arguments, folder)
 

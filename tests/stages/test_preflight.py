@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,14 +18,24 @@ from stages.__main__ import app
 from stages.columns import ROW_TYPES, read_training_rows
 from stages.errors import StageError
 from stages.loading import load_for_training
+from stages.preflight.card import available
 from stages.preflight.command import prepare, run_checks
 from stages.preflight.findings import problems, worst
 from stages.preflight.mask import loss_mask, mask_section
 from stages.preflight.measure import measure
-from stages.preflight.memory import Step, optimiser_of, resident_bytes, saved_by_layer
+from stages.preflight.memory import (
+    GIB,
+    Step,
+    estimate,
+    optimiser_of,
+    resident_bytes,
+    sampling_phases,
+    saved_by_layer,
+)
 from stages.preflight.shapes import model_shape, weights_bytes
 from stages.preflight.stand_in import stand_in_processor
 from stages.preflight.tokens import histogram, tokens_section
+from stages.preflight.toolchain import toolchain_sections
 from stages.training import Job, Setup
 from tests.stages.conftest import TRACE
 
@@ -282,3 +293,80 @@ def test_a_shape_is_measured_with_random_weights(parse, tiny_model_path, tmp_pat
     assert sections["measured"].level == "ok"
     written = load_model(str(tmp_path / "model"), dtype=torch.float32)
     assert written.config.image_token_id == processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+
+
+def test_the_peak_of_the_real_graph_stands_beside_the_estimate(parse):
+    arguments, config = parse("sft", dtype="bfloat16", card_gib=24)
+    sections = {
+        section.title: section for section in run_checks(prepare("sft", arguments, config, None), None, trace=True)
+    }
+    assert [finding.what for finding in sections["real graph"].findings] == ["training"]
+    assert re.search(r"[\d.,]+ MiB, [\d.,]+ estimated", sections["real graph"].findings[0].found)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Pretend that a card of 16 GiB is here, of which so much is free."""
+
+    def pretend(free_gib):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=16 * GIB))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free_gib * GIB), 16 * GIB))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("card_gib", "free_gib", "size", "name"),
+    [
+        (24, 16, 16, "a card"),  # made for a larger card than the one here
+        (12, 16, 12, "the card of the recipe"),
+        (None, 16, 16, "a card"),
+        (24, 5.4, 6, "a card, as far as it is free,"),  # another process has the rest; the context is counted as ours
+    ],
+)
+def test_the_smallest_of_named_card_real_card_and_free_memory_counts(card_gib, free_gib, size, name, gpu):
+    gpu(free_gib)
+    room = available(card_gib)
+    assert room.name == name
+    assert room.size / GIB == pytest.approx(size, abs=0.01)
+
+
+def test_without_a_gpu_the_recipes_card_counts_or_this_machines_memory():
+    assert available(24) == (24 * GIB, "the card of the recipe")
+    assert available(None).name == "this machine"
+
+
+def test_a_gpu_without_compiler_or_headers_fails_before_the_model_is_loaded(gpu, monkeypatch, tmp_path):
+    assert toolchain_sections() == []  # no GPU, nothing to compile
+    gpu(16)
+    monkeypatch.setattr("stages.preflight.toolchain.is_triton_available", lambda: True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    (section,) = toolchain_sections()
+    assert [finding.level for finding in section.findings] == ["fails", "fails"]
+    assert "neither gcc nor clang" in section.findings[0].found
+    assert "Python.h is not there" in section.findings[1].found
+    (tmp_path / "gcc").write_text("")
+    (tmp_path / "gcc").chmod(0o755)
+    (tmp_path / "Python.h").write_text("")
+    (section,) = toolchain_sections()
+    assert section.level == "ok"
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert "$CC is no-such-compiler" in toolchain_sections()[0].findings[0].found
+
+
+def test_passes_that_follow_each_other_are_not_added_up(parse):
+    """Reading pictures and reading prompts: only the larger of the two is there at its time."""
+    arguments, _ = parse("grpo", dtype="bfloat16")
+    shape = model_shape(load_config(arguments.model), arguments)
+    step = Step(stage="grpo", sequences=1, tokens=512, learnt=64, image_tokens=256, sampled=8)
+    pictures, prompts, token = sampling_phases(shape, 8, 512, 64, 256)
+    sampling = estimate(shape, step).sampling
+    largest = max(sum(phase.values()) for phase in (pictures, prompts, token))
+    held = sum(sampling[part] for part in sampling if part not in {"KV cache", "activations", "logits"})
+    assert sum(sampling.values()) == held + largest
+    assert pictures["KV cache"] == 0 < prompts["KV cache"] < token["KV cache"]

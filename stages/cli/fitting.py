@@ -1,0 +1,50 @@
+"""`tritrace fit`: what fits a card, how long it takes, and the recipes for it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from protocol.errors import UserError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(fit)
+
+
+def fit(
+    model: Annotated[str, typer.Argument(help="a shape, a name on the hub, or a folder")],
+    card: Annotated[str, typer.Option(help="GiB, such as 16, or a name, such as rtx-4060-ti-16gb")],
+    stage: Annotated[list[str] | None, typer.Option(help="sft, dpo or grpo; repeatable  [default: all three]")] = None,
+    budget: Annotated[str | None, typer.Option(help="hours or minutes, such as 12h; fewer rows and steps")] = None,
+    write: Annotated[Path | None, typer.Option(help="folder for the recipes")] = None,
+) -> None:
+    """Find settings of a model's stages that fit a card, with their memory and time, and write them as recipes.
+
+    Nothing is downloaded but a configuration, and nothing is run. Exit 0 if something fits, 1 if nothing does, 2 if
+    what was given is unusable.
+    """
+    from stages.fit.cards import find_cards
+    from stages.fit.choice import fit as find_fit
+    from stages.fit.model import find_model
+    from stages.fit.recipe_text import recipe_files, write_recipes
+    from stages.fit.show import print_fit
+    from stages.fit.time import planned, read_budget
+
+    names = stage or ["sft", "dpo", "grpo"]
+    if unknown := [name for name in names if name not in {"sft", "dpo", "grpo"}]:
+        raise UserError(f"--stage: expected sft, dpo or grpo, found {unknown[0]!r}")
+    hours = read_budget(budget) if budget else None
+    cards = [each for each in find_cards(card) if each.bf16 or len(find_cards(card)) == 1]
+    half = "bfloat16" if cards[0].bf16 else "float16"
+    found = find_fit(find_model(model), cards[0].gib, names, half=half)  # type: ignore[arg-type]
+    slowest = min((each for each in cards if each.name), key=lambda each: each.tflops, default=None)
+    plans = planned(found.stages, slowest, hours) if found.stages else {}
+    print_fit(found, plans, cards, Console(highlight=False))
+    if not found.stages:
+        raise typer.Exit(1)
+    if write is not None:
+        write_recipes(recipe_files(found, plans, write.as_posix(), f"runs/{write.name}"), write)
+        typer.echo(f"wrote {write}")

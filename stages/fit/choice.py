@@ -1,0 +1,146 @@
+"""What fits: a plain search, in the order in which things are given up.
+
+The stages of a curriculum share what the next one inherits: precision of the weights, pictures and lengths. A `Rung`
+is one such choice, and the first rung on which every stage finds room is taken. On it a stage turns its own knobs,
+those that change nothing but time first: checkpointing, how many completions are sampled together, the optimiser.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from eval.models import quiet_libraries
+from stages.arguments import Stage, parse_stage
+from stages.fit.model import FitModel
+from stages.preflight.check import COMFORT
+from stages.preflight.memory import GIB, Estimate, Step, estimate
+from stages.preflight.shapes import ModelShape, model_shape
+
+GENERATIONS = 4
+"""Responses a prompt in GRPO; published (SaFeR-ToolKit, arXiv 2603.02635)."""
+SAMPLED, FEWER = (32, 16), (8, 4)
+"""Completions sampled together, the fastest first: a call reads the weights once for all. Fewer than 16 take days."""
+TRAINED = (4, 2, 1)
+"""Completions trained on together; they are accumulated to the same update."""
+NUM_UPDATE = {"sft": 16, "dpo": 16, "grpo": 64}
+"""Rows, pairs or completions an update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What all stages share."""
+
+    tokens: int
+    """Of the longest row."""
+    picture: int
+    """Tokens of the largest picture; 0 for a text model."""
+    response: int
+    """Tokens of the longest response that GRPO samples."""
+    quantised: bool
+
+    def __str__(self) -> str:
+        """Name it in a few words."""
+        pictures = f", pictures of {self.picture}" if self.picture else ""
+        return f"{'NF4' if self.quantised else 'half precision'}, rows of {self.tokens} tokens{pictures}"
+
+
+LADDER = (
+    Rung(6144, 2048, 2048, quantised=False),
+    Rung(4096, 1280, 1024, quantised=False),
+    Rung(4096, 1280, 1024, quantised=True),
+    Rung(3072, 768, 1024, quantised=True),
+    Rung(2048, 512, 768, quantised=True),
+    Rung(1536, 256, 512, quantised=True),
+)
+"""From what was published to what still holds a trace: first smaller pictures and rows, then four bits, then both."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageFit:
+    """A stage with its knobs set."""
+
+    stage: Stage
+    rung: Rung
+    step: Step
+    shape: ModelShape
+    memory: Estimate
+
+    @property
+    def accumulation(self) -> int:
+        """Batches an update."""
+        rows = self.step.sequences // (2 if self.stage == "dpo" else 1)
+        return NUM_UPDATE[self.stage] // rows
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What was found for a model and a card."""
+
+    model: FitModel
+    gib: float
+    half: str
+    """The dtype of the weights or, where they are quantised, of the arithmetic: bfloat16, or float16 on an old card."""
+    stages: Mapping[Stage, StageFit]
+    """Empty where nothing fits."""
+    last: StageFit
+    """The stage that was tried last: of the smallest rung, where nothing fits."""
+
+
+@quiet_libraries()
+def fit(model: FitModel, gib: float, stages: Sequence[Stage], *, half: str = "bfloat16") -> Fit:
+    """Return the settings of stages that fit a card.
+
+    Args:
+        model: its configuration alone.
+        gib: memory of the card.
+        stages: which must fit together.
+        half: dtype of weights or arithmetic.
+    """
+    shapes: dict[bool, ModelShape] = {}
+    last: StageFit | None = None
+    for rung in LADDER:
+        if rung.quantised not in shapes:
+            shapes[rung.quantised] = _shape(model, half, quantised=rung.quantised)
+        shape = shapes[rung.quantised]
+        found: dict[Stage, StageFit] = {}
+        for stage in stages:
+            last = next((each for each in _settings(stage, rung, shape) if _fits(each, gib)), None)
+            if last is None:
+                break
+            found[stage] = last
+        else:
+            return Fit(model, gib, half, found, found[stages[-1]])
+    smallest = list(_settings(stages[0], LADDER[-1], shapes[True]))[-1]
+    return Fit(model, gib, half, {}, smallest)
+
+
+def _fits(found: StageFit, gib: float) -> bool:
+    return found.memory.peak <= COMFORT * gib * GIB
+
+
+def _shape(model: FitModel, half: str, *, quantised: bool) -> ModelShape:
+    flags = ["--model=m", "--data=d", "--output=o", f"--dtype={half}", f"--load_in_4bit={quantised}"]
+    arguments, _ = parse_stage("grpo", flags)
+    return model_shape(model.config, arguments)
+
+
+def _settings(stage: Stage, rung: Rung, shape: ModelShape) -> Iterator[StageFit]:
+    """Yield a stage's settings on a rung, the fastest first."""
+    vision = shape.vision
+    picture = 0 if vision is None else vision.fixed_tokens or rung.picture
+    sampled_together = SAMPLED + (FEWER if rung is LADDER[-1] else ())
+    together = list(product(sampled_together, TRAINED)) if stage == "grpo" else [(0, 1)]
+    for optimiser, (sampled, trained), checkpoints in product(
+        ("adamw_torch_fused", "adamw_8bit"), together, (False, True)
+    ):
+        step = Step(
+            stage=stage,
+            sequences=2 * trained if stage == "dpo" else trained,
+            tokens=rung.tokens,
+            learnt=rung.response if stage == "grpo" else rung.tokens - picture,
+            image_tokens=picture,
+            sampled=sampled,
+            checkpoints=checkpoints,
+            optimiser=optimiser,
+        )
+        yield StageFit(stage, rung, step, shape, estimate(shape, step))

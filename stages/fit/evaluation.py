@@ -1,0 +1,86 @@
+"""How an evaluation samples: responses as long as the recipe allows, and as many prompts together as fit the memory."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from eval.models import load_config, quiet_libraries
+from stages.arguments import parse_stage
+from stages.errors import StageError
+from stages.lengths import model_limit
+from stages.preflight.card import available
+from stages.preflight.check import COMFORT
+from stages.preflight.memory import CUDA_CONTEXT_BYTES, GIB, sampling_phases
+from stages.preflight.shapes import ModelShape, model_shape
+from stages.trust import load_options
+
+if TYPE_CHECKING:
+    from stages.manifest import Manifest
+    from stages.policies import Subject
+
+BATCHES = (64, 32, 16, 8, 4, 2, 1)
+USUAL_RESPONSE, SHORT_RESPONSE = 1024, 256
+USUAL_PROMPT = 2048
+"""Tokens of a long prompt with a picture, where no recipe says more."""
+USUAL_PIXELS = 1003520
+"""Of a large picture, where no recipe bounds them."""
+
+
+def response_limit(manifest: "Manifest | None") -> int:
+    """Return the most tokens of a response where none were given.
+
+    GRPO's recipe says how many it samples; of the other stages' rows a quarter is taken to be the response.
+    """
+    if manifest is None:
+        return USUAL_RESPONSE
+    recipe = manifest.recipe
+    if manifest.stage == "grpo":
+        return int(recipe.get("max_completion_length") or SHORT_RESPONSE)
+    return max(SHORT_RESPONSE, int(recipe.get("max_tokens") or 0) // 4)
+
+
+@quiet_libraries()
+def fitted_batch(subject: "Subject", response: int) -> int:
+    """Return how many prompts of a checkpoint can be sampled together here.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    recipe = subject.manifest.recipe if subject.manifest else {}
+    config = load_config(subject.model, load_options(subject.manifest, subject.permissions))
+    flags = {"dtype": recipe.get("dtype", "auto"), "load_in_4bit": subject.load_in_4bit, "lora_target": "all-linear"}
+    arguments, _ = parse_stage(
+        "sft", ["--model=m", "--data=d", "--output=o", *(f"--{key}={value}" for key, value in flags.items())]
+    )
+    try:
+        shape = model_shape(config, arguments)
+    except StageError:  # nothing to adapt, which an evaluation does not need
+        return BATCHES[-1]
+    longest = int(recipe.get("max_tokens") or USUAL_PROMPT + response)
+    pixels = int(recipe.get("max_pixels") or USUAL_PIXELS)
+    tokens = min(max(longest, response + 1), model_limit(config))
+    context = CUDA_CONTEXT_BYTES if torch.cuda.is_available() else 0
+    picture = shape.vision.tokens_of(pixels) if shape.vision else 0
+    return eval_batch_size(shape, tokens, response, picture, available(None).size / GIB, context=context)
+
+
+def eval_batch_size(
+    shape: ModelShape, tokens: int, response: int, image_tokens: int, gib: float, *, context: int = CUDA_CONTEXT_BYTES
+) -> int:
+    """Return the largest batch that fits; 1 where not even one does.
+
+    Args:
+        shape: of the model; where it is quantised the adapter stays beside the weights, else it is merged into them.
+        tokens: of the longest prompt with its response.
+        response: tokens of that response.
+        image_tokens: of the prompt's pictures.
+        gib: memory of the card.
+        context: what a process takes before its first tensor.
+    """
+    adapter = 4 * shape.num_trainable if shape.quantised else 0
+    held = {"weights": shape.weight_bytes, "adapter": adapter, "context": context}
+    for batch in BATCHES:
+        phases = sampling_phases(shape, batch, tokens, response, image_tokens)
+        if max(sum((held | phase).values()) for phase in phases) <= COMFORT * gib * GIB:
+            return batch
+    return BATCHES[-1]

@@ -1,0 +1,49 @@
+"""The model to be fitted: its configuration, and the name that its recipes load it by. No weights are read."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from eval.models import load_config
+from stages.preflight.shapes import shape_config, shape_names
+
+
+@dataclass(frozen=True, slots=True)
+class FitModel:
+    """What is fitted."""
+
+    name: str
+    """Of its recipe folder."""
+    hub_name: str
+    """What a recipe loads: a name on the hub, or a folder."""
+    config: Any
+    shape: str | None
+    """Its shape in the repository, if it has one."""
+
+
+def find_model(name: str) -> FitModel:
+    """Return the model of a shape in the repository, of a name on the hub, or of a folder.
+
+    Raises:
+        ModelError: there is no such model, or it is of a kind that is not supported.
+    """
+    shape = name if name in shape_names() else _shape_of_hub_name(name)
+    if shape is not None:
+        return FitModel(shape, str(shape_sources()[shape]["hub"]), shape_config(shape), shape)
+    return FitModel(Path(name).name.lower(), name, load_config(name), None)
+
+
+@cache
+def shape_sources() -> dict[str, dict[str, Any]]:
+    """Return of each shape its name on the hub, its number of weights and where its values come from."""
+    text = files("stages").joinpath("shapes", "sources.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _shape_of_hub_name(name: str) -> str | None:
+    if Path(name).exists():
+        return None
+    return next((shape for shape, entry in shape_sources().items() if entry["hub"] == name), None)

@@ -1,0 +1,54 @@
+"""What a model is called with, by its family: token ids and masks that are real, and pictures without storage."""
+
+from typing import Any
+
+import torch
+
+from stages.errors import StageError
+
+
+def model_inputs(config: Any, sequences: int, tokens: int, image_tokens: int) -> dict[str, Any]:
+    """Return the inputs of sequences that have one picture each, in TRL's form.
+
+    Args:
+        config: the model's configuration.
+        sequences: rows of the batch, all of one length.
+        tokens: of a row, the picture's included.
+        image_tokens: of its picture; 0 for none.
+
+    Raises:
+        StageError: the family's inputs are not known here.
+    """
+    ids = torch.zeros(sequences, tokens, dtype=torch.long)
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    vision = getattr(config, "vision_config", None)
+    if vision is None or not image_tokens:
+        return inputs
+    if not hasattr(vision, "spatial_merge_size") or not hasattr(vision, "temporal_patch_size"):
+        raise StageError(f"--trace: the pictures of {config.model_type} models are not known here")
+    return inputs | _grid_pictures(config, ids, image_tokens)
+
+
+def _grid_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
+    """Add pictures as Qwen's families take them: rows of patches and a grid, close to a square."""
+    vision, sequences = config.vision_config, len(ids)
+    height = next(side for side in range(int(image_tokens**0.5), 0, -1) if image_tokens % side == 0)
+    grid = [1, height * vision.spatial_merge_size, image_tokens // height * vision.spatial_merge_size]
+    ids[:, 1 : 1 + image_tokens] = config.image_token_id
+    values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    return {
+        "pixel_values": torch.empty(sequences * grid[1] * grid[2], values),
+        "image_grid_thw": torch.tensor([grid] * sequences),
+        "mm_token_type_ids": (ids == config.image_token_id).long(),
+    }
+
+
+def next_inputs(config: Any, ids: torch.Tensor, tokens: int) -> dict[str, Any]:
+    """Return the inputs of one more token a sequence, which makes them so many tokens long."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    axes = (3,) if "mrope_section" in rope else ()
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones(len(ids), tokens, dtype=torch.long),
+        "position_ids": torch.full((*axes, len(ids), 1), tokens - 1),
+    }

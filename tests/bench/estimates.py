@@ -1,0 +1,78 @@
+"""Preflight's estimate beside the peak of the real graph on tensors without storage: `python -m tests.bench.estimates`.
+
+For what `tritrace fit` chooses for a model and a card, stage by stage and phase by phase, as a Markdown table. It takes
+about a minute a stage and allocates nothing of the models' size. The CUDA context is in neither column.
+
+    python -m tests.bench.estimates qwen2.5-vl-3b:24 qwen3.5-4b:16
+"""
+
+import argparse
+import sys
+from typing import NamedTuple
+
+from stages.arguments import parse_stage
+from stages.fit.choice import fit
+from stages.fit.model import find_model
+from stages.preflight.memory import GIB
+from stages.preflight.tracing import traced_peaks
+
+CASES = ("qwen2.5-vl-3b:24", "qwen3-vl-4b:24", "qwen3.5-4b:24")
+HEAD = (
+    "| model | card | stage | phase | weights | tokens x rows | estimate GiB | graph GiB | ratio |",
+    "| --- | ---: | --- | --- | --- | ---: | ---: | ---: | ---: |",
+)
+
+
+class Compared(NamedTuple):
+    """An estimate and what the graph holds, in bytes."""
+
+    stage: str
+    phase: str
+    estimate: int
+    graph: int
+
+    @property
+    def ratio(self):
+        """Of the first to the second."""
+        return self.estimate / self.graph
+
+
+def compared(config, each, half="bfloat16"):
+    """Yield the phases of a stage that was fitted."""
+    flags = ["--model=m", "--data=d", "--output=o", f"--dtype={half}", f"--load_in_4bit={each.rung.quantised}"]
+    arguments, _ = parse_stage(each.stage, flags)
+    for phase, graph in traced_peaks(config, arguments, each.shape, each.step).items():
+        parts = getattr(each.memory, phase)
+        yield Compared(each.stage, phase, sum(parts.values()) - parts["context"], graph)
+
+
+def lines(model_name, gib, stages=("sft", "dpo", "grpo")):
+    """Yield the rows of the table for a model and a card."""
+    model = find_model(model_name)
+    found = fit(model, gib, stages)
+    for stage, each in found.stages.items():
+        weights = "NF4" if each.rung.quantised else found.half
+        for row in compared(model.config, each):
+            rows = each.step.sampled if row.phase == "sampling" else each.step.sequences
+            yield (
+                f"| {model_name} | {gib:g} | {stage} | {row.phase} | {weights} | {each.step.tokens} x {rows} "
+                f"| {row.estimate / GIB:.2f} | {row.graph / GIB:.2f} | {row.ratio:.2f} |"
+            )
+
+
+def main():
+    """Print the table, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="*", default=list(CASES), metavar="MODEL:GIB")
+    parser.add_argument("--stage", choices=("sft", "dpo", "grpo"), action="append")
+    options = parser.parse_args()
+    sys.stdout.write("\n".join(HEAD) + "\n")
+    for case in options.case:
+        name, _, gib = case.rpartition(":")
+        for line in lines(name, float(gib), options.stage or ("sft", "dpo", "grpo")):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
