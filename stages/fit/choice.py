@@ -87,7 +87,14 @@ class Fit:
 
 
 @quiet_libraries()
-def fit(model: FitModel, gib: float, stages: Sequence[Stage], *, half: str = "bfloat16") -> Fit:
+def fit(
+    model: FitModel,
+    gib: float,
+    stages: Sequence[Stage],
+    *,
+    half: str = "bfloat16",
+    shapes: dict[bool, ModelShape] | None = None,
+) -> Fit:
     """Return the settings of stages that fit a card.
 
     Args:
@@ -95,23 +102,24 @@ def fit(model: FitModel, gib: float, stages: Sequence[Stage], *, half: str = "bf
         gib: memory of the card.
         stages: which must fit together.
         half: dtype of weights or arithmetic.
+        shapes: the model's, by whether it is quantised; filled here, for the next card.
     """
-    shapes: dict[bool, ModelShape] = {}
-    last: StageFit | None = None
+    shapes = {} if shapes is None else shapes
     for rung in LADDER:
         if rung.quantised not in shapes:
             shapes[rung.quantised] = _shape(model, half, quantised=rung.quantised)
         shape = shapes[rung.quantised]
         found: dict[Stage, StageFit] = {}
         for stage in stages:
-            last = next((each for each in _settings(stage, rung, shape) if _fits(each, gib)), None)
-            if last is None:
+            settings = list(_settings(stage, rung, shape))
+            fitting = next((each for each in settings if _fits(each, gib)), None)
+            last = fitting or min(settings, key=lambda each: each.memory.peak)
+            if fitting is None:
                 break
-            found[stage] = last
+            found[stage] = fitting
         else:
             return Fit(model, gib, half, found, found[stages[-1]])
-    smallest = list(_settings(stages[0], LADDER[-1], shapes[True]))[-1]
-    return Fit(model, gib, half, {}, smallest)
+    return Fit(model, gib, half, {}, last)
 
 
 def _fits(found: StageFit, gib: float) -> bool:
