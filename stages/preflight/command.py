@@ -16,7 +16,7 @@ from stages.preflight.check import RowSize, Subject, check, longest_row, resourc
 from stages.preflight.findings import Finding, Section, worst
 from stages.preflight.measure import measure
 from stages.preflight.memory import GIB, estimate, optimiser_of, resident_bytes
-from stages.preflight.shapes import model_shape, shape_config
+from stages.preflight.shapes import model_shape, shape_config, vision_shape
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from stages.preflight.tracing import traced_peaks
 from stages.rewards import reward_of
@@ -110,7 +110,7 @@ def _without_rows(subject: Subject) -> list[Section]:
 
 def recipe_size(subject: Subject) -> RowSize:
     """Return the largest row that a recipe allows: of `max_tokens`, with a picture of `max_pixels`."""
-    vision = model_shape(subject.model_config, subject.arguments).vision
+    vision = vision_shape(subject.model_config)
     images = vision.tokens_of(subject.arguments.max_pixels or 0) if vision else 0
     tokens = int(subject.arguments.max_tokens or 0)
     return RowSize(tokens, int(getattr(subject.config, "max_completion_length", None) or tokens - images), images)

@@ -149,7 +149,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
         has_head_norms=any(name.endswith("self_attn.q_norm") for name, _ in model.named_modules()),
-        vision=_vision(config),
+        vision=vision_shape(config),
     )
 
 
@@ -202,7 +202,8 @@ def _full_layers(text: Any) -> int:
     return sum(kind == "full_attention" for kind in kinds)
 
 
-def _vision(model_config: Any) -> VisionShape | None:
+def vision_shape(model_config: Any) -> VisionShape | None:
+    """Return the vision tower of a model's configuration; None of a text model."""
     config = getattr(model_config, "vision_config", None)
     if config is None:
         return None
