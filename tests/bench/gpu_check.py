@@ -1,48 +1,62 @@
-"""Peak memory and tokens a second of real models' recipes on a GPU, ours beside TRL's own trainers: `make gpu-check`.
+"""Peak memory and tokens a second of real models on a GPU, ours beside TRL's own trainers: `make gpu-check`.
 
-Each recipe runs under a cap of the card it names (24 or 16 GiB), whatever card is there, in a process of its own: a
-few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO, responses of full length.
-The weights are random, of the model's exact shape, so that nothing is downloaded. TRL's trainers get the same model,
-adapter, settings and row, and GRPO a constant reward. Printed as a table, with preflight's estimate.
+For each model and cap (24 and 16 GiB) the recipes are those of `tritrace fit`, whatever card is there. Each case runs
+in a process of its own: a few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO,
+responses of full length. The weights are random, of the model's exact shape, so that nothing is downloaded. TRL's
+trainers get the same model, adapter, settings and row, and GRPO a constant reward. Then a stage is killed and resumed
+(`tests/stages/kills.py`). What the time does not suffice for is a line that says so.
+
+The table is printed, and written as Markdown to `runs/gpu-check.md`, to be pasted into RESULTS.md as it is.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from tqdm import tqdm
 
 from data.build import Sizes, build_pocket
 from eval.models import load_config, load_processor, quiet_libraries
 from stages.arguments import parse_stage
 from stages.columns import ROW_TYPES, read_training_rows
+from stages.fit.choice import fit
+from stages.fit.model import find_model
+from stages.fit.recipe_text import recipe_files, write_recipes
+from stages.fit.time import planned
 from stages.loading import load_options
 from stages.preflight.check import Subject, longest_row, step_of
 from stages.preflight.measure import measure
 from stages.preflight.memory import GIB, estimate
-from stages.preflight.shapes import model_shape, shape_config
+from stages.preflight.shapes import model_shape, shape_config, shape_names
 from stages.preflight.stand_in import stand_in_processor, write_random_model
 from tests.bench.bare import build_bare
 
 ROOT = Path(__file__).parents[2]
-RECIPES = ("qwen2.5-vl-3b", "qwen3-vl-4b")
+MODELS = ("qwen2.5-vl-3b", "qwen3.5-4b")
+CAPS = (24, 16)
+"""GiB."""
 STAGES = ("sft", "dpo", "grpo")
 TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
+MINUTES = 12.0
+"""All together, from the start of the script."""
+KILLED = [sys.executable, "-m", "tests.stages.kills", "--kills", "1", "--stage", "sft"]
+RESULT = ROOT / "runs" / "gpu-check.md"
 
 
 class Case(NamedTuple):
     """What is measured."""
 
     recipe: str
+    """Its folder; that of a model and a cap is MODEL-CAPgib."""
     stage: str
     trainer: str
 
@@ -54,17 +68,27 @@ def bare_trainer(setup):
 
 def parse(recipe, stage, data, *flags):
     """Return a recipe's stage on rows of the pocket world, whose pictures are scaled up to the largest allowed."""
-    config = ROOT / "stages" / "recipes" / recipe / f"{stage}.yaml"
+    config = Path(recipe) / f"{stage}.yaml"
     arguments, trl_config = parse_stage(stage, ["--config", str(config), f"--data={data / stage}.jsonl", *flags])
     if arguments.max_pixels is not None:
         arguments = replace(arguments, min_pixels=arguments.max_pixels)
     return replace(arguments, parent=None), trl_config
 
 
-def write_model(recipe, data, folder, *flags):
+def write_fitted(model_name, gib, folder):
+    """Write the recipes of a model for a cap, and return their folder; None where nothing fits."""
+    model = find_model(model_name)
+    found = fit(model, gib, STAGES)
+    place = folder / f"{model_name}-{gib}gib"
+    plans = planned(found.stages, None, None)
+    write_recipes(recipe_files(found, plans, place.name, place.name), place)
+    return place if found.stages else None
+
+
+def write_model(model_name, recipe, data, folder):
     """Write random weights of the shape that a recipe trains, with a processor that has the words of the rows."""
-    arguments, _ = parse(recipe, "sft", data, *flags)
-    config = shape_config(recipe)
+    arguments, _ = parse(recipe, "sft", data)
+    config = shape_config(model_name)
     rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", ROW_TYPES[stage], None)]
     write_random_model(config, stand_in_processor(rows, config, arguments), arguments, folder)
 
@@ -98,37 +122,80 @@ def measured(case, model, data, folder, *flags):
     }
 
 
-def in_a_process(*arguments):
-    """Return what a process of its own measured, or the last line of why it could not."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.gpu_check", "--one", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def in_a_process(seconds, *arguments):
+    """Return what a process of its own measured, or in a line why it did not."""
+    if seconds <= 0:
+        return "not run: out of time"
+    command = [sys.executable, "-m", "tests.bench.gpu_check", "--one", *map(str, arguments)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return "not finished: out of time"
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def table_of(results):
-    """Return the results as a table, an estimate beside each measurement."""
-    table = Table("recipe", "stage", "trainer", "estimate GiB", "peak GiB", "reserved GiB", "tokens/s")
+def killed_and_resumed(seconds):
+    """Return in a line whether a stage that was killed ended as one that nobody killed."""
+    if seconds <= 0:
+        return "not run: out of time"
+    try:
+        done = subprocess.run(KILLED, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return "not finished: out of time"
+    last = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
+    return f"exit {done.returncode}: {last[-1]}"
+
+
+def markdown_of(results, *, device, resumed):
+    """Return the results as a table, an estimate beside each measurement, and what they were measured on."""
+    lines = [
+        "| recipe | stage | trainer | estimate GiB | peak GiB | reserved GiB | tokens/s |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
     for case, found in results.items():
+        names = f"| {Path(case.recipe).name} | {case.stage} | {case.trainer} |"
         if isinstance(found, str):
-            table.add_row(*case, found)
+            lines.append(f"{names} {found.replace('|', '/')} | | | |")
             continue
         cells = ("" if found[name] is None else f"{found[name]:.2f}" for name in ("estimate", "peak", "reserved"))
-        table.add_row(*case, *cells, f"{found['tokens_per_s']:,.0f}")
-    return table
+        lines.append(f"{names} {' | '.join(cells)} | {found['tokens_per_s']:,.0f} |")
+    note = f"{device}; each under a cap of the memory that its recipe names. Killed and resumed: {resumed}."
+    return "\n".join([*lines, "", note, ""])
+
+
+def run_all(models, caps, stages, minutes):
+    """Return the results of every case, as far as the time suffices, and whether a killed stage was resumed."""
+    ends = time.monotonic() + 60 * minutes
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="tritrace-gpu-") as name:
+        folder = Path(name)
+        build_pocket(folder / "data", Sizes(sft=8, dpo=4, grpo=8, validation=0, test=0), seed=0)
+        for model_name, cap in product(models, caps):
+            recipe = write_fitted(model_name, cap, folder)
+            if recipe is None:
+                results[Case(f"{model_name}-{cap}gib", "", "")] = "nothing fits"
+                continue
+            weights = Path(tempfile.mkdtemp(dir=folder))
+            if time.monotonic() < ends:
+                write_model(model_name, recipe, folder / "data", weights)
+            for stage, trainer in product(stages, TRAINERS):
+                case = Case(str(recipe), stage, trainer)
+                left = ends - time.monotonic()
+                results[case] = in_a_process(left, *case, weights, folder / "data", folder / "out")
+                sys.stderr.write(f"{recipe.name} {stage} {trainer}: {results[case]}\n")
+            shutil.rmtree(weights)
+        return results, killed_and_resumed(ends - time.monotonic())
 
 
 def main():
-    """Measure every recipe, stage and trainer that is asked for."""
+    """Measure every model, cap, stage and trainer that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=RECIPES, action="append", help="may be repeated; all by default")
+    parser.add_argument("--model", choices=shape_names(), action="append", help="may be repeated")
+    parser.add_argument("--cap", type=int, action="append", help="GiB; may be repeated")
     parser.add_argument("--stage", choices=STAGES, action="append", help="may be repeated; all by default")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="what does not fit in is not run")
     parser.add_argument("--one", nargs=6, metavar="WORD", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -136,25 +203,11 @@ def main():
         return
     if not torch.cuda.is_available():
         sys.exit("gpu-check: there is no GPU here; nothing was run")
-    results = {}
-    stages = options.stage or STAGES
-    with tempfile.TemporaryDirectory(prefix="tritrace-gpu-") as name:
-        folder = Path(name)
-        build_pocket(folder / "data", Sizes(sft=8, dpo=4, grpo=8, validation=0, test=0), seed=0)
-        recipes = options.recipe or RECIPES
-        with tqdm(total=len(recipes) * len(stages) * len(TRAINERS), unit="run") as bar:
-            for recipe in recipes:
-                with tempfile.TemporaryDirectory(dir=folder) as model:
-                    write_model(recipe, folder / "data", Path(model))
-                    for stage in stages:
-                        for trainer in TRAINERS:
-                            case = Case(recipe, stage, trainer)
-                            bar.set_description(" ".join(case))
-                            results[case] = in_a_process(*case, model, folder / "data", folder / "out")
-                            bar.update()
-    console = Console()
-    console.print(table_of(results))
-    console.print(f"{torch.cuda.get_device_name()}; each under a cap of the card that its recipe names")
+    results, resumed = run_all(options.model or MODELS, options.cap or CAPS, options.stage or STAGES, options.minutes)
+    text = markdown_of(results, device=torch.cuda.get_device_name(), resumed=resumed)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{text}wrote {RESULT.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":

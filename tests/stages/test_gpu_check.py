@@ -1,14 +1,18 @@
 """The path that `make gpu-check` takes on a GPU, on the CPU with the tiny model."""
 
 import json
-from io import StringIO
+import sys
 
 import pytest
-from rich.console import Console
 
 from data.build import Sizes, build_pocket
-from tests.bench.gpu_check import STAGES, TRAINERS, Case, measured, table_of
+from eval.models import load_config
+from tests.bench import gpu_check
+from tests.bench.gpu_check import STAGES, TRAINERS, Case, markdown_of, measured
+from tests.conftest import REPOSITORY
 from tests.stages.conftest import write_tiny_model
+
+RECIPES = REPOSITORY / "stages" / "recipes"
 
 SMALL = [
     "--dtype=float32",
@@ -26,7 +30,7 @@ def test_both_trainers_are_measured_beside_the_estimate(stage, tiny_world, tmp_p
     model, data = tiny_world
     results = {}
     for trainer in TRAINERS:
-        case = Case("qwen2.5-vl-3b", stage, trainer)
+        case = Case(str(RECIPES / "qwen2.5-vl-3b"), stage, trainer)
         flags = [*SMALL, *(ROLLOUTS if stage == "grpo" else [])]
         results[case] = json.loads(json.dumps(measured(case, model, data, tmp_path / trainer, *flags)))
     ours, bare = results.values()
@@ -36,12 +40,47 @@ def test_both_trainers_are_measured_beside_the_estimate(stage, tiny_world, tmp_p
 
 def test_what_does_not_fit_is_a_line_of_the_table():
     found = {"estimate": 20.1, "peak": 19.53, "reserved": None, "tokens_per_s": 1234.5}
-    console = Console(width=120, file=StringIO())
-    console.print(table_of({Case("a", "sft", "ours"): found, Case("a", "sft", "TRL"): "OutOfMemoryError: no"}))
-    text = console.file.getvalue()
-    assert "19.53" in text
-    assert "1,234" in text
-    assert "OutOfMemoryError" in text
+    results = {Case("x/a-24gib", "sft", "ours"): found, Case("x/a-24gib", "sft", "TRL"): "OutOfMemoryError: no"}
+    lines = markdown_of(results, device="a card", resumed="exit 0: equal").splitlines()
+    assert lines[2] == "| a-24gib | sft | ours | 20.10 | 19.53 |  | 1,234 |"
+    assert lines[3] == "| a-24gib | sft | TRL | OutOfMemoryError: no | | | |"
+    assert {line.count("|") for line in lines[:4]} == {8}
+    assert "Killed and resumed: exit 0: equal." in lines[-1]
+
+
+@pytest.fixture
+def rehearsal(tiny_world, monkeypatch):
+    """The script with a tiny model in place of a real one."""
+    model, _ = tiny_world
+    config = load_config(str(model))
+    config.get_text_config().vocab_size = 1500  # the words of the stand-in tokenizer are the first of it
+
+    def write_small(model_name, gib, folder):
+        place = folder / f"{model_name}-{gib}gib"
+        place.mkdir()
+        flags = "".join(f"{flag.removeprefix('--').replace('=', ': ')}\n" for flag in SMALL)
+        (place / "sft.yaml").write_text(f"model: m\noutput: o\n{flags}per_device_train_batch_size: 1\n")
+        return place
+
+    monkeypatch.setattr(gpu_check, "write_fitted", write_small)
+    monkeypatch.setattr(gpu_check, "shape_config", lambda _: config)
+    monkeypatch.setattr(gpu_check, "KILLED", [sys.executable, "-c", "print('1 of 1 equal')"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("rehearsal")
+def test_the_whole_script_is_rehearsed_on_the_cpu():
+    results, resumed = gpu_check.run_all(["tiny"], [24], ["sft"], minutes=10)
+    assert [(case.stage, case.trainer) for case in results] == [("sft", "TRL"), ("sft", "ours")]
+    assert all(found["peak"] > 0 for found in results.values()), results
+    assert resumed == "exit 0: 1 of 1 equal"
+
+
+@pytest.mark.usefixtures("rehearsal")
+def test_what_the_time_does_not_suffice_for_is_said():
+    results, resumed = gpu_check.run_all(["tiny"], [24, 16], ["sft"], minutes=0)
+    assert set(results.values()) == {resumed} == {"not run: out of time"}
+    assert len(results) == 4
 
 
 @pytest.fixture(scope="module")
