@@ -39,6 +39,7 @@ from stages.cli import (
 )
 from stages.cli.checking import NOBODY_READS
 from stages.disk_full import EXIT_CODE, is_disk_full
+from toolkit.secrets import redacted
 
 app = typer.Typer(
     name="tritrace",
@@ -123,7 +124,7 @@ def _end(message: str, code: int) -> NoReturn:
     if message:
         with suppress(OSError):
             console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-            console.print(f"tritrace: error: {message}", style="red")
+            console.print(f"tritrace: error: {redacted(message)}", style="red")
     sys.exit(code)
 
 

@@ -28,6 +28,7 @@ from stages.reporting import report_run
 from stages.rewards import reward_of
 from stages.tracking import run_of, tracked
 from stages.trust import permissions_of
+from toolkit.secrets import redacted_values
 
 POCKET = "pocket"
 HeldOut = Literal["validation", "test"]
@@ -184,7 +185,7 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
                     found = curriculum.evaluate(checkpoint)
                     samples.setdefault(checkpoint.stage or "base", []).append(found)
                     (run_of(checkpoint.folder) or run).log_samples(found)
-        say(f"report: {report_run(root, samples, images_root=data, recipe=asdict(recipe))}")
+        say(f"report: {report_run(root, samples, images_root=data, recipe=redacted_values(asdict(recipe)))}")
         if curriculum.is_published:
             estimates = {stage: summarize(seeds).estimates for stage, seeds in samples.items()}
             for line in compared(estimates, read_bands()):

@@ -16,6 +16,7 @@ from data.files import read_json, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore
 from stages.errors import StageError
+from toolkit.secrets import redacted_values
 
 COMMAND = "command.json"
 """Beside the results: what was run; the same command on the same checkpoint is not run again."""
@@ -116,7 +117,7 @@ def run_job(job: Job) -> list[BenchmarkScore]:
         StageError: it cannot be started, fails, or writes no result.
         HarnessResultError: its results cannot be read.
     """
-    told = {"command": list(job.command), "checkpoint": job.checkpoint}
+    told = redacted_values({"command": list(job.command), "checkpoint": job.checkpoint})
     if read_json(job.folder / COMMAND) == told and (scores := read_results(job.folder)):
         return scores
     job.folder.mkdir(parents=True, exist_ok=True)

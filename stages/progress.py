@@ -9,6 +9,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from toolkit.secrets import redacted
+
 _SHOWN = {
     "loss": "loss",
     "rewards/accuracies": "accuracy",
@@ -23,7 +25,7 @@ def say(line: str) -> None:
     """Print a line now, above a progress bar if there is one; of several processes, the first alone speaks."""
     if os.environ.get("RANK", "0") != "0":
         return
-    tqdm.write(line, file=sys.stdout)
+    tqdm.write(redacted(line), file=sys.stdout)
     sys.stdout.flush()
 
 

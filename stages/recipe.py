@@ -7,6 +7,7 @@ from typing import Any
 from eval.presets import PRESETS
 from stages.arguments import StageArguments, TRLConfig
 from stages.rollouts.arguments import without_effect
+from toolkit.secrets import redacted_values
 
 # Follow from other values or from the machine, and would only blur what was chosen.
 _DERIVED = frozenset(
@@ -64,7 +65,7 @@ _ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": No
 def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
     """Return every value of ours, and each of TRL's that differs from its default; of weights those of the preset.
 
-    Together with TRL's version this is the whole recipe.
+    Together with TRL's version this is the whole recipe, but for its secrets: this is what is shown and written.
     """
     unused = _unused_weights(arguments)
     ours = {
@@ -77,7 +78,7 @@ def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
         value = _plain(getattr(config, option.name, None))
         if option.init and option.name not in _DERIVED and value != _plain(_default(option)):
             theirs[option.name] = value
-    return ours | dict(sorted(theirs.items()))
+    return dict(redacted_values(ours | dict(sorted(theirs.items()))))
 
 
 def _unused_weights(arguments: StageArguments) -> set[str]:

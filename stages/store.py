@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.locks import held
+from toolkit.secrets import redacted
 
 EXPERIMENT = "tritrace"
 LOCAL_ROOT = Path("runs")
@@ -31,6 +32,11 @@ def quiet_store() -> Iterator[None]:
 def tracking_uri() -> str:
     """Return the address of the store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{LOCAL_ROOT / 'mlflow.db'}"
+
+
+def shown_uri() -> str:
+    """Return the address of the store as it is shown and written: without a password in it."""
+    return redacted(tracking_uri())
 
 
 def open_client() -> Any:

@@ -21,7 +21,7 @@ from eval.outcomes import outcome
 from eval.samples import Sample
 from eval.spans import ResponseSpan, response_span, step_spans, trace_tags
 from protocol.errors import UserError
-from stages.store import experiment_id, open_client, quiet_store, tracking_uri
+from stages.store import experiment_id, open_client, quiet_store, shown_uri, tracking_uri
 
 PREFIX = "tritrace."
 _STEP_NS = 1_000_000
@@ -65,7 +65,7 @@ def _store() -> Iterator[str]:
             yield experiment
     except MlflowException as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TraceLogError(f"{tracking_uri()}: traces could not be logged: {reason}") from error
+        raise TraceLogError(f"{shown_uri()}: traces could not be logged: {reason}") from error
     finally:
         mlflow.set_tracking_uri(before)
 
@@ -102,7 +102,7 @@ def _log(sample: Sample, experiment: str, tags: Mapping[str, str], run_id: str |
         start_time_ns=start,
     )
     if isinstance(root, NoOpSpan):
-        raise TraceLogError(f"{tracking_uri()}: MLflow started no trace; MLFLOW_ENABLE_TRACING or its log says why")
+        raise TraceLogError(f"{shown_uri()}: MLflow started no trace; MLFLOW_ENABLE_TRACING or its log says why")
     for number, step in enumerate(steps, start=1):
         _log_step(root, step, start + number * _STEP_NS)
     _end(root, whole, start + (len(steps) + 1) * _STEP_NS)

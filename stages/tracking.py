@@ -25,8 +25,9 @@ from eval.models import quiet_libraries
 from eval.samples import Sample
 from eval.summary import summarize
 from stages.patience import Patience
-from stages.store import experiment_id, open_client, tracking_uri
+from stages.store import experiment_id, open_client, shown_uri
 from stages.tracking_files import HOME, LOCAL_METRICS, digest_of, keep_until, plain, read_home, sample_columns
+from toolkit.secrets import redacted, redacted_values
 
 MAX_PARAM_LENGTH = 500
 
@@ -61,6 +62,7 @@ class Run:
             params: what it was told: parameters cut to `MAX_PARAM_LENGTH` characters, and whole in `recipe.yaml`.
             identity: what makes it the same thing when it is resumed; by default its parameters.
         """
+        params = redacted_values(dict(params))
         self._do(partial(self._start, name, digest_of([name, params if identity is None else identity])))
         self._do(partial(self._log_params, params))
 
@@ -103,7 +105,7 @@ class Run:
 
     def _warn(self, trouble: str) -> None:
         kept = f"; its numbers are in {self._home / LOCAL_METRICS}" if self._home else ""
-        warnings.warn(f"the tracking store {tracking_uri()} {trouble}{kept}", TrackingWarning, stacklevel=6)
+        warnings.warn(f"the tracking store {shown_uri()} {redacted(trouble)}{kept}", TrackingWarning, stacklevel=6)
 
     @quiet_libraries()
     def _open(self) -> None:
@@ -112,7 +114,7 @@ class Run:
     @quiet_libraries()
     def _start(self, name: str, key: str) -> None:
         self._open()
-        known = {"uri": tracking_uri(), "key": key}
+        known = {"uri": shown_uri(), "key": key}
         run_id = self._continued(known)
         self._is_new = run_id is None
         if run_id is None:
@@ -218,7 +220,7 @@ def tracked(
 def run_of(home: Path) -> Run | None:
     """Return the run that a folder was tracked by, to add to it; None where there is none in this store."""
     known = read_home(home)
-    if known.get("uri") != tracking_uri():
+    if known.get("uri") != shown_uri():
         return None
     run = Run()
     run.reopen(str(known["run_id"]))

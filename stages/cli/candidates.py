@@ -13,6 +13,7 @@ import typer
 
 from protocol.errors import UserError
 from protocol.prompt import Style
+from toolkit.secrets import redacted
 
 if TYPE_CHECKING:
     from eval.generations import Policy
@@ -97,7 +98,7 @@ def server_of(
         timeout_seconds=timeout_seconds,
     )
     policy = EndpointPolicy(settings)
-    identity = {"endpoint": url.rpartition("@")[2], "endpoint_model": model, "max_new_tokens": max_new_tokens}
+    identity = {"endpoint": redacted(url).rpartition("@")[2], "endpoint_model": model, "max_new_tokens": max_new_tokens}
     return Candidate(identity, "full", lambda: policy)
 
 

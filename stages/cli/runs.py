@@ -45,14 +45,14 @@ def runs(
         return
     try:
         from stages.run_list import tracked_runs
-        from stages.store import tracking_uri
+        from stages.store import shown_uri
     except ModuleNotFoundError as error:
         raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
     try:
         found = tracked_runs()
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"the tracking store {tracking_uri()} does not answer: {reason}") from error
+        raise UserError(f"the tracking store {shown_uri()} does not answer: {reason}") from error
     if output is Format.JSON:
         typer.echo(json.dumps([run.to_json() for run in found], ensure_ascii=False))
         return
@@ -60,7 +60,7 @@ def runs(
     if not console.is_terminal:
         console = Console(width=160)
     console.print(_table(found))
-    typer.echo(f"{len(found)} runs; mlflow ui --backend-store-uri {tracking_uri()}")
+    typer.echo(f"{len(found)} runs; mlflow ui --backend-store-uri {shown_uri()}")
 
 
 def _table(found: "list[TrackedRun]") -> Table:

@@ -26,7 +26,7 @@ def trace(
     from eval.samples import read_samples
 
     try:
-        from stages.store import tracking_uri
+        from stages.store import shown_uri
         from stages.traces import evaluation_name, log_traces, worst_first
     except ModuleNotFoundError as error:
         raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
@@ -38,4 +38,4 @@ def trace(
                 if done % 25 == 0:
                     typer.echo(f"{stage}: {done} traces")
             typer.echo(f"{stage}: {done} traces logged, {len(samples) - done} already there ({path})")
-    typer.echo(f"mlflow ui --backend-store-uri {tracking_uri()}")
+    typer.echo(f"mlflow ui --backend-store-uri {shown_uri()}")

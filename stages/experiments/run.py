@@ -27,6 +27,7 @@ from stages.progress import say
 from stages.rewards import reward_of
 from stages.tracking import tracked
 from stages.trust import permissions_of
+from toolkit.secrets import redacted
 
 
 def run_experiment(
@@ -190,7 +191,7 @@ class _Plan:
         values = {"checkpoint": checkpoint.folder, "model": checkpoint.model, "data": data, "output": output}
         command = [part.format(**values, seed=seed) for part in shlex.split(made.command)]
         stamp = output.with_suffix(".made.json")
-        identity = {"command": made.command, "seed": seed}
+        identity = {"command": redacted(made.command), "seed": seed}
         if checkpoint.stage:
             identity["checkpoint"] = read_manifest(checkpoint.folder / "manifest.json").digest
         if output.is_file() and read_json(stamp) == identity | {"rows": file_fingerprint(output)}:
