@@ -26,12 +26,20 @@ _PLAIN_PAIR = re.compile(
 """What nearly every pair is: a string without escapes, a number or a word, and then a semicolon or the end."""
 _PAIR_SOMEWHERE = re.compile(rf"(?<![\w-]){NAME}[ \t]*+=")
 _SHOWN = 40
+MAX_PAIRS = 256
+"""Pairs and faults of one line that are read: a tool has a few keys, a collapsed policy writes thousands."""
+MAX_LINES = 10_000
+"""Calls and faults of a trace that are read, likewise."""
 
 
 def read_calls(reading: Reading, start: int, end: int) -> None:
     """Take the calls that stand in a part of the text into the reading."""
     text = reading.text
     for line in _LINE.finditer(text, start, end):
+        if len(reading.calls) + len(reading.faults) >= MAX_LINES:
+            message = f"the trace goes on after {MAX_LINES} calls and faults; the rest is not read"
+            reading.fault("malformed-call", line.start(), message, "a short trace")
+            return
         if call := _CALL.match(text, line.start(), line.end()):
             opening = text.index("[", call.start())
         elif not (written := line[0].strip()) or written == "<thinking>":  # a nested tag has its fault already
@@ -75,8 +83,13 @@ def _fault_line(reading: Reading, place: int, written: str, call: re.Match[str] 
 
 
 def _read_pairs(reading: Reading, start: int, end: int) -> Iterator[WrittenPair]:
-    text, place = reading.text, start
+    text, place, count = reading.text, start, 0
     while place < end:
+        count += 1
+        if count > MAX_PAIRS:
+            message = f"the line goes on after {MAX_PAIRS} pairs; the rest is not read"
+            reading.fault("malformed-call", place, message, "key=value; key=value")
+            return
         if plain := _PLAIN_PAIR.match(text, place, end):
             yield WrittenPair(plain[1], place, _plain_literal(plain))
             place = plain.end()

@@ -16,6 +16,9 @@ from protocol.tools import Phase
 
 MAX_STEPS = 100
 """The grammar of a plan unrolls its graph, one rule a tool and step."""
+MAX_TOOLS = 100
+MAX_WALK = 200_000
+"""Edges times steps times returns: what it takes to know every state that a walk can be in."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Graph:
             return cls(str(record.get("topology", "custom")), edges, start, accept, *bounds)
         except KeyError as error:
             raise SpecError(f"graph: the field {error} is missing") from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:  # the last for Infinity, which JSON readers take
             raise SpecError(f"graph: {error}") from None
 
 
@@ -139,6 +142,8 @@ def check_graph(graph: Graph, phases: Mapping[str, Phase]) -> None:
     Raises:
         SpecError: lists every fault, each with the tools concerned.
     """
+    if len(phases) > MAX_TOOLS:
+        raise SpecError(f"plan: expected at most {MAX_TOOLS} tools, found {len(phases)}")
     faults = [*_unknown_tools(graph, phases), *_twice(graph), *_bound_faults(graph)]
     if not faults:
         walker = Walker(graph, phases)
@@ -166,9 +171,16 @@ def _twice(graph: Graph) -> Iterator[str]:
 
 
 def _bound_faults(graph: Graph) -> Iterator[str]:
-    if not 1 <= graph.max_steps <= MAX_STEPS or graph.max_returns < 0:
-        bounds = f"max_steps {graph.max_steps} and max_returns {graph.max_returns}"
-        yield f"{bounds} must be 1 to {MAX_STEPS} and at least 0"
+    bounds = {"max_steps": (1, graph.max_steps), "max_returns": (0, graph.max_returns)}
+    wrong = [name for name, (least, bound) in bounds.items() if not least <= bound <= MAX_STEPS]
+    for name in wrong:
+        least, found = bounds[name][0], str(bounds[name][1])
+        shown = found if len(found) < 20 else f"{found[:9]}..."
+        yield f"{name} must be {least} to {MAX_STEPS}, found {shown}"
+    size = len(graph.edges) * graph.max_steps * (graph.max_returns + 1)
+    if not wrong and size > MAX_WALK:
+        walk = f"{len(graph.edges)} edges, {graph.max_steps} steps and {graph.max_returns} returns"
+        yield f"{walk} are too many together: their product is to be at most {MAX_WALK}; lower max_steps or max_returns"
 
 
 def _reach_faults(walker: Walker) -> Iterator[str]:

@@ -20,6 +20,9 @@ from protocol.numerals import alternatives, numerals
 FaultName = Literal["wrong-type", "out-of-bounds", "not-in-enum"]
 MAX_NUMERALS = 10_001
 MAX_PLACES = 9
+MAX_LENGTH = 10_000
+MAX_ITEMS = 1_000
+MAX_BOUND = 10**15
 
 
 class SpecError(UserError):
@@ -99,9 +102,10 @@ def _check_bounds(name: str, low: float, high: float) -> None:
         raise SpecError(f"{name}: the lower bound {low} is above the upper bound {high}")
 
 
-def _check_counts(name: str, low: int, high: int) -> None:
-    if type(low) is not int or type(high) is not int or low < 0 or high < 1:
-        raise SpecError(f"{name}: expected whole bounds from 0, the upper one from 1; found {low!r} and {high!r}")
+def _check_counts(name: str, low: int, high: int, most: int) -> None:
+    if type(low) is not int or type(high) is not int or low < 0 or not 1 <= high <= most or low > most:
+        found = f"{_shorten(repr(low))} and {_shorten(repr(high))}"
+        raise SpecError(f"{name}: expected whole bounds from 0, the upper one from 1 to {most}; found {found}")
     _check_bounds(name, low, high)
 
 
@@ -115,7 +119,7 @@ class Text:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _check_counts("text", self.min_length, self.max_length)
+        _check_counts("text", self.min_length, self.max_length, MAX_LENGTH)
 
     def terminal(self) -> str:
         """A quoted string; an escape counts as one character."""
@@ -214,9 +218,12 @@ class Number:
         """Check the bounds, and that the grammar can spell the range."""
         if not all(type(bound) in (int, float) for bound in (self.minimum, self.maximum)):
             raise SpecError(f"{self.name}: expected numbers, found {self.minimum!r} and {self.maximum!r}")
+        if not all(-MAX_BOUND <= bound <= MAX_BOUND for bound in (self.minimum, self.maximum)):
+            found = f"{_shorten(repr(self.minimum))} and {_shorten(repr(self.maximum))}"
+            raise SpecError(f"{self.name}: expected bounds from -{MAX_BOUND} to {MAX_BOUND}, found {found}")
         _check_bounds(self.name, self.minimum, self.maximum)
         if type(self.places) is not int or not 0 <= self.places <= MAX_PLACES:
-            raise SpecError(f"{self.name}: expected 0 to {MAX_PLACES} places, found {self.places!r}")
+            raise SpecError(f"{self.name}: expected 0 to {MAX_PLACES} places, found {_shorten(repr(self.places))}")
         if (self.maximum - self.minimum) * 10**self.places >= MAX_NUMERALS:
             raise SpecError(
                 f"{self.name}: {self.minimum:g} to {self.maximum:g} in {self.places} decimals has more than"
@@ -340,7 +347,7 @@ class List:
         """Check the bounds."""
         if not isinstance(self.item, Text | Enum):
             raise SpecError(f"list: expected items of type text or enum, found {self.item!r}")
-        _check_counts("list", self.min_items, self.max_items)
+        _check_counts("list", self.min_items, self.max_items, MAX_ITEMS)
 
     def terminal(self) -> str:
         """Items between brackets, separated by comma and space."""

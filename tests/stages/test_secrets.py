@@ -7,16 +7,17 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from data.build import rollout_prompt
 from data.files import write_rows
 from data.pocket.world import generate, save
-from data.rows import RolloutPrompt
+from data.rows import Query
+from protocol import Labels, Risk
 from stages import grpo, sft, store
 from stages.__main__ import main
 from stages.errors import UnchangedError
 from stages.export.run import ExportOptions, export_stage
 from tests.endpoints.modes import completion
 from tests.endpoints.server import LocalServer, send
-from tests.stages.conftest import PLAN, PROMPT
 
 PASSWORD, QUERY, KEY, TOKEN = "sesame-in-address", "sesame-in-query", "sesame-of-server", "sesame-of-hub"
 SENTINEL = b"sesame"
@@ -88,9 +89,7 @@ def test_a_trained_stage_its_store_and_its_export_hold_no_secret(parse, tmp_path
 
 
 def test_an_evaluation_of_a_server_holds_no_secret(tmp_path, server, nothing_told, monkeypatch):
-    prompt = RolloutPrompt(
-        id="q", query_id="q", kind="plain", split="test", query="What?", prompt=PROMPT, plan=PLAN.to_json()
-    )
+    prompt = rollout_prompt(Query("q", "What?", "k", "test", labels=Labels(combined_risk=Risk.SAFE)), "compact")
     write_rows(tmp_path / "test.jsonl", [prompt] * 7)
     judge = (
         "--judge",
