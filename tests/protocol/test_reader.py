@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import Labels, accepts, canonical, diagnose, read
+from protocol.calls import MAX_PAIRS
 from protocol.diagnostics import show
 from protocol.literals import Kind
 from tests.protocol.strategies import PIECES
@@ -205,11 +206,12 @@ def test_the_caret_stands_below_the_fault_after_tabs():
     assert line.expandtabs().index("perhaps") == caret.expandtabs().index("^")
 
 
-def test_values_that_run_on_for_twenty_thousand_pairs_are_read_in_one_pass():
+def test_of_twenty_thousand_pairs_in_a_line_the_first_are_read():
     text = (
         "<thinking>\n[SAFETY-GATE]: decision=refuse"
         + " decision=refuse" * 20_000
         + "\n</thinking>\n<answer>\nx\n</answer>"
     )
-    calls = read(text).calls
-    assert len(calls[0].pairs) == 20_001
+    reading = read(text)
+    assert len(reading.calls[0].pairs) == MAX_PAIRS
+    assert reading.faults[-1].message == f"the line goes on after {MAX_PAIRS} pairs; the rest is not read"

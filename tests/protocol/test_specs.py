@@ -59,7 +59,7 @@ IMPOSSIBLE = {
     "no end": (replace(CHAIN, accept=()), (), "no accepting tool"),
     "too few steps": (replace(CHAIN, max_steps=2), (), "SEE lies on no path from start to end within max_steps 2"),
     "no steps": (replace(CHAIN, max_steps=0), (), "max_steps must be 1 to 100, found 0"),
-    "endless": (replace(CHAIN, max_steps=10**6), (), "max_steps 1000000"),
+    "endless": (replace(CHAIN, max_steps=10**6), (), "max_steps must be 1 to 100, found 1000000"),
     "edge twice": (replace(CHAIN, edges=CHAIN.edges * 2), (), "SEE -> WEIGH is listed twice"),
     "start twice": (replace(CHAIN, start=("SEE", "SEE")), (), "start SEE is listed twice"),
     "tool twice": (CHAIN, (SEE,), "SEE is listed twice"),
