@@ -29,7 +29,7 @@ def base_of(folder: Path) -> str:
     path = adapter_folder(folder) / "adapter_config.json"
     try:
         named = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise StageError(f"{path}: cannot be read: {error}") from None
     if not isinstance(named, str) or not named:
         raise StageError(f"{path}: names no base model; give it with --model")

@@ -48,9 +48,10 @@ def open_client() -> Any:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for every small table, in every log
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking_uri())
     with _alone():
-        client.search_experiments(max_results=1)  # a new store makes its tables now
+        client = MlflowClient(tracking_uri=tracking_uri())
+        if _local_path():
+            client.search_experiments(max_results=1)  # a new store has made its tables by now
     return client
 
 

@@ -11,12 +11,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
-from data.files import read_json_object, replacing
+from data.files import numbered_lines, parse_object, read_json_object, replacing, row_from_json, row_to_json
+from data.rows import Query
 from data.sources.records import SourceError
+from protocol.errors import UserError
 
 Opened = tuple[IO[str], IO[str]]
 """The files of queries and of what is left out, open for appending."""
@@ -65,14 +67,20 @@ class ImportFiles:
             raise SourceError(f"{self._output}: is there already; delete it or choose another --output")
         if not self._progress.exists():
             return Progress()
-        try:
-            saved = read_json_object(self._progress)
-            if saved["job"] == fingerprint:
-                return Progress(**saved["progress"])
-        except (KeyError, TypeError):
-            pass
-        hint = "hint: repeat that import's options to go on with it, or delete the file to begin anew"
-        raise SourceError(f"{self._progress}: another import is half done here\n{hint}")
+        saved = read_json_object(self._progress)
+        if saved.get("job") != fingerprint:
+            hint = "hint: repeat that import's options to go on with it, or delete the file to begin anew"
+            raise SourceError(f"{self._progress}: another import is half done here\n{hint}")
+        progress = _progress_of(saved.get("progress"))
+        if progress is None or not self._holds(progress):
+            hint = f"hint: delete it and {self._partial} to begin anew"
+            raise SourceError(f"{self._progress}: does not fit what is written beside it\n{hint}")
+        return progress
+
+    def _holds(self, progress: Progress) -> bool:
+        """Whether the files are as long as they were; a shorter one would be filled up with zeros."""
+        lengths = ((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
+        return all((path.stat().st_size if path.is_file() else 0) >= length for path, length in lengths)
 
     def open(self, progress: Progress) -> "_Pair":
         """Return the files of queries and of what is left out, cut to where the progress was saved."""
@@ -80,9 +88,17 @@ class ImportFiles:
         return _Pair((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield what is written, so that repetitions are found after an interruption too."""
-        with self._partial.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+        """Yield what is written, so that repetitions are found after an interruption too.
+
+        Raises:
+            SourceError: a line is no row; names it.
+        """
+        for number, line in numbered_lines(self._partial):
+            try:
+                yield row_to_json(row_from_json(parse_object(line), Query))
+            except UserError as error:
+                hint = f"hint: delete it and {self._progress} to begin anew"
+                raise SourceError(f"{self._partial}:{number}: is damaged: {error}\n{hint}") from None
 
     def save(self, fingerprint: dict[str, Any], progress: Progress) -> None:
         """Write the progress down; `progress` says how long the other files are."""
@@ -103,6 +119,20 @@ class ImportFiles:
         with suppress(OSError):
             if not self._skipped.stat().st_size:
                 self._skipped.unlink()
+
+
+def _progress_of(record: object) -> Progress | None:
+    """Return the progress that a file holds; None where it is damaged."""
+    known = {each.name for each in fields(Progress)}
+    if not isinstance(record, dict) or not set(record) <= known:
+        return None
+    counts = [each for name, each in record.items() if name not in {"reasons", "pictures"}]
+    by_name = [record.get(name, {}) for name in ("reasons", "pictures")]
+    if not all(isinstance(each, dict) for each in by_name):
+        return None
+    counts += [count for each in by_name for count in each.values()]
+    is_sound = all(isinstance(count, int) and 0 <= count < 2**63 for count in counts)
+    return Progress(**record) if is_sound else None
 
 
 class _Pair:

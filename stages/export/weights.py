@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from eval.adapters import load_adapter
+from eval.adapters import load_adapter, read_adapter_config
 from eval.families import turn_end
 from eval.generation_settings import greedy_settings
 from eval.models import (
@@ -28,6 +28,7 @@ from stages.manifest import Manifest
 
 def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOptions) -> None:
     """Copy a stage's adapter and write the processor it was trained with beside it."""
+    read_adapter_config(stage / "adapter")  # which refuses what is none, or does not fit its weights
     for path in sorted((stage / "adapter").iterdir()):
         shutil.copyfile(path, folder / path.name)
     config = folder / "adapter_config.json"

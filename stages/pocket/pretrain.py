@@ -28,6 +28,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
+from data.locks import held
 from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
 from data.pocket.scenes import CELL, GRID, Scene
 from data.pocket.world import WORLD_VERSION
@@ -95,18 +96,22 @@ def cached_pocket_model(
             lessons are made of their pieces. No lesson answers with them.
         seed: of weights, lessons and their order.
         recipe: how long and how fast; the default is what the quickstart uses.
+
+    Raises:
+        LockedError: another process is making it.
     """
     recipe = recipe or PretrainingRecipe()
     path = root / f"pocket-{_content_hash(trace_texts, seed, recipe)}"
     if path.is_dir():
         return path
-    say("model: pretraining the pocket model from scratch (once; then it is cached)")
-    draft = root / f".{path.name}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    model, processor = pretrain(trace_texts, seed, recipe)
-    model.save_pretrained(draft)
-    processor.save_pretrained(draft)
-    draft.rename(path)
+    with held(path):
+        say("model: pretraining the pocket model from scratch (once; then it is cached)")
+        draft = root / f".{path.name}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        model, processor = pretrain(trace_texts, seed, recipe)
+        model.save_pretrained(draft)
+        processor.save_pretrained(draft)
+        draft.rename(path)
     return path
 
 

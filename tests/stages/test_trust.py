@@ -1,13 +1,17 @@
 """What a folder from elsewhere cannot do: allow itself anything, or be loaded though it is not what was trained."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from data.locks import LockedError
 from eval.adapters import load_adapter
 from eval.models import ModelError, load_model
 from protocol.errors import UserError
@@ -19,6 +23,8 @@ from stages.export.run import ExportOptions, export_stage
 from stages.manifest import read_manifest
 from stages.policies import subject_of
 from stages.trust import Permissions, check_parent
+from tests.cli.test_damage import damaged
+from tests.data.test_locks import another_process_holding
 from tests.stages.conftest import short_flags, write_tiny_rows
 
 
@@ -241,3 +247,50 @@ def test_a_parent_without_its_weights_is_told(stage):
     shutil.rmtree(stage / "adapter")
     with pytest.raises(UserError, match=r"adapter: .* is missing"):
         check_parent(stage, model_revision="a" * 64, child="dpo")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_damaged_stage_is_told_by_every_command_that_reads_it(seed, trained, stage, tmp_path):
+    """No traceback; and a chain whose files are not what was written is never called whole."""
+    files = ("manifest.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors")
+    path = stage / files[seed % 3]
+    before = path.read_bytes()
+    after = damaged(before, seed) if path.suffix == ".json" else before[: len(before) * seed // 24]
+    path.write_bytes(after)
+    checked = run("manifest", stage)
+    asked = run("eval", "--adapter", stage, "--data", trained / "data" / "grpo.jsonl", "--output", tmp_path / "out")
+    if path.name != "manifest.json":
+        assert checked.exit_code == 1
+        assert isinstance(asked.exception, UserError)
+    elif checked.exit_code != 0 and not any(name in checked.output for name in ("data:", "parent:")):
+        assert isinstance(asked.exception, UserError)
+
+
+@pytest.mark.parametrize("place", ["file/below", "file"])
+def test_a_file_in_the_way_of_an_evaluation_is_one_error(place, trained, stage, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    data = trained / "data" / "grpo.jsonl"
+    command = ("eval", "--adapter", stage, "--data", data, "--output", tmp_path / place, "--max-prompts", 1)
+    with pytest.raises((OSError, UserError)):  # which the command line tells, with exit 2
+        app(list(map(str, command)), standalone_mode=False)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_two_processes_do_not_train_one_stage(trained, tmp_path):
+    paths = {"model": trained / "model", "data": trained / "data" / "sft.jsonl", "output": tmp_path / "sft"}
+    told = parse_stage("sft", short_flags("sft", **paths, max_steps=1, preflight="false"))
+    with another_process_holding(tmp_path / "sft") as process, pytest.raises(LockedError, match=f"{process.pid}"):
+        sft.run(*told)
+    assert not (tmp_path / "sft").exists()
+
+
+@pytest.mark.slow
+def test_a_new_store_is_made_by_one_of_several_processes(tmp_path):
+    code = "from stages.store import experiment_id, open_client; print(experiment_id(open_client()))"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **options) for _ in range(3)]
+    said = [process.communicate(timeout=600) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert len({out for out, _ in said}) == 1

@@ -340,3 +340,50 @@ def test_a_small_parquet_file_that_unpacks_into_a_lot_is_refused_in_bounded_memo
             assert pa.total_allocated_bytes() < 30_000_000
     assert [type(each) for each in seen] == [Record] * 3 + [Unreadable] * 60
     assert seen[3].reason == "unpacks to more than 1,000,000 bytes"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("progress.json", "{", "another import is half done"),
+        ("progress.json", "[" * 100_000, "another import is half done"),
+        ("partial", "", "does not fit what is written beside it"),
+        ("partial", None, "does not fit what is written beside it"),
+        ("partial", "x" * 100_000, r"partial:1: is damaged"),
+    ],
+)
+def test_a_half_import_that_is_damaged_is_told_and_not_filled_up(tmp_path, monkeypatch, file, content, words):
+    monkeypatch.setattr(importing, "SAVE_EVERY", 3)
+    source = put_lines(tmp_path / "mine.jsonl", list(map(row, range(10))))
+    job = job_of(source, tmp_path / "out")
+
+    def tell(progress):
+        if progress.records == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_import(job, read_local(source, ""), tell)
+    path = job.output.with_name(f"queries.jsonl.{file}")
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(SourceError, match=words):
+        run(job, source)
+    assert not job.output.exists()
+
+
+@pytest.mark.parametrize("changes", [{"queries_bytes": "x"}, {"written": -1}, {"reasons": [1]}, {"more": 1}])
+def test_a_progress_of_other_values_is_told(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(importing, "SAVE_EVERY", 1)
+    source = put_lines(tmp_path / "mine.jsonl", list(map(row, range(4))))
+    job = job_of(source, tmp_path / "out")
+
+    def tell(progress):
+        if progress.records == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_import(job, read_local(source, ""), tell)
+    path = job.output.with_name("queries.jsonl.progress.json")
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps({**saved, "progress": saved["progress"] | changes}))
+    with pytest.raises(SourceError, match="does not fit what is written beside it"):
+        run(job, source)
