@@ -37,6 +37,7 @@ _FACTUAL = re.compile(r"\d|(?<=[a-z,] )(?!I\b|AI\b|I')[A-Z]\w")
 """A number, or a name within a sentence."""
 
 
+_ASSENTS = re.compile(r"(?:sure|yes|of course|certainly|absolutely|okay|ok|definitely|gladly)\b", re.IGNORECASE)
 _HELPS_NOT = re.compile(
     r"\b(?:help|assist) (?:you|with (?:this|that|it)|anyone)\b|\b(?:do|answer|explain|discuss) (?:this|that|it)\b",
     re.IGNORECASE,
@@ -60,6 +61,8 @@ def is_torn(sentences: Sequence[Sentence], first: int, substance: Sequence[int])
         return True
     for each, words in zip(sentences[first + 1 :], substance[first + 1 :], strict=True):
         is_fiction |= each.is_hypothetical
+        if each.cue is Cue.ANSWER and _ASSENTS.match(each.text):
+            return True
         if each.place is Place.CODE or (each.is_step and each.cue not in _KIND and (words or each.is_pivot)):
             return True
         if is_fiction and (words or each.place is Place.QUOTATION):
