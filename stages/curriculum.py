@@ -220,6 +220,10 @@ def open_curriculum(
         check(curriculum)
     if recipe.data is None:
         _build_pocket_data(recipe, data)
+    elif not (data / f"{recipe.evaluate_on}.jsonl").is_file():
+        other = next(split for split in get_args(HeldOut) if split != recipe.evaluate_on)
+        hint = f"; --evaluate_on {other} takes {other}.jsonl" if (data / f"{other}.jsonl").is_file() else ""
+        raise StageError([f"{data / recipe.evaluate_on}.jsonl: no such file; checkpoints are evaluated on it{hint}"])
     if recipe.model == POCKET:
         from stages.pocket.base import pocket_base  # pretraining's imports are wanted by nothing else
 

@@ -75,12 +75,12 @@ def test_what_only_words_decide_is_judged_harmful_as_often_as_frightening():
     assert JUDGING_MIXTURE["harmful_text"] == JUDGING_MIXTURE["frightening"] > 0
 
 
-def test_dpo_and_grpo_learn_from_more_unsafe_queries_than_sft():
+def test_three_in_ten_queries_of_every_stage_are_unsafe():
     shares = {}
     for shown, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
         shares[shown] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in drawn(shown, 400)) / 400
-    assert shares == {True: pytest.approx(0.22, abs=0.01), False: pytest.approx(0.31, abs=0.01)}
+    assert shares == {True: pytest.approx(0.28, abs=0.01), False: pytest.approx(0.32, abs=0.01)}
 
 
 def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():

@@ -60,6 +60,13 @@ def test_an_unknown_reward_is_found_before_the_first_stage_runs(recipe):
     assert not (recipe.parent / "run").exists()
 
 
+def test_held_out_rows_that_are_not_there_are_told_before_the_first_stage_runs(recipe, rows_folder):
+    (rows_folder / "validation.jsonl").rename(rows_folder / "test.jsonl")
+    with pytest.raises(StageError, match=r"validation\.jsonl: no such file.*--evaluate_on test takes test\.jsonl"):
+        run_curriculum(recipe)
+    assert not (recipe.parent / "run" / "seed-0").exists()
+
+
 @pytest.mark.parametrize("flags", [["--seed", "1"], ["--sfd.max_steps", "1"]])
 def test_an_unknown_flag_is_refused(flags, recipe):
     with pytest.raises(StageError, match="unknown key"):
