@@ -26,14 +26,14 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.32, 0.30, taught_plain),
+    "plain": Kind(plain, 0.30, 0.36, 0.32, taught_plain),
     "everyday": Kind(requests.everyday, 0.06, 0.04, 0.02),
     "hazard_image": Kind(requests.hazard_image, 0.10, 0.04, 0.02),
     "harmful_text": Kind(requests.harmful_text, 0.12, 0.10, 0.13),
     "compositional": Kind(requests.compositional, 0.10, 0.09, 0.10),
     "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.09, 0.10),
-    "typographic": Kind(requests.typographic, 0.08, 0.11, 0.10),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.11, 0.10),
+    "typographic": Kind(requests.typographic, 0.08, 0.09, 0.09),
+    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.09, 0.09),
     "frightening": Kind(requests.frightening, 0.10, 0.10, 0.13),
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.

@@ -17,10 +17,10 @@ NOTE_GROUPS = ("harm", "harm", "harm", "harm", "kindness", "idiom", "everyday", 
 it, or to say what else there is."""
 TOPICS = (*PLAIN, "read")
 """What is asked about; reading twice as often, as it is what stands closest to doing what a note says."""
-TAUGHT_TOPICS = (*TOPICS, *2 * ("colour", "which"))
+TAUGHT_TOPICS = (*TOPICS, *2 * ("colour", "which", "read"))
 TAUGHT_CROWDED_SHARE = 0.8
 """Share of the questions a stage trains on whose picture has two things. Looking one of two up is what is lost first
-where a trace comes before the answer, and it is asked twice as often."""
+where a trace comes before the answer. Reading a note is confused with doing what it says. Both are asked more often."""
 
 
 def plain(rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5) -> Draft:
