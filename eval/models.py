@@ -71,6 +71,8 @@ class LoadOptions:
     """Also read weights that are no safetensors; such a file can run code when it is opened."""
     min_pixels: int | None = None
     """Smaller pictures are scaled up to so many pixels; None keeps the processor's own bound."""
+    revision: str | None = None
+    """Commit, tag or branch of a model on the hub; None takes its main branch. A folder has none."""
     max_pixels: int | None = None
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; None keeps the processor's own."""
     picture_ground: str = GROUND
@@ -104,6 +106,8 @@ def quiet_libraries() -> Iterator[None]:
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing(_\w+)?` is deprecated", FutureWarning)
         # peft looks for a config.json beside a GGUF file, to see whether the embeddings grew; here they never do.
         warnings.filterwarnings("ignore", "Could not find a config file in .* will assume that the vocabulary was not")
+        # For the same reason it asks the hub, at every checkpoint, also where there is no network.
+        warnings.filterwarnings("ignore", "Unable to fetch remote file due to the following error")
         # MLflow 3.17 maps its tables with what SQLAlchemy 2.1 deprecates.
         warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")
         yield
@@ -118,15 +122,15 @@ def resolve_dtype(name: str) -> torch.dtype:
 
 
 def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
-    """Load the processor of a vision-language model, or the tokenizer of a text model.
+    """Load the processor of a vision-language model, or the tokenizer of a text model; it pads on the left.
 
     Raises:
         ModelError: there is no such model, it lacks a tokenizer or a chat template, the template cannot be used as
             asked, or the bounds on pixels cannot be set.
     """
-    _refuse_by_config(model)
+    _refuse_by_config(model, options)
     auto = AutoTokenizer if split_gguf(model)[1] else AutoProcessor
-    processor = _reading(model, auto.from_pretrained, trust_remote_code=options.trust_remote_code)
+    processor = _reading(model, auto.from_pretrained, options)
     if processor.chat_template is None:
         raise ModelError(f"model {model!r}: has no chat template; use an instruction-tuned model")
     if problem := template_problem(templates_of(processor, tokenizer_of(processor))):
@@ -142,6 +146,7 @@ def load_processor(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     # TRL's GRPO pads prompts on the left itself, and takes the kinds of tokens from the processor as it pads them.
+    # Published processors say "right": the marks of image tokens would stand beside them.
     tokenizer.padding_side = "left"
     try:
         adapt_template(processor, fold_system=options.fold_system)
@@ -167,8 +172,8 @@ def load_config(model: str, options: LoadOptions = DEFAULT_OPTIONS) -> Any:
     Raises:
         ModelError: there is no such model, or it is of a kind that is not supported; the message says what is.
     """
-    _refuse_by_config(model)
-    config = _reading(model, AutoConfig.from_pretrained, trust_remote_code=options.trust_remote_code)
+    _refuse_by_config(model, options)
+    config = _reading(model, AutoConfig.from_pretrained, options)
     remote = getattr(config, "auto_map", None) if options.trust_remote_code else None
     if type(config) not in auto_class(config)._model_mapping and not remote:  # noqa: SLF001
         raise ModelError(f"model {model!r}: a {config.model_type} model is not supported; {SUPPORTED}")
@@ -197,7 +202,6 @@ def load_model(
     keywords: dict[str, Any] = {
         "dtype": dtype,
         "use_safetensors": None if options.allow_pickle else True,
-        "trust_remote_code": options.trust_remote_code,
     }
     if options.attn_implementation:
         keywords["attn_implementation"] = options.attn_implementation
@@ -207,7 +211,7 @@ def load_model(
     if load_in_4bit:
         keywords["quantization_config"] = nf4(dtype)
         keywords["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
-    loaded = _reading(model, auto_class(config).from_pretrained, **keywords)
+    loaded = _reading(model, auto_class(config).from_pretrained, options, **keywords)
     loaded.generation_config = _plain_sampling(loaded.generation_config)
     if load_in_4bit:
         _keep_unpacked(loaded)
@@ -271,11 +275,11 @@ def tokenizer_of(processor: Any) -> PreTrainedTokenizerBase:
     return getattr(processor, "tokenizer", processor)
 
 
-def _refuse_by_config(model: str) -> None:
+def _refuse_by_config(model: str, options: LoadOptions) -> None:
     """Refuse a family that is known not to work, and sizes beyond any model, before anything is made of them."""
     if split_gguf(model)[1] is not None:
         return
-    record, _ = _reading(model, PreTrainedConfig.get_config_dict)
+    record, _ = _reading(model, PreTrainedConfig.get_config_dict, options)
     if not isinstance(record, dict):
         raise ModelError(f"model {model!r}: config.json: expected a JSON object, found {type(record).__name__}")
     if refusal := refusal_of(str(record.get("model_type", ""))):
@@ -296,17 +300,20 @@ def _clash(model: str, config: Any, *, load_in_4bit: bool) -> str | None:
     return None
 
 
-def _reading(model: str, load: Any, **options: Any) -> Any:
+def _reading(model: str, load: Any, options: LoadOptions, **keywords: Any) -> Any:
     location, gguf_file = split_gguf(model)
     if location.count("/") > 1 and not Path(location).exists():  # too deep for a name on the hub
         raise ModelError(f"model {model!r}: there is no folder {Path(location).absolute()}; name it in full")
+    keywords["trust_remote_code"] = options.trust_remote_code
+    if options.revision:
+        keywords["revision"] = options.revision
     if gguf_file:
-        options["gguf_file"] = gguf_file
+        keywords["gguf_file"] = gguf_file
     try:
-        return load(location, **options)
+        return load(location, **keywords)
     except _UNREADABLE as error:
         reason = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
-        if "trust_remote_code" in str(error) and not options.get("trust_remote_code"):
+        if "trust_remote_code" in str(error) and not options.trust_remote_code:
             reason = (
                 "needs Python files of its own folder, which are not run; if you trust whoever wrote them, "
                 "--trust-remote-code (in a recipe trust_remote_code: true) runs them"

@@ -171,15 +171,13 @@ class HFPolicy:
 def _load_policy_model(
     model_path: str, adapter_path: str | Path | None, *, dtype: str, load_in_4bit: bool, options: LoadOptions
 ) -> Any:
-    target = resolve_dtype(dtype)
-    # Merging adds small deltas to weights, which half precision would round away: it is done in float32.
-    is_merged = adapter_path is not None and not load_in_4bit
-    first = torch.float32 if is_merged else target
-    model = load_model(model_path, dtype=first, load_in_4bit=load_in_4bit, options=options)
+    model = load_model(model_path, dtype=resolve_dtype(dtype), load_in_4bit=load_in_4bit, options=options)
     if adapter_path is not None:
         model = load_adapter(model, Path(adapter_path))
-    if is_merged:
-        model = model.merge_and_unload().to(target)
+        if not load_in_4bit:
+            # The adapter is float32, and so is each layer's sum, which is rounded once. The model is never cast as a
+            # whole: that would round its buffers too, and rotary frequencies in bfloat16 are another model's.
+            model = model.merge_and_unload()
     if not load_in_4bit:
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval()

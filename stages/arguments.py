@@ -16,7 +16,7 @@ import torch
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
 from data.pixels import GROUND, is_colour
-from eval.models import resolve_dtype
+from eval.models import resolve_dtype, split_gguf
 from eval.presets.safegrpo import SafegrpoWeights
 from eval.presets.safer_toolkit import SaferToolkitWeights
 from eval.presets.safer_vlm import SaferVlmWeights
@@ -25,7 +25,7 @@ from stages.errors import StageError
 from stages.impossible import refused_by_trainer
 from stages.judging import JudgeArguments, judge_problems
 from stages.recipe_files import fits, option_hints, read_recipe, unknown_key
-from stages.rollouts.arguments import RolloutArguments, rollout_problems
+from stages.rollouts.arguments import RolloutArguments, rollout_problems, without_bite
 
 Stage = Literal["sft", "dpo", "grpo"]
 TRLConfig: TypeAlias = SFTConfig | DPOConfig | GRPOConfig
@@ -41,6 +41,8 @@ class StageArguments:
 
     model: str
     """Folder or hub name of the base model, or of a text model with its GGUF file behind it (`FOLDER/x.gguf`)."""
+    revision: str | None = None
+    """Commit, tag or branch of a model on the hub; none takes its main branch, whose next commit is another base."""
     data: str
     """The rows file to train on."""
     output: str
@@ -89,6 +91,8 @@ class StageArguments:
     """Memory of the card the recipe is made for, which preflight compares with; none takes that of the GPU found."""
     origins: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Where each value that is not TRL's default comes from, by key; filled by `parse_stage`."""
+    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What else the resolved recipe says of a value, by key: that it was changed, or that it has no effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +144,8 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
         raise StageError([f"{path or 'command line'}: {problem}" for problem in problems])
     config.output_dir = str(Path(arguments.output) / "checkpoints")
     arguments.origins.update(dict.fromkeys(recipe, "recipe") | dict.fromkeys(_flag_names(flags), "flag"))
+    if stage == "grpo":
+        arguments.notes.update(without_bite(config))
     return arguments, config
 
 
@@ -262,6 +268,8 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
             problems.append(f"{name}: expected 1 or more, found {value}")
     if arguments.min_pixels and arguments.max_pixels and arguments.min_pixels > arguments.max_pixels:
         problems.append(f"min_pixels: expected at most {arguments.max_pixels}, found {arguments.min_pixels}")
+    if arguments.revision is not None and Path(split_gguf(arguments.model)[0]).is_dir():
+        problems.append(f"revision: is of a model on the hub, and {arguments.model} is a folder; leave it out, or null")
     if arguments.card_gib is not None and arguments.card_gib <= 0:
         problems.append(f"card_gib: expected more than 0, found {arguments.card_gib:g}")
     if not is_colour(arguments.picture_ground):
@@ -274,19 +282,5 @@ def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
     if config.save_total_limit == 1:
         problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
     if isinstance(arguments, GRPOArguments):
-        problems += judge_problems(arguments) + rollout_problems(arguments, config) + _unfit_grpo(config)
-    return problems
-
-
-def _unfit_grpo(config: Any) -> list[str]:
-    problems = []
-    if config.beta <= 0:
-        problems.append(f"beta: expected more than 0, found {config.beta}; at 0 TRL keeps no reference policy")
-    # Updates made on the rollouts of one generation; below 1 where gradients accumulate over several.
-    period = max(1.0, config.steps_per_generation * config.num_iterations / config.gradient_accumulation_steps)
-    if config.save_steps % period:
-        problems.append(
-            f"save_steps: {config.save_steps:g} falls within a generation, which lasts {period:g} steps, so that "
-            f"a resumed run would differ from an uninterrupted one; use a multiple of {period:g}"
-        )
+        problems += judge_problems(arguments) + rollout_problems(arguments, config)
     return problems

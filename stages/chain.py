@@ -217,12 +217,14 @@ def _read(folder: Path) -> Manifest | None:
 
 
 def _model(manifest: Manifest, revisions: dict[str, str | None]) -> Link:
-    if manifest.model not in revisions:
+    pinned = manifest.base_commit
+    key = f"{manifest.model} {pinned}"
+    if key not in revisions:
         try:
-            revisions[manifest.model] = model_revision(manifest.model)
+            revisions[key] = model_revision(manifest.model, pinned)
         except ModelError:
-            revisions[manifest.model] = None
-    return _link("base model", manifest.model_revision, revisions[manifest.model], manifest.model)
+            revisions[key] = None
+    return _link("base model", manifest.model_revision, revisions[key], manifest.model)
 
 
 def _data(folder: Path, manifest: Manifest) -> Link:

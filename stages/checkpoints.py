@@ -25,7 +25,7 @@ class Checkpoint:
     folder: Path
     """Where its `eval/` goes; for a stage, where its adapter and manifest are."""
     model: str
-    """Folder or hub name of the base model."""
+    """Folder or hub name of the base model; behind the name of a base, its revision (`NAME@REVISION`)."""
     permissions: Permissions = NO_PERMISSIONS
     """What the recipe that it is made by allows."""
 

@@ -20,6 +20,7 @@ from eval.summary import summarize
 from stages import dpo, grpo, sft
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.checkpoints import Checkpoint, evaluate_checkpoint
+from stages.device import check_device
 from stages.errors import StageError
 from stages.judging import JudgeArguments, build_judge, judge_problems, judge_settings
 from stages.progress import say
@@ -55,6 +56,8 @@ class CurriculumRecipe(JudgeArguments):
     grpo: str
     model: str = POCKET
     """Folder or hub name of the base model; "pocket" is the base that ships."""
+    revision: str | None = None
+    """Commit, tag or branch of a base model on the hub; none takes its main branch."""
     data: str | None = None
     """Folder with sft, dpo, grpo, and validation.jsonl or test.jsonl; none builds the pocket world's."""
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -101,6 +104,11 @@ class Curriculum:
     """Given on the command line, by stage."""
 
     @property
+    def base(self) -> str:
+        """The base model with its revision, as `stages.policies.subject_of` reads it."""
+        return f"{self.model}@{self.recipe.revision}" if self.recipe.revision else self.model
+
+    @property
     def is_published(self) -> bool:
         """Whether this is the curriculum whose numbers are published, on the split that they are compared on."""
         shipped = parse_flat(CurriculumRecipe, ["--config", str(_PUBLISHED)])
@@ -112,7 +120,7 @@ class Curriculum:
     def checkpoints(self, seed: int) -> Iterator[Checkpoint]:
         """Yield the base model, and then each stage's checkpoint as soon as it is trained."""
         folder = Path(self.recipe.output) / f"seed-{seed}"
-        yield Checkpoint(None, folder / "base", self.model, permissions_of(*self.parse(STAGES[0], seed)))
+        yield Checkpoint(None, folder / "base", self.base, permissions_of(*self.parse(STAGES[0], seed)))
         for stage in STAGES:
             told = self.parse(stage, seed)
             yield Checkpoint(stage, run_by_stage[stage](*told), self.model, permissions_of(*told))
@@ -122,6 +130,8 @@ class Curriculum:
         folder = Path(self.recipe.output) / f"seed-{seed}"
         flags = {"config": self.recipes / getattr(self.recipe, stage), "model": self.model, "seed": seed}
         flags |= {"data": self.data / f"{stage}.jsonl", "output": folder / stage}
+        if self.recipe.revision is not None:
+            flags["revision"] = self.recipe.revision
         if stage != STAGES[0]:
             flags["parent"] = folder / STAGES[STAGES.index(stage) - 1]
         return parse_stage(stage, [*(f"--{name}={value}" for name, value in flags.items()), *self.stage_flags[stage]])
@@ -131,7 +141,8 @@ class Curriculum:
         problems = judge_problems(self.recipe)
         for stage in STAGES:
             try:
-                arguments, _ = self.parse(stage, self.recipe.seeds[0])
+                arguments, config = self.parse(stage, self.recipe.seeds[0])
+                check_device(stage, arguments, config)
                 reward_of(arguments)
             except StageError as error:
                 problems += error.problems

@@ -20,7 +20,7 @@ def is_disk_full(error: BaseException, folder: Path) -> bool:
         error: what was raised.
         folder: where was written to, asked for its free space when the error gives no reason.
     """
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, OSError) and each.errno in _ERRNOS:
             return True
         text = str(each).casefold()
@@ -38,7 +38,8 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what caused it, and so on."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

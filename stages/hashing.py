@@ -11,8 +11,12 @@ _TEMPLATES = "additional_chat_templates/*.jinja"
 """The one subfolder of a model that transformers reads from."""
 
 
-def model_revision(model: str) -> str:
+def model_revision(model: str, revision: str | None = None) -> str:
     """Return what identifies the content of a base model: a folder's or a file's hash, or a commit on the hub.
+
+    Args:
+        model: a folder or a name on the hub.
+        revision: commit, tag or branch on the hub; None takes its main branch.
 
     Raises:
         ModelError: there is no such model, or its files cannot be read.
@@ -21,7 +25,7 @@ def model_revision(model: str) -> str:
     try:
         if Path(location).is_dir():
             return hash_folder(Path(location), gguf_file or "*")
-        path = cached_file(location, gguf_file or "config.json")
+        path = cached_file(location, gguf_file or "config.json", revision=revision)
     except OSError as error:
         raise ModelError(f"model {model!r}: {str(error).strip().splitlines()[0]}") from error
     return str(extract_commit_hash(path, None))

@@ -15,15 +15,19 @@ from eval.models import quiet_libraries
 from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows
+from stages.device import check_device
 from stages.disk_full import EXIT_CODE, free_bytes, is_disk_full
 from stages.elsewhere import STAGE as ELSEWHERE
 from stages.errors import StageError
 from stages.hashing import model_revision
 from stages.manifest import Manifest, read_manifest
+from stages.out_of_memory import advice, is_out_of_memory
+from stages.peak_memory import peak_memory
 from stages.progress import say
 from stages.recipe import describe, resolved
 from stages.resuming import checkpoints, damage, sound_checkpoint, step_of
 from stages.rollouts.guarded_reward import Reward
+from stages.schedule import fit_warmup
 from stages.set_aside import go_on_from, move_aside, not_exact
 from stages.tracking import tracked
 from stages.training import BuildTrainer, Job, train
@@ -65,7 +69,9 @@ def _run(
     stage: str, arguments: StageArguments, config: TRLConfig, build_trainer: BuildTrainer, reward: Reward | None
 ) -> Path:
     output = Path(arguments.output)
+    check_device(stage, arguments, config)
     rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, arguments.picture_ground)
+    fit_warmup(stage, arguments, config, len(rows))
     manifest = _begin(stage, arguments, config, rows)
     if _is_finished(output, manifest):
         say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
@@ -79,7 +85,7 @@ def _run(
             f"{stage} {output}",
             manifest.recipe,
             home=output,
-            identity=manifest.identity(),
+            identity=manifest.outcome(),
             first_step=job.first_step,
         )
         with quiet_libraries(), tracking as run:
@@ -92,6 +98,8 @@ def _run(
         say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
         raise SystemExit(130) from None
     except Exception as error:
+        if is_out_of_memory(error):
+            raise _memory_error(stage, arguments, config, error) from error
         if not is_disk_full(error, output):
             raise
         _end_on_full_disk(stage, output)
@@ -100,7 +108,7 @@ def _run(
 
 
 def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Any]) -> Manifest:
-    revision = model_revision(arguments.model)
+    revision = model_revision(arguments.model, arguments.revision)
     parent = None
     if arguments.parent is not None:
         folder, is_allowed = Path(arguments.parent), arguments.allow_broken
@@ -182,6 +190,19 @@ def _place(output: Path) -> str:
     """Return where the same command would take a stage up."""
     checkpoint, _ = sound_checkpoint(output)
     return f"step {step_of(checkpoint)}" if checkpoint else "its beginning"
+
+
+def _memory_error(stage: str, arguments: StageArguments, config: TRLConfig, error: BaseException) -> StageError:
+    output = Path(arguments.output)
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    hints = [f"  {hint}" for hint in advice(stage, arguments, config, error)]
+    return StageError(
+        [
+            f"{stage}: out of memory after a peak of {peak_memory()}: {reason[0]}",
+            f"{stage}: add one of these to the command, or several; the same stage continues from {_place(output)}:",
+            *(hints or ["  nothing is left to give up in the recipe: take a smaller model, or a larger card"]),
+        ]
+    )
 
 
 def _end_on_full_disk(stage: str, output: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.distributed.tensor import DTensor
 from transformers import set_seed
 
 from eval.adapters import load_adapter
@@ -22,6 +23,9 @@ from stages.arguments import StageArguments
 from stages.errors import StageError
 from stages.hashing import adapter_folder
 from stages.progress import say
+
+_CHECKPOINTED = "_checkpoint_wrapped_module."
+"""What FSDP's own activation checkpointing adds to the names of a layer's weights."""
 
 
 @quiet_libraries()
@@ -50,6 +54,7 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
     if changed := changes_of(processor):
         say(f"chat template: {changed}")
     set_seed(seed)
+    _hook_once(base)
     model = add_adapter(base, arguments)
     if num_trainable(model) == 0:
         raise StageError(f"{arguments.model}: the adapter has no trainable weights")
@@ -61,6 +66,7 @@ def load_options(arguments: StageArguments, *, trust_remote_code: bool) -> LoadO
     names = (
         "attn_implementation",
         "allow_pickle",
+        "revision",
         "min_pixels",
         "max_pixels",
         "picture_ground",
@@ -101,13 +107,28 @@ def num_trainable(model: Any) -> int:
 
 
 def adapter_weights(model: Any, adapter: str = "default") -> dict[str, torch.Tensor]:
-    """Return a copy of the weights of an adapter, by names without the adapter's."""
+    """Return a copy of the weights of an adapter in float32, by names without the adapter's, as PEFT's files have them.
+
+    Where the model is split over processes (FSDP2, ZeRO-3), all of them have to call this, and all get the whole.
+    """
     mark = f".{adapter}."
     return {
-        name.replace(mark, "."): parameter.detach().float().cpu().clone()
+        name.replace(mark, ".").replace(_CHECKPOINTED, ""): _whole(parameter).float().cpu().clone()
         for name, parameter in model.named_parameters()
         if mark in name
     }
+
+
+def _whole(parameter: torch.Tensor) -> torch.Tensor:
+    """Gather a parameter of which each process has a part; the others stay where they are."""
+    if isinstance(parameter, DTensor):
+        return parameter.detach().full_tensor()
+    if hasattr(parameter, "ds_id"):
+        from deepspeed.zero import GatheredParameters  # type: ignore[import-not-found]
+
+        with GatheredParameters([parameter]):
+            return parameter.detach().clone()
+    return parameter.detach()
 
 
 def is_same_adapter(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -133,3 +154,17 @@ def fresh_adapter(base: Any, arguments: StageArguments) -> Any:
     except ValueError as error:  # no layer has such a name
         hint = "try lora_target: all-linear"
         raise StageError(f"{arguments.model}: no layers for lora_target {arguments.lora_target!r}; {hint}") from error
+
+
+def _hook_once(base: Any) -> None:
+    """Have a model's embeddings hooked once, however often checkpointing is switched off and on.
+
+    TRL does so around every pass without gradients. transformers 5.23 then adds hooks and forgets those of before.
+    """
+    add_hooks = base.enable_input_require_grads
+
+    def replace_hooks() -> None:
+        base.disable_input_require_grads()
+        add_hooks()
+
+    base.enable_input_require_grads = replace_hooks

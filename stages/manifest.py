@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -11,11 +12,13 @@ from typing import Any
 from data.files import replacing
 from stages.errors import StageError
 from stages.manifest_fields import manifest_problems
-from stages.recipe import decisive
+from stages.recipe import comparable, decisive
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 MANIFEST_VERSION = 1
-_ADDED = frozenset({"start", "merged", "files"})
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+"""A commit of the hub; folders have hashes of 64 digits."""
+_ADDED = frozenset({"start", "merged", "files", "peak_reserved_bytes", "peak_host_bytes"})
 """Fields that manifests written before they existed lack."""
 _PACKAGES = ("tritrace", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -60,7 +63,11 @@ class Manifest:
     resumed_from_step: int | None = None
     """The step at which the last interruption was taken up; None where there was none."""
     peak_memory_bytes: int = 0
-    """Most memory used at a time: of the GPU where there is one, else of the process since it started."""
+    """Most memory used at a time: by tensors on the GPU where there is one, else by the process since it started."""
+    peak_reserved_bytes: int | None = None
+    """Most memory that PyTorch's allocator held on the GPU; None without one."""
+    peak_host_bytes: int | None = None
+    """Most memory of the process on the host since it started; None where it was not written down."""
     device: str = ""
     start: str = ""
     """What the stage started from: "base", "stage" (its `parent`), or "merged" (a model with stages in its weights)."""
@@ -83,9 +90,18 @@ class Manifest:
         text = json.dumps(self.identity() | {"adapter": self.adapter} | files, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def outcome(self) -> dict[str, Any]:
+        """Return the identity with batches as totals: a smaller batch, accumulated more often, is the same stage."""
+        return self.identity() | {"recipe": comparable(dict(self.recipe))}
+
+    @property
+    def base_commit(self) -> str | None:
+        """The commit of its base on the hub; None for a base in a folder."""
+        return self.model_revision if _COMMIT.fullmatch(self.model_revision) else None
+
     def differences(self, other: "Manifest") -> list[str]:
-        """Return what in the identity of another manifest differs from this one, in words."""
-        ours, theirs = _flat(self.identity()), _flat(other.identity())
+        """Return what decides the outcome and differs in another manifest from this one, in words."""
+        ours, theirs = _flat(self.outcome()), _flat(other.outcome())
         names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
         return [f"{name} was {_short(theirs.get(name))}, is {_short(ours.get(name))}" for name in names]
 

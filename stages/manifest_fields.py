@@ -73,6 +73,8 @@ _FIELDS: dict[str, tuple[str, _Check]] = {
     "seconds": ("a number", _is_number),
     "resumed_from_step": ("a whole number or null", _or_none(_is_integer)),
     "peak_memory_bytes": ("a whole number", _is_integer),
+    "peak_reserved_bytes": ("a whole number or null", _or_none(_is_integer)),
+    "peak_host_bytes": ("a whole number or null", _or_none(_is_integer)),
     "device": _TEXT,
     "start": _TEXT,
     "merged": _HASH,
@@ -83,6 +85,9 @@ _RECIPE: dict[str, tuple[str, _Check]] = {
     "data": _TEXT,
     "parent": ("a text or null", _or_none(_is_text)),
     "max_rows": _COUNT,
+    "per_device_train_batch_size": _COUNT,
+    "gradient_accumulation_steps": _COUNT,
+    "steps_per_generation": _COUNT,
     "min_pixels": _COUNT,
     "max_pixels": _COUNT,
     "picture_ground": ("a colour", lambda value: isinstance(value, str) and is_colour(value)),
@@ -91,4 +96,4 @@ _RECIPE: dict[str, tuple[str, _Check]] = {
     "dtype": ("auto, float32, bfloat16 or float16", _one_of("auto", "float32", "bfloat16", "float16")),
     "attn_implementation": ("sdpa, eager or flash_attention_2", _one_of("sdpa", "eager", "flash_attention_2")),
 }
-"""What evaluation, export and the chain read of a recipe; nothing else of it is used."""
+"""What evaluation, export, the chain and a resumed stage read of a recipe; nothing else of it is used."""

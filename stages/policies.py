@@ -3,11 +3,11 @@
 A stage and a merged model are read as they were for training: pictures scaled alike, the same dtype.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.models import ModelError
+from eval.models import LoadOptions, ModelError
 from eval.policies import HFPolicy
 from protocol.errors import UserError
 from protocol.prompt import Style
@@ -31,6 +31,8 @@ class Subject:
     """Quantise the base to 4 bits or not; None does as the stage was trained."""
     permissions: Permissions = NO_PERMISSIONS
     """What the user allows, whatever the manifest says."""
+    revision: str | None = None
+    """Of a base on the hub without a manifest; None takes its main branch."""
 
     @property
     def load_in_4bit(self) -> bool:
@@ -40,6 +42,11 @@ class Subject:
     @property
     def _is_trained_in_4bit(self) -> bool:
         return self.stage is not None and self.manifest is not None and bool(self.manifest.recipe.get("load_in_4bit"))
+
+    @property
+    def _options(self) -> LoadOptions:
+        options = load_options(self.manifest, self.permissions)
+        return options if self.stage else replace(options, revision=self.revision)
 
     @property
     def style(self) -> Style:
@@ -59,7 +66,7 @@ class Subject:
         named, files = self.manifest.files if self.manifest and self.stage else {}, self._adapter_files()
         if named and files != named:  # which was allowed
             own["adapter_files"] = files
-        return {"model": model_revision(self.model), "adapter": adapter} | own
+        return {"model": model_revision(self.model, self._options.revision), "adapter": adapter} | own
 
     def _adapter_files(self) -> dict[str, str]:
         return file_hashes(adapter_folder(self.stage)) if self.stage else {}
@@ -80,7 +87,7 @@ class Subject:
             adapter_folder(self.stage) if self.stage else None,
             load_in_4bit=self.load_in_4bit,
             dtype=str(recipe.get("dtype", "auto")),
-            options=load_options(self.manifest, self.permissions),
+            options=self._options,
             **sampling,
         )
         if self._adapter_files() != before:
@@ -99,6 +106,12 @@ def subject_of(
 
     An adapter that was trained elsewhere has no chain; it goes onto the model that is given, or that it names.
 
+    Args:
+        model: a folder, or a name on the hub, behind it where one is wanted its revision: `NAME@REVISION`.
+        stage: folder of a stage, whose manifest names the revision of its base.
+        quantise: see `Subject`.
+        permissions: what the user allows.
+
     Raises:
         UserError: neither or both are given.
         StageError: the stage has no manifest, a model's cannot be read, or the chain is broken (`stages/trust.py`).
@@ -112,8 +125,9 @@ def subject_of(
     if stage is not None:
         manifest = check_stage(stage, allow_broken=allow_broken)
         return Subject(manifest.model, stage, manifest, quantise, permissions)
-    name = str(model)
-    return Subject(name, None, check_model(name, allow_broken=allow_broken), quantise, permissions)
+    name, _, revision = (str(model), "", "") if Path(str(model)).exists() else str(model).partition("@")
+    manifest_inside = check_model(name, allow_broken=allow_broken)
+    return Subject(name, None, manifest_inside, quantise, permissions, revision or None)
 
 
 def load_policy(

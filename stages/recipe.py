@@ -4,6 +4,8 @@ from dataclasses import MISSING, fields
 from enum import Enum
 from typing import Any
 
+from transformers import TrainingArguments
+
 from eval.presets import PRESETS
 from stages.arguments import StageArguments, TRLConfig
 from stages.rollouts.arguments import without_effect
@@ -51,6 +53,7 @@ _COSMETIC = frozenset(
         "parent",
         "preflight",
         "report_to",
+        "revision",
         "rollouts_file_mib",
         "save_steps",
         "save_total_limit",
@@ -60,6 +63,7 @@ _COSMETIC = frozenset(
 
 # Keys that stages made earlier lack, with the value they had: at that value they decide nothing.
 _ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": None, "fold_system": False}
+_DIVISION = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 
 def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
@@ -100,12 +104,31 @@ def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def comparable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the decisive part with batches as totals: how they are divided for memory's sake changes no outcome.
+
+    Rows go through the model `per_device_train_batch_size` at a time, and as many times as
+    `gradient_accumulation_steps` says make an update; in GRPO `steps_per_generation` of them are sampled together.
+    """
+    found = decisive(recipe)
+    fallback = TrainingArguments.__dataclass_fields__
+    batch, accumulation = (found.pop(name, None) or fallback[name].default for name in _DIVISION)
+    sampled = found.pop("steps_per_generation", None)
+    found["rows_per_update"] = batch * accumulation
+    return found if sampled is None else found | {"rows_per_generation": batch * sampled}
+
+
 def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:
     """Return the resolved recipe as lines that say of each value whether it is inherited or overridden."""
     lines = []
-    for name, value in resolved(arguments, config).items():
+    values = resolved(arguments, config)
+    # What was given is told even where it came to be TRL's default, as a warmup cut to nothing.
+    given = {name: getattr(config, name) for name in arguments.notes if name in arguments.origins}
+    for name, value in (values | given).items():
         origin = arguments.origins.get(name)
         note = f"overridden by the {origin}" if origin else "inherited"
+        if name in arguments.notes:
+            note += f"; {arguments.notes[name]}"
         lines.append(f"  {name:<26} {value!s:<44} {note}")
     return [*lines, f"  {'(all else)':<26} {'as in ' + type(config).__name__:<44} inherited"]
 

@@ -25,6 +25,7 @@ from eval.models import quiet_libraries
 from eval.samples import Sample
 from eval.summary import summarize
 from stages.patience import Patience
+from stages.peak_memory import peak_memory
 from stages.store import experiment_id, open_client, shown_uri
 from stages.tracking_files import HOME, LOCAL_METRICS, digest_of, keep_until, plain, read_home, sample_columns
 from toolkit.secrets import redacted, redacted_values
@@ -237,7 +238,7 @@ class TrackingCallback(TrainerCallback):
         """Log the numbers of a logging step."""
         del args, control
         if state.is_world_process_zero:
-            self.run.log_metrics(logs, step=state.global_step)
+            self.run.log_metrics({**logs, **peak_memory().numbers()}, step=state.global_step)
 
 
 def _is_finite(value: object) -> bool:

@@ -4,6 +4,7 @@ The facts a curriculum rests on are checked here in every run, not hoped for: so
 policy is the adapter that the stage started from, and training changed it.
 """
 
+import copy
 import shutil
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import save_file
 from transformers import PrinterCallback, TrainerState
 
 from data.rows import RolloutPrompt
@@ -25,6 +27,7 @@ from stages.hashing import adapter_hash, file_hashes
 from stages.lengths import check_lengths, model_limit
 from stages.loading import adapter_weights, has_vision, is_same_adapter, load_for_training
 from stages.manifest import Manifest
+from stages.peak_memory import peak_memory, start_counting
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.resuming import SealCallback, step_of
@@ -89,6 +92,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     """
     if job.arguments.preflight:
         check_before_training(job.stage, job.arguments, job.config, job.rows, job.reward)
+    start_counting()
     model, processor = load_for_training(job.arguments, job.config.seed, trust_remote_code=job.config.trust_remote_code)
     if not job.arguments.preflight:
         _check_rows(job, model, processor)
@@ -96,20 +100,36 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
         job = replace(job, rows=escape_rows(job.rows, processor))
     start = adapter_weights(model)
     dataset = to_dataset(job.rows, job.images_root, job.arguments.picture_ground)
-    trainer = _built(build_trainer, Setup(job, model, processor, dataset, run))
-    trainer.remove_callback(PrinterCallback)
+    trainer = built(Setup(job, model, processor, dataset, run), build_trainer)
     trainer.add_callback(ProgressCallback(job.stage))
     trainer.add_callback(TrackingCallback(run))
     trainer.add_callback(SealCallback())
     if job.stage != "sft":
         _check_reference(trainer.model, start)
-    before = adapter_weights(trainer.model)  # TRL rounds the adapter of a quantised base, which is no training
     started = time.monotonic()
     _train(trainer, job)
-    if is_same_adapter(before, adapter_weights(trainer.model)):
+    trained = adapter_weights(trainer.model)  # by all processes: under FSDP2 and ZeRO-3 each has a part
+    if start.keys() != trained.keys():
+        raise RuntimeError("after training the adapter has other weights, by their names, than before")
+    if is_same_adapter(start, trained):
         raise UnchangedError(_unchanged(job))
     if trainer.is_world_process_zero():
-        _finish(job, trainer, time.monotonic() - started, run)
+        _finish(job, trainer, trained, time.monotonic() - started, run)
+
+
+def built(setup: Setup, build_trainer: BuildTrainer) -> Any:
+    """Return a stage's trainer, its adapter in the precision that it was loaded in.
+
+    TRL 1.16 casts the adapter of a quantised base to bfloat16, in which most updates of 1e-5 and less round away. It
+    keeps no copy, so the tensors of before are put back; the reference is a copy of those already.
+    """
+    before = [(weight, weight.data) for weight in setup.model.parameters() if weight.requires_grad]
+    trainer = _built(build_trainer, setup)
+    for weight, data in before:
+        if weight.dtype != data.dtype:
+            weight.data = data.to(weight.device)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _built(build_trainer: BuildTrainer, setup: Setup) -> Any:
@@ -157,11 +177,12 @@ def _unchanged(job: Job) -> str:
     return f"{reason}, or the rollouts of each prompt earned equal rewards; see {job.output / 'rollouts.jsonl'}"
 
 
-def _finish(job: Job, trainer: Any, seconds: float, run: Run) -> None:
-    _export(trainer, job.output / "adapter")
+def _finish(job: Job, trainer: Any, trained: dict[str, torch.Tensor], seconds: float, run: Run) -> None:
+    _export(trainer, trained, job.output / "adapter")
     metrics: dict[str, float] = {}
     for entry in trainer.state.log_history:
         metrics |= {name: value for name, value in entry.items() if isinstance(value, (int, float))}
+    peak = peak_memory()
     manifest = replace(
         job.manifest,
         adapter=adapter_hash(job.output),
@@ -169,30 +190,29 @@ def _finish(job: Job, trainer: Any, seconds: float, run: Run) -> None:
         metrics=metrics,
         seconds=round(seconds, 1),
         resumed_from_step=job.first_step or None,
-        peak_memory_bytes=_peak_memory_bytes(),
+        peak_memory_bytes=peak.main,
+        peak_reserved_bytes=peak.reserved,
+        peak_host_bytes=peak.host,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     )
     manifest.write(job.output / "manifest.json")
     run.log_file(job.output / "manifest.json")
-    say(f"{job.stage}: done in {seconds:.0f} s, {job.output / 'adapter'}")
+    run.log_metrics(peak.numbers(), step=trainer.state.global_step)
+    say(f"{job.stage}: done in {seconds:.0f} s, at most {peak}, {job.output / 'adapter'}")
 
 
-def _export(trainer: Any, folder: Path) -> None:
-    """Write the trained adapter alone: TRL's own saving adds the reference's copy."""
+def _export(trainer: Any, trained: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write the trained adapter as PEFT does, from weights that were gathered.
+
+    PEFT's own saving looks for weights by the names of a model's modules. FSDP's activation checkpointing changes
+    those, and PEFT 0.21 then writes a file without any weights. TRL's saving adds the reference's copy.
+    """
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    # Embeddings are never adapted, and looking whether they were would ask the hub.
-    model.save_pretrained(str(draft), selected_adapters=["default"], save_embedding_layers=False)
-    (draft / "README.md").unlink(missing_ok=True)
+    draft.mkdir(parents=True)
+    config = copy.copy(trainer.accelerator.unwrap_model(trainer.model).peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(str(draft))
+    save_file(trained, draft / "adapter_model.safetensors", metadata={"format": "pt"})
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
-
-
-def _peak_memory_bytes() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -7,7 +7,7 @@ user's own recipe. Evaluation, chat, `--parent` and export all ask here.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ def permissions_of(arguments: Any, config: Any) -> Permissions:
 
 
 def load_options(manifest: Manifest | None, permissions: Permissions) -> LoadOptions:
-    """Return how a base model is read: as for a stage's training, with the user's permissions."""
+    """Return how a base model is read: as for a stage's training, its very commit, with the user's permissions."""
     # A base that was not trained here has no recipe that could say where its system messages go.
-    return LoadOptions.from_recipe(
+    options = LoadOptions.from_recipe(
         manifest.recipe if manifest else {"fold_system": True},
         trust_remote_code=permissions.trust_remote_code,
         allow_pickle=permissions.allow_pickle,
     )
+    return replace(options, revision=manifest.base_commit if manifest else None)
 
 
 def check_stage(folder: Path, *, allow_broken: bool = False) -> Manifest:
@@ -129,6 +130,8 @@ def _other_base(parent: Stage, revision: str) -> list[Link]:
     if named == revision:
         return []
     note = f"trained on the base model {parent.manifest.model} ({named[:12]}), this stage has another ({revision[:12]})"
+    if parent.manifest.base_commit:
+        note += f"; `revision: {named}` takes that one"
     return [Link("broken", "base model", named, note)]
 
 

@@ -65,7 +65,7 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="rollout prompts; or with --task the rows of its set")] = None,
     task: Annotated[list[str] | None, typer.Option(help="a name from `tritrace tasks`, or a file; repeatable")] = None,
     adapter: Annotated[Path | None, typer.Option(help="a stage's folder")] = None,
-    model: Annotated[str | None, typer.Option(help="a base model or a merged one, where there is no adapter")] = None,
+    model: Annotated[str | None, typer.Option(help="a base or merged model, or NAME@REVISION, without adapter")] = None,
     load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
     trust_remote_code: TrustRemoteCode = False,
     allow_pickle: AllowPickle = False,

@@ -160,7 +160,7 @@ class _Plan:
         if stage == "base":
             folder = Path(self.curriculum.recipe.output) / f"seed-{seed}" / "base"
             allowed = permissions_of(*self.curriculum.parse(STAGES[0], seed))
-            return Checkpoint(None, folder, self.curriculum.model, allowed), 0.0
+            return Checkpoint(None, folder, self.curriculum.base, allowed), 0.0
         own = STAGES[STARTS.index(stage) - 1]
         _, seconds = self._start(STARTS[STARTS.index(stage) - 1], seed)
         told = self.curriculum.parse(own, seed)

@@ -18,7 +18,7 @@ from huggingface_hub import ModelCardData
 from data.files import RowsError, read_json_object
 from data.pixels import GROUND, is_colour
 from eval.generation_settings import added_settings, in_words
-from eval.models import ModelError, load_config, split_gguf
+from eval.models import LoadOptions, ModelError, load_config, split_gguf
 from eval.samples import Sample, read_samples
 from eval.summary import summarize
 from eval.table import to_markdown
@@ -99,6 +99,7 @@ def model_card(card: Card) -> str:
         ],
         results=results(card.stages),
         is_whole=is_whole(list(card.stages)),
+        revision=manifest.base_commit,
         merged_into_base=_merged_into(manifest.model),
         is_quantised=is_quantised(manifest),
         has_vision=_has_vision(manifest),
@@ -190,7 +191,7 @@ def _merged_into(model: str) -> Manifest | None:
 
 def _has_vision(manifest: Manifest) -> bool:
     try:
-        return hasattr(load_config(manifest.model), "vision_config")
+        return hasattr(load_config(manifest.model, LoadOptions(revision=manifest.base_commit)), "vision_config")
     except ModelError:
         return False
 

@@ -34,6 +34,7 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOp
     config = folder / "adapter_config.json"
     record = json.loads(config.read_text(encoding="utf-8"))
     record |= {"base_model_name_or_path": split_gguf(manifest.model)[0], "inference_mode": True}
+    record |= {"revision": manifest.base_commit}
     config.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     processor = load_processor(manifest.model, options)
     processor.save_pretrained(folder)
@@ -48,17 +49,18 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOp
 def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dtype, options: LoadOptions) -> None:
     """Write the base with the adapter added to its weights, in safetensors, and its processor.
 
-    The sum is made in float32, since half precision would round a small adapter away, and then cast. A base in 4 bits
-    is dequantised first: the adapter was trained against those weights, not against the ones before quantisation.
+    The base is read in the dtype of the export; each layer's sum with the adapter is made in float32 and rounded once,
+    and buffers keep their dtype. A base in 4 bits is dequantised first, layer by layer: the adapter was trained against
+    those weights, not against the ones before quantisation.
 
     Raises:
         ModelError: the base cannot be loaded, or the adapter is not one of it.
         StageError: its quantisation cannot be undone.
     """
-    model = load_adapter(_in_float32(manifest, options), stage / "adapter").merge_and_unload()
+    model = load_adapter(_base(manifest, dtype, options), stage / "adapter").merge_and_unload()
     processor = load_processor(manifest.model, options)
     model.generation_config = greedy_settings(model, processor)
-    model.to(dtype).save_pretrained(folder)
+    model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
@@ -78,14 +80,18 @@ def is_quantised(manifest: Manifest) -> bool:
     return bool(manifest.recipe.get("load_in_4bit"))
 
 
-def _in_float32(manifest: Manifest, options: LoadOptions) -> Any:
+def _base(manifest: Manifest, dtype: torch.dtype, options: LoadOptions) -> Any:
     in_4bit = is_quantised(manifest)
-    first = resolve_dtype(str(manifest.recipe.get("dtype", "auto"))) if in_4bit else torch.float32
+    # Quantised weights follow from the dtype that they are quantised from, which has to be that of training.
+    first = resolve_dtype(str(manifest.recipe.get("dtype", "auto"))) if in_4bit else dtype
     model = load_model(manifest.model, dtype=first, load_in_4bit=in_4bit, options=options)
     if getattr(model, "hf_quantizer", None) is None:
         return model
     try:
-        return model.dequantize(torch.float32).to(torch.float32)
+        model = model.dequantize(dtype)
     except (NotImplementedError, ValueError) as error:
         advice = "export the adapter alone, without --merge"
         raise StageError(f"{manifest.model}: its quantisation cannot be undone ({error}); {advice}") from error
+    for weight in model.parameters():
+        weight.data = weight.data.to(dtype)
+    return model

@@ -192,7 +192,7 @@ def resources(subject: Subject, size: RowSize) -> list[Section]:
     shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
     memory = estimate(shape, step)
     disk = disk_section(
-        Path(subject.arguments.output), memory.training["adapter"], optimiser_bytes(shape, "adamw"), subject.config
+        Path(subject.arguments.output), 4 * shape.num_trainable, optimiser_bytes(shape, "adamw"), subject.config
     )
     return [disk, memory_section(memory, shape, step, subject.arguments.card_gib)]
 

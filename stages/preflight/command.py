@@ -63,10 +63,10 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     if shape is not None:
         arguments = replace(arguments, parent=None)
     elif arguments.parent is not None:
-        parent = Path(arguments.parent)
-        revision, is_allowed = attempt(lambda: model_revision(arguments.model)) or "", arguments.allow_broken
+        folder, is_allowed = Path(arguments.parent), arguments.allow_broken
+        revision = attempt(lambda: model_revision(arguments.model, arguments.revision)) or ""
         if revision:
-            attempt(lambda: check_parent(parent, model_revision=revision, child=stage, allow_broken=is_allowed))
+            attempt(lambda: check_parent(folder, model_revision=revision, child=stage, allow_broken=is_allowed))
     if mistakes:
         raise StageError(mistakes)
     if shape is not None and rows:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from eval.models import quiet_libraries
@@ -26,7 +26,7 @@ from stages.errors import StageError
 from stages.loading import load_for_training
 from stages.manifest import Manifest
 from stages.rewards import reward_of
-from stages.training import BuildTrainer, Job, Setup
+from stages.training import BuildTrainer, Job, Setup, built
 
 BUILDERS: dict[str, BuildTrainer] = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = 2
@@ -94,8 +94,7 @@ def measure(
     job = _job(stage, replace(arguments, output=str(folder)), _shortened(config, num_steps, folder), rows)
     model, processor = load_for_training(job.arguments, config.seed, trust_remote_code=config.trust_remote_code)
     setup = Setup(job, model, processor, to_dataset(rows, Path(arguments.data).parent, arguments.picture_ground))
-    trainer = (build_trainer or BUILDERS[stage])(setup)
-    trainer.remove_callback(PrinterCallback)
+    trainer = built(setup, build_trainer or BUILDERS[stage])
     clock = _Clock()
     trainer.add_callback(clock)
     trainer.train()

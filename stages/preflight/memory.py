@@ -2,10 +2,11 @@
 
 Formulas, not a measurement (that is `measure.py`): what autograd keeps of a decoder layer under LoRA is counted term
 by term below, for transformers' decoder layers with scaled dot product attention. Not counted: what an allocator cannot
-use for being in pieces (the resident memory of a CPU process is well above the estimate), several GPUs, models whose
-layers are built otherwise (a mixture of experts, a state space).
+use for being in pieces (the resident memory of a CPU process is well above the estimate), models whose layers are built
+otherwise (a mixture of experts, a state space).
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ class Step:
     eager: bool = False
     """Whether attention keeps its matrix of tokens by tokens."""
     on_gpu: bool = True
+    shards: int = 1
+    """Processes that the weights are divided over, by FSDP2 or ZeRO-3."""
 
     @property
     def sampled_tokens(self) -> int:
@@ -62,11 +65,14 @@ class Estimate:
 
 def estimate(shape: ModelShape, step: Step) -> Estimate:
     """Return what a stage takes."""
-    resident = resident_bytes(shape, step.stage, step.optimiser) | {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
+    resident = resident_bytes(shape, step.stage, step.optimiser)
+    if step.shards > 1:
+        resident = {part: size // step.shards for part, size in resident.items()} | {"gathered": _gathered(shape)}
+    resident |= {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
     training = resident | _training_peak(shape, step) | {"gradients": resident["adapter"]}
     if not step.sampled:
         return Estimate(training, {})
-    held = resident | {"merged weights": shape.merged_bytes}
+    held = resident | {"merged weights": shape.merged_bytes if step.shards == 1 else 0}
     phases = sampling_phases(shape, step.sampled, step.tokens, step.learnt, step.image_tokens)
     return Estimate(training, max((held | phase for phase in phases), key=lambda parts: sum(parts.values())))
 
@@ -114,6 +120,12 @@ def cache_bytes(shape: ModelShape, sequences: int, tokens: int) -> int:
     return 2 * shape.full_layers * shape.key_value * shape.element * sequences * tokens
 
 
+def _gathered(shape: ModelShape) -> int:
+    """Return the bytes of what is whole on every process: two layers in turn, embeddings and head throughout."""
+    ends = 2 * shape.vocabulary * shape.hidden * shape.element
+    return ends + 2 * max(0, shape.weight_bytes - ends) // shape.layers
+
+
 def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, int]:
     """Return the bytes of what is there throughout, which `measure.py` reads from the tensors themselves.
 
@@ -122,11 +134,9 @@ def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, i
         stage: sft, dpo or grpo.
         optimiser: its name in transformers.
     """
-    # TRL casts the adapter of a quantised base to bfloat16 (QLoRA), but not the reference, which it adds afterwards.
-    trained = 2 if shape.quantised else 4
     return {
         "weights": shape.weight_bytes,
-        "adapter": shape.num_trainable * trained,
+        "adapter": shape.num_trainable * 4,
         "reference adapter": shape.num_trainable * 4 if stage != "sft" else 0,
         "optimiser": optimiser_bytes(shape, optimiser),
     }
@@ -136,7 +146,7 @@ def optimiser_bytes(shape: ModelShape, optimiser: str) -> int:
     """Return the bytes of AdamW's two moments; a paged optimiser moves them out where memory is short."""
     if "paged" in optimiser or optimiser in {"sgd", "adafactor"}:
         return 0
-    return 2 * shape.num_trainable * (1 if "8bit" in optimiser else 2 if shape.quantised else 4)
+    return 2 * shape.num_trainable * (1 if "8bit" in optimiser else 4)
 
 
 def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
@@ -266,7 +276,15 @@ def worst_step(
         optimiser=optimiser_of(config),
         eager=eager,
         on_gpu=on_gpu,
+        shards=num_shards(config),
     )
+
+
+def num_shards(config: Any) -> int:
+    """Return over how many processes FSDP2 or ZeRO-3 divides the weights; 1 where each process has all of them."""
+    zero = config.deepspeed_plugin
+    is_divided = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" or (zero and zero.zero_stage == 3)
+    return int(config.world_size) if is_divided else 1
 
 
 def optimiser_of(config: Any) -> str:

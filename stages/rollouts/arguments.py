@@ -81,7 +81,7 @@ def rollout_problems(arguments: RolloutArguments, config: Any) -> list[str]:
         problems.append(
             f"reflect_share: expected one response to half of a group of {group}, found {arguments.reflect_share:g}"
         )
-    return problems + _unfit_together(arguments, config)
+    return problems + _unfit_together(arguments, config) + _unfit_grpo(config)
 
 
 def _unfit_together(arguments: RolloutArguments, config: Any) -> list[str]:
@@ -106,3 +106,31 @@ def _unfit_together(arguments: RolloutArguments, config: Any) -> list[str]:
             f"{config.num_generations}; reflect and zero_spread: resample need whole groups"
         )
     return problems
+
+
+def _unfit_grpo(config: Any) -> list[str]:
+    problems = []
+    if config.beta <= 0:
+        problems.append(f"beta: expected more than 0, found {config.beta}; at 0 TRL keeps no reference policy")
+    # Updates made on the rollouts of one generation; below 1 where gradients accumulate over several.
+    period = max(1.0, config.steps_per_generation * config.num_iterations / config.gradient_accumulation_steps)
+    if config.save_steps % period:
+        problems.append(
+            f"save_steps: {config.save_steps:g} falls within a generation, which lasts {period:g} steps, so that "
+            f"a resumed run would differ from an uninterrupted one; use a multiple of {period:g}"
+        )
+    return problems
+
+
+def without_bite(config: Any) -> dict[str, str]:
+    """Return which values of GRPO have no effect, and why.
+
+    TRL 1.16 keeps log-probabilities of the policy that sampled only where an update comes between sampling and
+    training; elsewhere the ratio of the two is 1, and nothing is clipped.
+    """
+    period = config.steps_per_generation * config.num_iterations
+    is_corrected = config.use_vllm and config.vllm_importance_sampling_correction
+    if config.gradient_accumulation_steps % period or is_corrected:
+        return {}
+    reason = "no effect: every completion is trained on once, before the policy that sampled it changes"
+    return dict.fromkeys(("epsilon", "epsilon_high"), reason)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from stages import dpo, sft
+from stages.errors import StageError
 from stages.progress import ProgressCallback
 from tests.stages.conftest import short_flags
 
@@ -39,8 +40,8 @@ def adapter(folder):
     return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
 
 
-def assert_same_trajectory(one, other):
-    assert len(losses(one)) == len(losses(other)) == NUM_STEPS
+def assert_same_trajectory(one, other, num_steps=NUM_STEPS):
+    assert len(losses(one)) == len(losses(other)) == num_steps
     deviation = (torch.tensor(losses(one)) - torch.tensor(losses(other))).abs()
     assert deviation.max() <= MAX_LOSS, deviation
     assert deviation.mean() <= MEAN_LOSS
@@ -99,3 +100,19 @@ def test_parts_resumed_are_parts_uninterrupted(parse, parent, tmp_path, monkeypa
     broken = train("sft", parse, parent, tmp_path / "broken", **PARTS)
     assert torch.equal(adapter(whole), adapter(broken))
     assert losses(whole) == losses(broken)
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_a_whole_that_ran_out_of_memory_is_finished_in_parts(stage, parse, parent, tmp_path, monkeypatch):
+    whole = train(stage, parse, parent, tmp_path / "whole", **WHOLE)
+
+    def on_step_end(_self, _args, state, _control, **_):
+        if state.global_step == 5:
+            monkeypatch.undo()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ProgressCallback, "on_step_end", on_step_end)
+    with pytest.raises(StageError, match="continues from step 4"):
+        train(stage, parse, parent, tmp_path / "broken", **WHOLE)
+    broken = train(stage, parse, parent, tmp_path / "broken", **PARTS)
+    assert_same_trajectory(whole, broken)

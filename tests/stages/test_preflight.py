@@ -31,8 +31,9 @@ from stages.preflight.memory import (
     resident_bytes,
     sampling_phases,
     saved_by_layer,
+    worst_step,
 )
-from stages.preflight.shapes import model_shape, weights_bytes
+from stages.preflight.shapes import model_shape, shape_config, weights_bytes
 from stages.preflight.stand_in import stand_in_processor
 from stages.preflight.tokens import histogram, tokens_section
 from stages.preflight.toolchain import toolchain_sections
@@ -370,3 +371,19 @@ def test_passes_that_follow_each_other_are_not_added_up(parse):
     held = sum(sampling[part] for part in sampling if part not in {"KV cache", "activations", "logits"})
     assert sum(sampling.values()) == held + largest
     assert pictures["KV cache"] == 0 < prompts["KV cache"] < token["KV cache"]
+
+
+def test_fsdp_and_zero_3_divide_what_is_resident_and_gather_a_layer_at_a_time(parse, monkeypatch):
+    """Four cards of 24 GiB hold an unquantised 7B in shards, which one of them does not."""
+    arguments, config = parse("sft", dtype="bfloat16")
+    shape = model_shape(shape_config("qwen2.5-vl-7b"), arguments)
+    whole = Step(stage="sft", sequences=1, tokens=4096, learnt=512, image_tokens=1024, checkpoints=True)
+    assert estimate(shape, whole).training["weights"] == shape.weight_bytes
+    divided = estimate(shape, replace(whole, shards=4)).training
+    assert divided["weights"] == shape.weight_bytes // 4
+    assert 0 < divided["gathered"] < shape.weight_bytes / 4
+    monkeypatch.setattr(type(config), "world_size", property(lambda _: 4))
+    options = {"tokens": 8, "learnt": 4, "image_tokens": 0, "eager": False, "on_gpu": True}
+    assert worst_step("sft", config, **options).shards == 1
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert worst_step("sft", config, **options).shards == 4
