@@ -1,6 +1,6 @@
 """The marks by which sets write the place of a picture into words, such as `<image>`, against the pictures there are.
 
-Our rows have pictures before the words, so a mark at the beginning or the end, or in a line of its own, is taken out.
+Our rows have pictures before the words, so a mark at the beginning of a line, or at the end, is taken out.
 One inside a sentence is somebody's word about marks, or a picture in the middle of the text, which a row cannot hold.
 """
 
@@ -9,7 +9,7 @@ import re
 from data.sources.records import FieldError
 
 IMAGE_MARK = "<image>"
-_STANDING = re.compile(r"\A(?:\s*<image>)+|^[ \t]*(?:<image>[ \t]*)+$|(?:<image>\s*)+\Z", re.MULTILINE)
+_STANDING = re.compile(r"\A(?:\s*<image>)+|^(?:[ \t]*<image>)+[ \t]*|(?:<image>\s*)+\Z", re.MULTILINE)
 _OTHER = re.compile(
     r"\A\s*(<(?:video|audio)>)|^[ \t]*(<(?:video|audio)>)[ \t]*$|(<(?:video|audio)>)\s*\Z", re.MULTILINE
 )
