@@ -17,6 +17,8 @@ class RolloutArguments:
     """Size from which `rollouts.jsonl` is put aside as `rollouts.0001.jsonl`, and so on, and begun anew."""
     merge_for_sampling: bool = True
     """Sample from weights with the adapter added to them, which is faster and takes a copy of the adapted layers."""
+    share_prompts: bool = True
+    """Compute a prompt once for its whole group, in sampling and in the loss, where the model allows it."""
     constrained: bool = False
     """Sample under the grammar of each prompt's plan; the loss stays that of the unconstrained policy."""
     overlong_window: int = 0
@@ -40,6 +42,7 @@ class RolloutArguments:
 
 _NEUTRAL = {
     "merge_for_sampling": True,
+    "share_prompts": True,
     "constrained": False,
     "overlong_window": 0,
     "zero_spread": "keep",

@@ -1,8 +1,8 @@
-"""TRL's GRPO trainer with what a curriculum needs beside it, and the one place that touches TRL's inside.
+"""TRL's GRPO trainer with what a curriculum needs beside it; with `sharing.py`, all that touches TRL's inside.
 
 Every rollout is written down, resuming is exact, sampling may be merged or bound by a grammar, and batches may be made
 ahead (`stages/rollouts/look_ahead.py`). Overrides four methods of TRL 1.16 that have no public hook, and calls one
-more, which is why `pyproject.toml` pins its minor version.
+more, which is why `pyproject.toml` pins its minor version; `stages/rollouts/sharing.py` overrides the others.
 
 A batch that was made ahead replaces what `_generate_single_turn` would sample. Everything that the loss is made of,
 token masks, log-probabilities of the policy and of the reference, rewards and advantages, is still computed by TRL, for
@@ -20,7 +20,6 @@ import torch
 from accelerate.utils import gather_object
 from peft.tuners.lora import LoraLayer
 from transformers import LogitsProcessorList
-from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
 from eval.constrained import PlanLogitsProcessor
@@ -30,6 +29,8 @@ from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
 from stages.rollouts.picture_counts import telling_picture_counts
 from stages.rollouts.reflection import Reflection, Response, Turn
+from stages.rollouts.shared_prompts import generating_by
+from stages.rollouts.sharing import SharingTrainer
 from stages.rollouts.stats import groups_of, has_spread
 from stages.rollouts.vllm import ScaledPictures, keeping_weights, kept_weights
 
@@ -42,7 +43,7 @@ def _is_told_in_short(record: logging.LogRecord) -> bool:
 logging.getLogger("trl.trainer.grpo_trainer").addFilter(_is_told_in_short)
 
 
-class RolloutTrainer(GRPOTrainer):
+class RolloutTrainer(SharingTrainer):
     """Writes every rollout down, samples as the recipe says, and never mixes modalities in a generation batch."""
 
     def __init__(
@@ -67,6 +68,7 @@ class RolloutTrainer(GRPOTrainer):
         self.rollout_log = rollout_log
         self.choices = choices or RolloutArguments()
         self._scaled_pictures = scaled_pictures
+        self.shares_prompts = self.choices.share_prompts
         super().__init__(reward_funcs=[rollout_log], **options)
         if self.use_vllm and not self._is_split:
             generation = self.vllm_generation
@@ -74,13 +76,20 @@ class RolloutTrainer(GRPOTrainer):
             generation.sync_weights = keeping_weights(generation.sync_weights, model)
         self._plans: list[str] | None = None
         self._given: list[list[int]] | None = None
-        self._ahead = self._look_ahead() if self.choices.looks_ahead else None
+        self._ahead = self._look_ahead() if self.choices.looks_ahead or self._skips_early else None
         if self._ahead is not None and self._is_split:
             raise ValueError("reflect and zero_spread: resample need the whole model on every process")
 
     @property
     def _is_split(self) -> bool:
         return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
+
+    @property
+    def _skips_early(self) -> bool:
+        """Whether groups without spread can be known before anything but their rewards is computed of them."""
+        here = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        has_whole_groups = here % self.num_generations == 0
+        return self.choices.zero_spread == "skip" and has_whole_groups and not (self._is_split or self.use_vllm)
 
     def _get_train_sampler(self, dataset: Any = None) -> "GroupSampler":
         dataset = self.train_dataset if dataset is None else dataset
@@ -107,6 +116,7 @@ class RolloutTrainer(GRPOTrainer):
                 stack.enter_context(processed(model, bound))
             if self.use_vllm and self._scaled_pictures is not None:
                 images = self._scaled_pictures.of(images)
+            prompt_ids = stack.enter_context(self._sampling_from_prefix(model, prompt_ids))
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,6 +132,7 @@ class RolloutTrainer(GRPOTrainer):
             inputs = [each.row for each in ahead.responses]
         self._plans = [row["plan"] for row in inputs] if self.choices.constrained else None
         batch = super()._generate_and_score_completions(inputs)
+        self._left_out = ()
         numbers = {} if ahead is None else ahead.numbers
         if self.choices.zero_spread != "keep":
             numbers |= {"rollouts/skipped_groups": self._skip_without_spread(batch)}
@@ -176,6 +187,10 @@ class RolloutTrainer(GRPOTrainer):
         key = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
         ahead = self._ahead.batch(inputs, key)
         self._given = [each.token_ids for each in ahead.responses]
+        if self.choices.zero_spread != "keep":
+            groups = groups_of(range(len(ahead.responses)), self.num_generations)
+            rewards = [each.judged.reward for each in ahead.responses]
+            self._left_out = [row for rows in groups if not has_spread([rewards[row] for row in rows]) for row in rows]
         return ahead
 
     def sample(self, turns: Sequence[Turn]) -> list[list[int] | None]:
@@ -319,8 +334,5 @@ def processed(model: Any, build_processor: Any) -> Iterator[None]:
     def generate_processed(*args: Any, **kwargs: Any) -> Any:
         return generate(*args, logits_processor=LogitsProcessorList([build_processor()]), **kwargs)
 
-    model.generate = generate_processed
-    try:
+    with generating_by(model, generate_processed):
         yield
-    finally:
-        del model.generate

@@ -1,0 +1,281 @@
+"""A prompt is computed once for its whole group, in sampling and in the passes that the loss is made of.
+
+The responses of a group share their prompt, pictures included, and a causal model gives it the same keys and values
+each time. So the prompt is run once, up to its last token; its keys and values are repeated for the responses; and
+these go on from there. That is exact up to rounding, and gradients flow through the repetition.
+
+`can_share` says no where a model keeps more of a prompt than keys and values, where activations are recomputed in the
+backward pass, and where dropout makes two runs of a prompt differ.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
+
+from stages.rollouts.picture_counts import takes_picture_counts
+
+TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
+"""Fields that have an entry a token; only the prompt's tell anything."""
+
+
+def places_of(prompts: Sequence[Any]) -> list[int]:
+    """Number the different prompts of a batch: equal neighbours are one.
+
+    >>> places_of(["a", "a", "b", "a"])
+    [0, 0, 1, 2]
+    """
+    places = [0]
+    for before, after in pairwise(prompts):
+        places.append(places[-1] + (before != after))
+    return places
+
+
+def firsts_of(places: Sequence[int]) -> list[int]:
+    """Return where each prompt stands first, in the order of their numbers.
+
+    >>> firsts_of([0, 0, 1, 2])
+    [0, 2, 3]
+    """
+    return [places.index(number) for number in sorted(set(places))]
+
+
+def can_share(model: Any) -> bool:
+    """Whether a model, as it stands, may run a prompt once for several responses."""
+    if not isinstance(base := base_of(model), PreTrainedModel) or base.config.is_encoder_decoder:
+        return False  # a wrapper of several processes among them
+    if torch.is_grad_enabled() and base.is_activation_checkpointing:
+        return False
+    layers = DynamicCache(config=base.config).layers
+    keeps_keys_alone = all(type(layer) in {DynamicLayer, DynamicSlidingWindowLayer} for layer in layers)
+    return keeps_keys_alone and not (model.training and _has_dropout(base))
+
+
+def base_of(model: Any) -> Any:
+    """Return the model inside an adapter's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _has_dropout(model: Any) -> bool:
+    if getattr(model.config.get_text_config(), "attention_dropout", 0):
+        return True
+    return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What a model knows of P prompts of L tokens before their last one."""
+
+    cache: DynamicCache
+    """Keys and values of the first L - 1 tokens."""
+    positions: torch.Tensor
+    """Of all tokens, (..., P, L): some models count a picture's in several axes."""
+
+    def repeat(self, places: torch.Tensor, room: int = 0) -> None:
+        """Give every response the keys and values of its prompt.
+
+        Args:
+            places: (B), the prompt of each response.
+            room: tokens to make room for, where nothing is to be kept for a backward pass.
+        """
+        for number, layer in enumerate(self.cache.layers):
+            layer.keys, layer.values = (each.index_select(0, places) for each in (layer.keys, layer.values))
+            if room and type(layer) is DynamicLayer:
+                self.cache.layers[number] = RoomyLayer(layer, room)
+
+    def positions_from_last(self, places: torch.Tensor, num_more: int) -> torch.Tensor:
+        """Return the positions of each prompt's last token and of as many more, (..., B, 1 + num_more)."""
+        steps = torch.arange(num_more + 1, device=self.positions.device)
+        return self.positions.index_select(-2, places)[..., -1:] + steps
+
+
+class RoomyLayer(DynamicLayer):
+    """A layer of a cache that is written into in place, where the original copies all it holds for each token."""
+
+    def __init__(self, layer: Any, room: int) -> None:
+        """Take over what another layer holds, and make room for so many tokens more."""
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+        self._all_keys, self._all_values = (
+            torch.cat([each, each.new_empty(*each.shape[:-2], room, each.shape[-1])], dim=-2)
+            for each in (layer.keys, layer.values)
+        )
+        self.keys, self.values = layer.keys, layer.values
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the keys and values of further tokens; return all."""
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if end > self._all_keys.shape[-2]:
+            grown: tuple[torch.Tensor, torch.Tensor] = super().update(key_states, value_states, *args, **kwargs)
+            return grown
+        self._all_keys[..., start:end, :] = key_states
+        self._all_values[..., start:end, :] = value_states
+        self.keys, self.values = self._all_keys[..., :end, :], self._all_values[..., :end, :]
+        return self.keys, self.values
+
+
+def run_prompts(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, fields: Mapping[str, Any]) -> Prefix:
+    """Run P prompts, padded on the left to L tokens, up to their last token.
+
+    Args:
+        model: a causal language model, or one with pictures.
+        input_ids: (P, L).
+        attention_mask: (P, L).
+        fields: the pictures, as the model takes them, and token types of L or more tokens.
+    """
+    base = base_of(model)
+    length = input_ids.shape[1]
+    fields = {name: value[:, :length] if name in TOKEN_TYPES else value for name, value in fields.items()}
+    known = {"input_ids": input_ids, "attention_mask": attention_mask} | fields
+    positions = base._prepare_position_ids_for_generation(input_ids, known)  # noqa: SLF001 - what `generate` does
+    cache = DynamicCache(config=base.config)
+    model(
+        input_ids=input_ids[:, :-1],
+        attention_mask=attention_mask[:, :-1],
+        position_ids=positions[..., :-1],
+        past_key_values=cache,
+        use_cache=True,
+        **({"logits_to_keep": 1} if base._supports_logits_to_keep() else {}),  # noqa: SLF001
+        **{name: value[:, :-1] if name in TOKEN_TYPES else value for name, value in fields.items()},
+    )
+    return Prefix(cache, positions)
+
+
+@contextmanager
+def prompts_run_once(model: Any, places: Sequence[int]) -> Iterator[None]:
+    """Have `generate` take each prompt once and return a response for each place.
+
+    Inside, `model.generate` is given P prompts and returns B rows, which begin with the prompt of their place.
+    """
+    generate: Callable[..., Any] = model.generate
+
+    def generate_from_prefix(
+        *, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: Any, **fields: Any
+    ) -> Any:
+        index = torch.tensor(places, device=input_ids.device)
+        prefix = run_prompts(model, input_ids, attention_mask, fields)
+        prefix.repeat(index, room=1 + generation_config.max_new_tokens)
+        return generate(
+            input_ids=input_ids[index],
+            attention_mask=attention_mask[index],
+            position_ids=prefix.positions.index_select(-2, index),
+            past_key_values=prefix.cache,
+            generation_config=generation_config,
+        )
+
+    with generating_by(model, generate_from_prefix):
+        yield
+
+
+@contextmanager
+def generating_by(model: Any, generate: Callable[..., Any]) -> Iterator[None]:
+    """Put another function in the place of `model.generate`."""
+    before = vars(model).get("generate")
+    model.generate = generate
+    try:
+        yield
+    finally:
+        if before is None:
+            del model.generate
+        else:
+            model.generate = before
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Responses with their prompts, as TRL hands them to its own pass: B rows of L + C tokens."""
+
+    input_ids: torch.Tensor
+    """Prompts padded on the left, completions on the right."""
+    attention_mask: torch.Tensor
+    num_completion_tokens: int
+    """C."""
+    places: Sequence[int]
+    """The prompt of each row, by a number."""
+    fields: Mapping[str, Any]
+    """Pictures and token types."""
+
+    def lengths(self) -> list[int]:
+        """Return the tokens of each completion that count; 0 for a row that was taken out of the loss."""
+        mask = self.attention_mask[:, -self.num_completion_tokens :]
+        counted: list[int] = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1).tolist()
+        return counted
+
+    def score(self, model: Any, rows: Sequence[int]) -> Any:
+        """Return what a model's fused head says of some rows' completions, up to the longest of them.
+
+        Returns:
+            An output with `log_probs` and, where the head has it, `entropy`, both of a row for each of `rows`.
+        """
+        length = self.input_ids.shape[1] - self.num_completion_tokens
+        numbers = sorted({self.places[row] for row in rows})
+        firsts = [self.places.index(number) for number in numbers]
+        index = torch.tensor([numbers.index(self.places[row]) for row in rows], device=self.input_ids.device)
+        fields = rows_of_fields(self.fields, firsts)
+        counts = fields.pop("num_images", None)
+        if counts is not None and takes_picture_counts(base_of(model)):
+            fields["batch_num_images"] = counts
+        prefix = run_prompts(model, self.input_ids[firsts, :length], self.attention_mask[firsts, :length], fields)
+        prefix.repeat(index)
+        lengths = self.lengths()
+        num_tokens = max(1, *(lengths[row] for row in rows))
+        input_ids = self.input_ids[list(rows), : length + num_tokens]
+        attention_mask = self.attention_mask[list(rows), : length + num_tokens]
+        labels = input_ids.masked_fill(attention_mask == 0, -100)[:, length - 1 :]
+        labels[:, 0] = -100
+        return model(
+            input_ids=input_ids[:, length - 1 :],
+            attention_mask=attention_mask,
+            position_ids=prefix.positions_from_last(index, num_tokens),
+            past_key_values=prefix.cache,
+            labels=labels,
+            fused_lm_head=True,
+        )
+
+
+def score_completions(
+    model: Any, batch: Batch, batch_size: int, *, with_entropy: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the log-probabilities of a batch's completions, and their entropies, both (B, C) and 0 where masked.
+
+    Rows without a token in the loss are left out of the computation.
+
+    Args:
+        model: with TRL's fused head.
+        batch: what is scored.
+        batch_size: rows at once.
+        with_entropy: whether the entropies are asked for.
+    """
+    lengths = batch.lengths()
+    # A loss of nothing still needs a graph to go backward through.
+    rows = [row for row, length in enumerate(lengths) if length] or [0]
+    shape = (len(lengths), batch.num_completion_tokens)
+    found = [batch.input_ids.new_zeros(shape, dtype=torch.float32) for _ in range(1 + with_entropy)]
+    for start in range(0, len(rows), batch_size):
+        chunk = rows[start : start + batch_size]
+        outputs = batch.score(model, chunk)
+        index = torch.tensor(chunk, device=batch.input_ids.device)
+        for number, values in enumerate((outputs.log_probs, outputs.entropy)[: len(found)]):
+            padded = torch.nn.functional.pad(values, (0, shape[1] - values.shape[1]))
+            found[number] = found[number].to(values.dtype).index_copy(0, index, padded)
+    return found[0], found[1] if with_entropy else None
+
+
+def rows_of_fields(fields: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """Return what a model is given beside tokens, for some rows of a batch; TRL knows whose pictures are whose."""
+    split = split_pixel_values_by_grid({name: value for name, value in fields.items() if value is not None})
+    kept = {
+        name: value[list(rows)] if isinstance(value, torch.Tensor) else [value[row] for row in rows]
+        for name, value in split.items()
+    }
+    merged: dict[str, Any] = unsplit_pixel_values_by_grid(kept)
+    return {name: value for name, value in merged.items() if name != "num_tiles"}
