@@ -79,13 +79,13 @@ class SharingTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(self, model: Any, *tokens: Any, **options: Any) -> Any:
         if self._places is None or options.get("compute_aux_loss") or not can_share(model):
             return super()._get_per_token_logps_and_entropies(model, *tokens, **options)
-        input_ids, attention_mask, num_completion_tokens = tokens
+        input_ids, attention_mask, num_completion_tokens, *rest = tokens
         if self._left_out:
             attention_mask = attention_mask.clone()
             attention_mask[list(self._left_out), -num_completion_tokens:] = 0
         fields = {name: value for name, value in options.items() if name not in _SETTINGS}
         batch = Batch(input_ids, attention_mask, num_completion_tokens, self._places, fields)
-        batch_size = options.get("batch_size") or len(input_ids)
+        batch_size = (rest[0] if rest else options.get("batch_size")) or len(input_ids)
         with self.accelerator.autocast():
             found = score_completions(model, batch, batch_size, with_entropy=options.get("compute_entropy", False))
         return (*found, None)
