@@ -3,7 +3,7 @@
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
 # kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
 # smollm2: the whole curriculum on a pretrained text model, about an hour and a half
-# gpu-check: memory and speed of the 3B and 7B recipes beside TRL's own trainers, on a GPU
+# gpu-check: memory and speed of real models under caps of 24 and 16 GiB, beside TRL's own trainers, on a GPU
 # Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
 
 PYTHON ?= python3
