@@ -236,7 +236,7 @@ def open_curriculum(
         hint = f"; --evaluate_on {other} takes {other}.jsonl" if (data / f"{other}.jsonl").is_file() else ""
         raise StageError([f"{data / recipe.evaluate_on}.jsonl: no such file; checkpoints are evaluated on it{hint}"])
     if recipe.model == POCKET:
-        from stages.pocket.base import pocket_base  # pretraining's imports are wanted by nothing else
+        from stages.pocket.shipped import pocket_base  # pretraining's imports are wanted by nothing else
 
         curriculum = replace(curriculum, model=str(pocket_base(Path(recipe.output) / "model")))
         say(f"model: {curriculum.model}")

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def pocket_model_path(tmp_path_factory):
     """Return the folder of the pocket base that ships."""
-    from stages.pocket.base import pocket_base
+    from stages.pocket.shipped import pocket_base
 
     return pocket_base(tmp_path_factory.mktemp("pocket-model"))
 

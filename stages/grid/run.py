@@ -56,8 +56,8 @@ def run_cells(
 def _model(cell: Cell, shared: Curriculum, grid: Grid) -> str:
     if cell.base is None:
         return shared.model
-    from stages.pocket.base import trace_texts
     from stages.pocket.pretrain import cached_pocket_model
+    from stages.pocket.shipped import trace_texts
 
     return str(cached_pocket_model(grid.output / "model", trace_texts=trace_texts(), seed=cell.base))
 

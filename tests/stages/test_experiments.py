@@ -86,7 +86,7 @@ def test_an_experiment_trains_its_variants_once_and_tables_them_with_intervals(d
 def test_a_variant_whose_training_changes_nothing_counts_as_what_it_started_from(declare, curriculum, tmp_path):
     del curriculum
     variants = {
-        "still": {"from": "sft", "stages": ["dpo"], "set": {"dpo.learning_rate": 0.0}},
+        "still": {"from": "sft", "stages": ["dpo"], "set": {"dpo.learning_rate": 1e-30}},  # lost in rounding
         "plain": {"from": "sft", "stages": ["dpo"]},
     }
     run_experiment(declare(seeds=[0], variants=variants))

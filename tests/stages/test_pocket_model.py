@@ -17,7 +17,8 @@ from data.synthesis import reference_response
 from eval.models import load_model, resolve_dtype
 from protocol import Decision, system_prompt
 from protocol.stance import stance
-from stages.pocket import base, pretrain
+from stages.pocket import pretrain
+from stages.pocket import shipped as base
 from stages.pocket.batches import NUM_IMAGE_TOKENS, collate, encode
 from stages.pocket.corpus import (
     Lesson,

@@ -1,6 +1,6 @@
 """The base that ships: the pretrained pocket model as package data, so that everybody starts from the same bytes.
 
-    python -m stages.pocket.base --seeds 0 1 2
+    python -m stages.pocket.shipped --seeds 0 1 2
 
 pretrains a model a seed, examines each (`stages/pocket/exam.py`), and keeps the one with the most room above the pass
 marks. A model that is pretrained again on another processor is another model, and with it the whole curriculum comes
