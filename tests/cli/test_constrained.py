@@ -32,9 +32,10 @@ class StubPolicy:
 @pytest.fixture(autouse=True)
 def _stubs(monkeypatch):
     monkeypatch.setattr(stages.policies, "HFPolicy", StubPolicy)
-    manifest = SimpleNamespace(model="m", data={}, recipe={}, adapter="a")
-    monkeypatch.setattr(stages.policies, "read_manifest", lambda _: manifest)
-    monkeypatch.setattr(stages.policies, "model_revision", lambda _: "of no model")
+    manifest = SimpleNamespace(model="m", stage="sft", data={}, recipe={}, adapter="a", files={}, base_commit=None)
+    monkeypatch.setattr(stages.policies, "check_stage", lambda *_, **__: manifest)
+    monkeypatch.setattr("stages.fit.evaluation.fitted_batch", lambda *_: 4)
+    monkeypatch.setattr(stages.policies, "model_revision", lambda *_: "of no model")
 
 
 def run(monkeypatch, *args):

@@ -218,7 +218,7 @@ def provider(monkeypatch):
 
     policy = Policy()
     subject = SimpleNamespace(style="compact", load=lambda **_: policy)
-    monkeypatch.setattr(provider, "subject_of", lambda *_: subject)
+    monkeypatch.setattr(provider, "subject_of", lambda *_, **__: subject)
     api = provider.CheckpointAPI("base", config=GenerateConfig(), batch_size=4)
     yield api, policy
     api.close()
