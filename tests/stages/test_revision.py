@@ -101,6 +101,8 @@ def test_a_base_is_named_with_its_revision(hub):
 
 @pytest.mark.usefixtures("hub")
 def test_a_curriculum_hands_its_revision_on(tmp_path):
+    for split in ("validation", "test"):  # are told first where they are missing
+        (tmp_path / f"{split}.jsonl").touch()
     recipe = REPOSITORY / "stages" / "recipes" / "pocket" / "curriculum.yaml"
     flags = ["--model", NAME, "--revision", FIRST, "--output", str(tmp_path / "run"), "--data", str(tmp_path)]
     curriculum = open_curriculum(recipe, flags)
