@@ -248,7 +248,7 @@ def test_a_preflight_can_be_left_out(parse, capsys):
     sft.run(*parse("sft", max_steps=1, preflight="false"))
     assert "preflight:" not in capsys.readouterr().out
     sft.run(*parse("sft", max_steps=1, seed=1))
-    assert "preflight: rows ok, tokens ok, loss ok, disk ok, memory ok" in capsys.readouterr().out
+    assert "preflight: rows ok, model ok, tokens ok, loss ok, disk ok, memory ok" in capsys.readouterr().out
 
 
 def test_an_eager_matrix_grows_with_the_square_of_the_tokens(parse):
