@@ -21,7 +21,7 @@ SMALL = [
     "--gradient_accumulation_steps=1",
     "--card_gib=null",
 ]
-ROLLOUTS = ["--max_completion_length=8", "--num_generations=2", "--per_device_train_batch_size=2"]
+ROLLOUTS = ["--max_completion_length=8", "--num_generations=2", "--per_device_train_batch_size=2", "--save_steps=8"]
 
 
 @pytest.mark.slow
