@@ -308,11 +308,15 @@ def test_quotas_are_filled_with_what_becomes_rows(folder, queries):
     assert sum(model.habit(query) is Habit.STUBBORN for query in queries if query.id in harmless[:8]) > 0
 
 
+DULL = "01234567"
+"""Last digits of the queries that the judge sets aside: about half of them, whatever the world draws."""
+
+
 def test_what_the_judge_finds_wanting_is_set_aside(folder, queries):
     def judge(outcomes):
         assert all(outcome.fate is Fate.ROW for outcome in outcomes)
         return [
-            replace(each, fate=Fate.FILTERED, reasons=("too dull",)) if "2" in each.job.query.id[-1] else each
+            replace(each, fate=Fate.FILTERED, reasons=("too dull",)) if each.job.query.id[-1] in DULL else each
             for each in outcomes
         ]
 
@@ -321,7 +325,7 @@ def test_what_the_judge_finds_wanting_is_set_aside(folder, queries):
         progress = synthesize(synthesis)
     rows, rejects = check_counts(synthesis, progress)
     assert progress.fates[Fate.FILTERED] == sum(each["reasons"] == ["too dull"] for each in rejects) > 0
-    assert not any(row.query_id.endswith("2") for row in rows)
+    assert not any(row.query_id[-1] in DULL for row in rows)
 
 
 def test_what_is_known_is_told_unless_the_teacher_is_blind(folder, queries):

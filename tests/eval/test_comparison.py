@@ -4,6 +4,7 @@ import pytest
 
 from data.files import RowsError
 from eval.comparison import compare
+from eval.evaluation import write_evaluation
 from eval.metrics import METRICS
 from eval.runs import evaluations, read_run
 from eval.samples import Sample
@@ -86,7 +87,7 @@ def test_evaluations_are_found_from_every_level_in_the_order_of_the_curriculum(t
         for stage in ("grpo", "sft"):
             folder = tmp_path / seed / stage / "eval"
             folder.mkdir(parents=True)
-            (folder / "samples.jsonl").write_text("")
+            write_evaluation(folder, [sample("q", 1.0)], {})
     found = evaluations(tmp_path)
     assert {stage: [path.parts[-4] for path in paths] for stage, paths in found.items()} == {
         "sft": ["seed-2", "seed-10"],
