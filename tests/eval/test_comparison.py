@@ -1,5 +1,7 @@
 """Two checkpoints: paired by id, every metric corrected, what changed sides named."""
 
+from dataclasses import replace
+
 import pytest
 
 from data.files import RowsError
@@ -10,6 +12,7 @@ from eval.runs import evaluations, read_run
 from eval.samples import Sample
 from protocol.errors import UserError
 from protocol.labels import Labels, Risk
+from toolkit.planner import plan_query
 
 
 def sample(identity, refusal, risk=Risk.UNSAFE, **scores):
@@ -87,7 +90,7 @@ def test_evaluations_are_found_from_every_level_in_the_order_of_the_curriculum(t
         for stage in ("grpo", "sft"):
             folder = tmp_path / seed / stage / "eval"
             folder.mkdir(parents=True)
-            write_evaluation(folder, [sample("q", 1.0)], {})
+            write_evaluation(folder, [replace(sample("q", 1.0), plan=plan_query("words", 1).to_json())], {})
     found = evaluations(tmp_path)
     assert {stage: [path.parts[-4] for path in paths] for stage, paths in found.items()} == {
         "sft": ["seed-2", "seed-10"],
