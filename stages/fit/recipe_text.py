@@ -196,7 +196,7 @@ def _curriculum_text(found: Fit, folder: str, output: str) -> str:
     batch = eval_batch_size(each.shape, step.tokens, step.learnt, step.image_tokens, found.gib)
     lines = [
         f"# tritrace curriculum {folder}/curriculum.yaml",
-        f"# {describe(found)}. The folder `data` holds sft, dpo, grpo and test.jsonl.",
+        f"# {describe(found)}. The folder `data` holds sft, dpo, grpo and validation.jsonl.",
         Line("model", found.model.hub_name),
         Line("data", "runs/data"),
         Line("output", output),

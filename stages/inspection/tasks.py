@@ -70,7 +70,7 @@ def rows(
     judge_url: str | None = None,
     judge_model: str | None = None,
 ) -> Task:
-    """Evaluate on a file of rollout prompts as they are, such as runs/pocket/data/test.jsonl of a curriculum.
+    """Evaluate on a file of rollout prompts as they are, such as runs/pocket/data/validation.jsonl of a curriculum.
 
     Args:
         data: the file.
