@@ -20,8 +20,8 @@ HIDDEN = re.compile(
     "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
 """What a reader does not see. Joiners are part of some scripts and of emoji, never of words in Latin letters."""
-_ODD_SPACES = re.compile("(?<=[A-Za-z,.])[\u2000-\u200a\u205f\u3000](?=[A-Za-z])|[ \t]*(?: \t|\t )[ \t]{6,}")
-"""Spaces of other widths between Latin words, and runs of mixed ones."""
+_ODD_SPACES = re.compile("(?<=[A-Za-z,.])[\u2000-\u200a\u205f\u3000](?=[A-Za-z])|(?: \t|\t )[ \t]{6}")
+"""Spaces of other widths between Latin words, and runs of mixed ones; only searched for, so it need not match all."""
 _NO_BREAK = re.compile("(?<=[A-Za-z])[\u00a0\u202f](?=[A-Za-z])")
 _MAX_NO_BREAK = 3
 """So many spaces that do not break may stand between Latin letters; more of them may spell something."""

@@ -99,8 +99,8 @@ def test_four_times_the_text_takes_about_four_times_as_long(place):
     """Sixteen times it would take in quadratic time."""
     slow = {}
     for name, unit in UNITS.items():
-        short, long = degenerate(unit, place, 1_500), degenerate(unit, place, 6_000)
-        allowed = 8 * seconds(short) + 0.25
+        short, long = degenerate(unit, place, 4_000), degenerate(unit, place, 16_000)
+        allowed = 8 * seconds(short) + 0.1
         spent = seconds(long)
         if spent > allowed and min(seconds(long) for _ in range(3)) > allowed:  # the machine may have been busy
             slow[name] = (allowed, spent)

@@ -21,7 +21,8 @@ MAX_COUNT = 2**53
 SHOWN = 300
 """Characters of a server's words that are shown."""
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""Texts and brackets. A text that does not end goes up to the end: else each of its quotes is tried as a beginning."""
 _CUT_OFF, _WITHHELD = "length", "content_filter"
 
 
