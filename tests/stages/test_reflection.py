@@ -204,6 +204,10 @@ def test_groups_that_processes_would_share_and_vllm_are_refused_with_what_looks_
         max_completion_length=8,
         use_vllm=True,
         vllm_mode="server",
+        beta=0.1,
+        num_iterations=1,
+        gradient_accumulation_steps=1,
+        save_steps=1,
     )
     for choices in (RolloutArguments(zero_spread="resample"), RolloutArguments(reflect="self")):
         problems = rollout_problems(choices, config)
