@@ -77,7 +77,7 @@ def test_pictures_are_sent_as_they_are_and_are_part_of_the_question(tmp_path):
     ]
     assert "The query comes with the 2 pictures above." in text["text"]
     assert len(endpoint.requests) == 4  # the last question had been asked
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         judge.judge(item("fine", load_images=lambda: [b"not a picture"]))
     judge.close()
 

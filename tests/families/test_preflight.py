@@ -23,7 +23,7 @@ def test_a_familys_memory_can_be_estimated(case, tmp_path):
     if not case.sees:
         assert shape.vision is None
         return
-    assert shape.vision.merge == merged_side(config) == MERGED.get(case.name, 2)
+    assert shape.vision.patches_a_token == merged_side(config) ** 2 == MERGED.get(case.name, 2) ** 2
     assert shape.vision.patch == {"qwen2.5-vl": 14}.get(case.name, 16 if case.name.startswith("qwen") else 7)
 
 
