@@ -102,9 +102,9 @@ def read_model(folder: Path) -> Stage | None:
     manifest = merged_manifest(folder)
     if manifest is None:
         return None
-    links = [_seal(folder, manifest), _protocol(manifest)]
+    links = [seal_link(folder / "manifest.json", manifest), protocol_link(manifest)]
     if (named := exported_files(folder)) is not None:
-        links.append(_files("files", folder, named))
+        links.append(files_link("files", folder, named))
     return Stage(folder, manifest, tuple(links))
 
 
@@ -125,22 +125,23 @@ def _links(
     with_data: bool = True,
 ) -> Iterator[Link]:
     manifest = manifests[folder]
-    yield _seal(folder, manifest)
+    yield seal_link(folder / "manifest.json", manifest)
     yield from _start(folder, manifest, manifests)
     if with_model:
         yield _model(manifest, revisions)
     if with_data:
         yield _data(folder, manifest)
     yield _link("adapter", str(manifest.adapter), _adapter(folder), str(folder / "adapter"))
-    yield _files("adapter files", folder / "adapter", manifest.files)
-    yield _protocol(manifest)
+    yield files_link("adapter files", folder / "adapter", manifest.files)
+    yield protocol_link(manifest)
 
 
-def _protocol(manifest: Manifest) -> Link:
+def protocol_link(manifest: Manifest) -> Link:
+    """Check the trace language that a stage was taught against the one here."""
     return _link("protocol", manifest.protocol, protocol_fingerprint(), "the language of this code")
 
 
-def _files(name: str, folder: Path, named: Mapping[str, str]) -> Link:
+def files_link(name: str, folder: Path, named: Mapping[str, str]) -> Link:
     """Check every file of a folder that decides what is loaded; the adapter's weights have a link of their own."""
     if not named:
         return Link("not here", name, "-", "written before each file was hashed")
@@ -161,9 +162,8 @@ def _difference(file: str, named: str | None, found: str | None) -> str:
     return f"{file} was {named[:12]}, is {found[:12]}" if named else f"{file} was not there ({found[:12]})"
 
 
-def _seal(folder: Path, manifest: Manifest) -> Link:
-    """Check the manifest against itself: recipe, data, seed and all else that decides."""
-    path = folder / "manifest.json"
+def seal_link(path: Path, manifest: Manifest) -> Link:
+    """Check the manifest in a file against itself: recipe, data, seed and all else that decides."""
     seal = read_seal(path)
     if seal is None:
         return Link("not here", "manifest", manifest.digest, "written without a digest of its own")

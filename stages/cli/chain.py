@@ -17,17 +17,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def manifest(
-    run: Annotated[Path, typer.Argument(help="folder of a run, of a seed, or of a stage")],
+    run: Annotated[Path, typer.Argument(help="folder of a run, of a seed, of a stage, or of an export")],
     with_model: Annotated[bool, typer.Option(help="also hash the base model")] = True,
 ) -> None:
-    """Print the chain of a run's manifests and verify every hash in it.
+    """Print the chain of a run's manifests and verify every hash in it; of an export, its files and manifests.
 
     Exit 0 if all links hold, 1 if one is broken, 2 if there is no chain to read. What is not here cannot be checked,
     and is said so.
     """
     from stages.chain import broken, read_chain
+    from stages.export.draft import is_export
+    from stages.exported_chain import read_export
 
-    chain = read_chain(run, with_model=with_model)
+    chain = read_export(run) if is_export(run) else read_chain(run, with_model=with_model)
     console = Console(highlight=False, soft_wrap=True)
     for stage in chain:
         made = stage.manifest
