@@ -60,7 +60,9 @@ def adapt_template(processor: Any, *, fold_system: bool) -> None:
         problem = refuses_system(processor)
         if not problem and not _is_prefix(processor):
             problem = "its chat template renders a prompt otherwise when a completion follows it"
-    except (TemplateError, TypeError) as error:  # TypeError: content in parts where it expects a text
+    except ChatTemplateError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template raises what it likes, such as TypeError for content in parts
         problem = f"its chat template cannot be rendered ({error})"
     if problem:
         raise ChatTemplateError(f"{problem}; give its folder another chat_template.jinja")
