@@ -62,6 +62,9 @@ def run(*words):
     return result
 
 
+UNSCORED = ("--max-prompts", 1, "--judge-max-unscored", 1)  # the rows have no labels
+
+
 def commands(trained, stage, output, *flags):
     """Return every command that loads a stage."""
     data = trained / "data" / "grpo.jsonl"
@@ -70,7 +73,7 @@ def commands(trained, stage, output, *flags):
     recipe.write_text("{}")
     asked = f"--{flags[0].removeprefix('--').replace('-', '_')}=true" if flags else "--preflight=false"
     return {
-        "eval": ("eval", "--adapter", stage, "--data", data, "--output", output / "eval", "--max-prompts", 1, *flags),
+        "eval": ("eval", "--adapter", stage, "--data", data, "--output", output / "eval", *UNSCORED, *flags),
         "chat": ("chat", "hello", "--adapter", stage, *flags),
         "export": ("export", stage, "--to", output / "export", *flags),
         "pairs": ("data", "pairs", "--data", data, "--output", data.with_name("p.jsonl"), "--checkpoint", stage),
