@@ -98,8 +98,11 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
     items: list[WrittenLiteral] = []
     is_sound = place > start
     while place < end and text[place] not in "];":
-        item, place = _read_item(text, place, end)
-        items.append(item)
+        if text[place] == ",":  # nothing stands there; said at once, as collapsed policies write many
+            items.append(WrittenLiteral(Kind.UNREADABLE, "", None, place))
+        else:
+            item, place = _read_item(text, place, end)
+            items.append(item)
         place = skip_gap(text, place, end)
         if text.startswith(",", place, end):
             place = skip_gap(text, place + 1, end)

@@ -53,6 +53,7 @@ def chat(
     endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
     endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
+    endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = 120.0,
     image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None,
     prompt_style: Annotated[str | None, typer.Option(help="full or compact  [default: as trained]")] = None,
     constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False,
@@ -72,7 +73,7 @@ def chat(
     Without TEXT, questions are read from the terminal or a pipe, a line each.
     """
     if endpoint is not None:
-        candidate = server_of(endpoint, endpoint_model, endpoint_server, 1, 120.0, max_new_tokens)
+        candidate = server_of(endpoint, endpoint_model, endpoint_server, 1, endpoint_timeout, max_new_tokens)
     else:
         allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
         candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens, allowed)

@@ -73,3 +73,16 @@ def test_a_synthesis_exits_0_only_with_rows_or_reasons(mode, tritrace, tmp_path)
         assert len(rows) + len(rejects) == 1
         assert all(reject["reasons"] for reject in rejects)
         assert len(rows) == (mode in IS_SAID)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_chat_exits_0_only_with_an_answer(mode, tritrace):
+    with ModeServer(mode, ANSWER, elsewhere="http://127.0.0.1:9/v1") as server:
+        options = ("--endpoint", server.url, "--endpoint-model", "m", "--endpoint-timeout", 1)
+        code, out, err = tritrace("chat", QUERY.text, *options)
+    assert (code in {0, 1, 2}, "Traceback" in err, "Usage" in err) == (True, False, False)
+    if mode in IS_SAID:  # thoughts before the trace are part of what a policy writes, and make it invalid
+        assert code == (mode == "think"), (out, err)
+    if code == 0:
+        assert "verdict: valid" in out
+        assert mode in IS_SAID
