@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
+from eval.comparison import Change
 from eval.intervals import Estimate
 from eval.metrics import METRICS, Direction, Metric, metric_by_name
 
@@ -130,6 +131,16 @@ def format_p(p: float) -> str:
     ('0.032', '< 0.001')
     """
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def format_change(change: Change, *, with_p: bool = True) -> str:
+    """Write a paired difference with its interval, and p after Holm's correction."""
+    found, digits = change.difference, 1 if change.metric.unit == "%" else 2
+    if found.value is None or found.low is None or found.high is None:
+        return "–"
+    low, high = format_number(found.low, digits), format_number(found.high, digits)
+    p = "" if change.p_adjusted is None or not with_p else f", p {format_p(change.p_adjusted)}"
+    return f"{format_signed(found.value, digits)} [{low}, {high}]{p}"
 
 
 def format_count(stages: EstimatesByStage, name: str) -> str:

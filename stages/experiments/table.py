@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 
 from data.files import replacing
-from eval.comparison import Change, Comparison, compare
+from eval.comparison import Comparison, compare
 from eval.metrics import metric_by_name
 from eval.samples import Sample
-from eval.table import format_estimate, format_number, format_p, format_signed, metric_title
+from eval.table import format_change, format_estimate, format_number, metric_title
 from stages.experiments.declaration import Experiment
 
 CAPTION = (
@@ -98,17 +98,8 @@ def _difference_lines(experiment: Experiment, comparisons: Mapping[str, Comparis
     lines = _header(["variant", *map(metric_title, metrics)])
     for name, comparison in comparisons.items():
         changes = {change.metric.name: change for change in comparison.changes}
-        lines.append(_line([name, *(_difference(changes[metric.name]) for metric in metrics)]))
+        lines.append(_line([name, *(format_change(changes[metric.name]) for metric in metrics)]))
     return [*lines, "", DIFFERENCES.format(baseline=experiment.baseline, count=len(metric_by_name))]
-
-
-def _difference(change: Change) -> str:
-    found, digits = change.difference, 1 if change.metric.unit == "%" else 2
-    if found.value is None or found.low is None or found.high is None:
-        return "–"
-    p = "" if change.p_adjusted is None else f", p {format_p(change.p_adjusted)}"
-    low, high = format_number(found.low, digits), format_number(found.high, digits)
-    return f"{format_signed(found.value, digits)} [{low}, {high}]{p}"
 
 
 def _record(rows: Mapping[str, Row], comparisons: Mapping[str, Comparison]) -> dict[str, object]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.comparison import Change, compare
+from eval.comparison import compare
 from eval.intervals import Estimate
 from eval.metrics import Direction, Metric, metric_by_name
 from eval.samples import Sample, read_samples
-from eval.table import format_estimate, format_number, format_p, format_signed, metric_title, stage_title
+from eval.table import format_change, format_estimate, format_number, metric_title, stage_title
 from stages.curriculum import STAGES, HeldOut, evaluation_folder
 from stages.grid.declaration import Cell, Grid
 
@@ -140,16 +140,6 @@ def trainings_table(findings: Findings) -> list[str]:
             (change,) = [each for each in gain.changes if each.metric.name == "safety"]
             lines.append(_line([name, str(seed), *cells, format_change(change, with_p=False)]))
     return lines
-
-
-def format_change(change: Change, *, with_p: bool = True) -> str:
-    """Write a paired difference with its interval, and p after Holm's correction."""
-    found, digits = change.difference, 1 if change.metric.unit == "%" else 2
-    if found.value is None or found.low is None or found.high is None:
-        return "–"
-    low, high = format_number(found.low, digits), format_number(found.high, digits)
-    p = "" if change.p_adjusted is None or not with_p else f", p {format_p(change.p_adjusted)}"
-    return f"{format_signed(found.value, digits)} [{low}, {high}]{p}"
 
 
 def section(findings: Findings, heading: Iterator[str] | Sequence[str]) -> str:
