@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from socket import socket
 from types import SimpleNamespace
@@ -234,8 +233,7 @@ def ask(api, *conversations):
     async def together():
         return await asyncio.gather(*(one(*each) for each in conversations), return_exceptions=True)
 
-    with ThreadPoolExecutor(1) as apart:  # a browser of other tests may have left an event loop running in this thread
-        return apart.submit(lambda: asyncio.run(together())).result()
+    return asyncio.run(together())
 
 
 def user(text, *pictures):
