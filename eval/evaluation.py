@@ -17,17 +17,14 @@ from data.images import ground_of, portable, read_image
 from data.locks import held
 from data.pixels import GROUND
 from data.rows import RolloutPrompt
-from eval.generations import Generation, Policy
 from eval.grading import score_items
 from eval.judges import Item, Judge
-from eval.responses import forget_responses, respond_once
-from eval.samples import Sample, read_samples
-from eval.scores import Unscored
-from eval.summary import summarize
+from eval.policies.base import Generation, Policy
+from eval.policies.kept import forget_responses, respond_once
+from eval.results.samples import NO_RESPONSE, Sample, read_samples
+from eval.results.summary import summarize
+from eval.scores.response import Unscored
 from protocol import Plan, diagnose
-
-NO_RESPONSE = "response"
-"""The name under which a sample without a response says why there is none."""
 
 
 def score_samples(

@@ -5,10 +5,10 @@ Training and evaluation both come through here: what is trained is what is repor
 
 from collections.abc import Sequence
 
-from eval.candour import candour
-from eval.claims import category, precision, substance
 from eval.judges import Item, Judge
-from eval.scores import Score, score_all
+from eval.scores.candour import candour
+from eval.scores.claims import category, precision, substance
+from eval.scores.response import Score, score_all
 
 
 def score_items(items: Sequence[Item], judge: Judge) -> list[dict[str, Score]]:

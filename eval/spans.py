@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.outcomes import outcome, quadrant
-from eval.samples import Sample
+from eval.results.outcomes import outcome, quadrant
+from eval.results.samples import Sample
 from protocol import Call, Plan, diagnose
 from protocol.reader import read
 

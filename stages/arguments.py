@@ -16,7 +16,7 @@ import torch
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
 from data.pixels import GROUND, is_colour
-from eval.models import resolve_dtype, split_gguf
+from eval.models.loading import resolve_dtype, split_gguf
 from eval.presets.safegrpo import SafegrpoWeights
 from eval.presets.safer_toolkit import SaferToolkitWeights
 from eval.presets.safer_vlm import SaferVlmWeights

@@ -13,7 +13,7 @@ from typing import Literal
 
 from data.files import RowsError, read_rows
 from data.images import ImageError
-from eval.models import ModelError
+from eval.models.loading import ModelError
 from stages.columns import ROW_TYPES, fingerprint_rows
 from stages.elsewhere import is_elsewhere, manifest_of
 from stages.errors import StageError

@@ -9,7 +9,7 @@ from data.files import file_fingerprint, read_rows
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate_once, is_complete
 from eval.judges import Judge, RuleJudge
-from eval.samples import Sample
+from eval.results.samples import Sample
 from stages.policies import subject_of
 from stages.progress import say
 from stages.trust import NO_PERMISSIONS, Permissions

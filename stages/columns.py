@@ -15,7 +15,7 @@ from data.files import read_rows
 from data.images import ImageError, read_image
 from data.pixels import GROUND
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
-from eval.special_tokens import escape_messages, special_tokens
+from eval.models.special_tokens import escape_messages, special_tokens
 from protocol import Plan, system_prompt
 from protocol.prompt import Style
 from stages.errors import StageError
@@ -71,7 +71,7 @@ def _prompt_style(row: Row) -> str:
 
 
 def escape_rows(rows: Sequence[Any], processor: Any) -> list[Any]:
-    """Return rows with the model's own markup in their words escaped (`eval/special_tokens.py`)."""
+    """Return rows with the model's own markup in their words escaped (`eval/models/special_tokens.py`)."""
     tokens = special_tokens(processor)
     names = ("prompt", "completion", "chosen", "rejected")
 

@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 
 from data.build import Scenes, Sizes, build_pocket
 from data.negatives import Draw
-from eval.samples import Sample
-from eval.shortfall import shortfall
-from eval.summary import summarize
+from eval.results.samples import Sample
+from eval.results.shortfall import shortfall
+from eval.results.summary import summarize
 from stages import dpo, grpo, sft
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.checkpoints import Checkpoint, evaluate_checkpoint

@@ -12,8 +12,8 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from eval.constrained import check_budget
-from eval.models import load_processor, tokenizer_of
+from eval.models.loading import load_processor, tokenizer_of
+from eval.policies.constrained import check_budget
 from stages.arguments import GRPOArguments
 from stages.judging import build_judge
 from stages.lifecycle import run_stage

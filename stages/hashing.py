@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from eval.models import ModelError, split_gguf
+from eval.models.loading import ModelError, split_gguf
 
 _TEMPLATES = "additional_chat_templates/*.jinja"
 """The one subfolder of a model that transformers reads from."""

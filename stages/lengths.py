@@ -14,7 +14,7 @@ from trl.data_utils import prepare_multimodal_messages
 from data.rows import Message, PreferencePair, SFTRow
 from eval.families import scaling_of
 from eval.families.scaling import replacements
-from eval.models import tokenizer_of
+from eval.models.loading import tokenizer_of
 from stages.columns import Row
 from stages.errors import StageError
 from stages.pictures import picture_fact

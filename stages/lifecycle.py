@@ -11,7 +11,7 @@ from typing import Any
 from accelerate import PartialState
 
 from data.locks import held
-from eval.models import quiet_libraries
+from eval.models.loading import quiet_libraries
 from protocol.errors import UserError
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import ROW_TYPES, fingerprint_rows, read_training_rows

@@ -8,9 +8,9 @@ from peft import LoraConfig, get_peft_model
 from torch.distributed.tensor import DTensor
 from transformers import set_seed
 
-from eval.adapters import load_adapter
 from eval.families import changes_of, start_once, targets_of
-from eval.models import (
+from eval.models.adapters import load_adapter
+from eval.models.loading import (
     LoadOptions,
     end_ids_of,
     load_model,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.models import LoadOptions, ModelError
-from eval.policies import HFPolicy
+from eval.models.loading import LoadOptions, ModelError
+from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError
 from protocol.prompt import Style
 from stages.elsewhere import base_of, is_elsewhere, manifest_of

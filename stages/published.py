@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from data.files import replacing
-from eval.intervals import Estimate
-from eval.metrics import metric_by_name
-from eval.table import format_number, stage_title
+from eval.results.metrics import metric_by_name
+from eval.results.table import format_number, stage_title
+from eval.statistics.intervals import Estimate
 
 Bands = Mapping[str, Mapping[str, tuple[float, float]]]
 """Least and greatest value by stage and metric, in the metric's unit."""

@@ -18,11 +18,11 @@ from data.files import RowsError, read_json_object, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore, benchmark_rows
 from eval.harness.table import benchmarks_to_markdown
-from eval.metrics import Seeds
 from eval.report import write_report
-from eval.runs import is_set_aside, read_run, stage_order
-from eval.summary import summarize
-from eval.table import terminal_table, to_markdown
+from eval.results.metrics import Seeds
+from eval.results.runs import is_set_aside, read_run, stage_order
+from eval.results.summary import summarize
+from eval.results.table import terminal_table, to_markdown
 from stages.manifest_fields import manifest_problems
 from stages.rollouts.files import read_rollouts
 

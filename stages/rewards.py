@@ -8,7 +8,7 @@ from typing import Any
 
 from eval.judges import Judge, RuleJudge
 from eval.presets import Graded, Reward, find_preset, grade_all
-from eval.scores import Score, Unscored
+from eval.scores.response import Score, Unscored
 from protocol.errors import UserError
 from stages.arguments import GRPOArguments, StageArguments
 from stages.errors import StageError

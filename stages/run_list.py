@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval.metrics import METRICS
+from eval.results.metrics import METRICS
 from stages.store import experiment_id, open_client
 
 SHOWN = ("safety", "attack_success", "over_refusal", "validity")
@@ -26,7 +26,7 @@ class TrackedRun:
     seconds: float | None
     """Wall clock; None while it runs, or where it was killed without a word."""
     results: Mapping[str, float]
-    """Metrics of its evaluation by name (`eval/metrics.py`), in percent where they are shares."""
+    """Metrics of its evaluation by name (`eval/results/metrics.py`), in percent where they are shares."""
     training: Mapping[str, float]
     """The last reward and loss."""
 

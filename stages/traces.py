@@ -17,8 +17,8 @@ from mlflow.entities import AssessmentError, AssessmentSource, NoOpSpan, SpanEve
 from mlflow.exceptions import MlflowException
 
 from data.files import file_fingerprint
-from eval.outcomes import outcome
-from eval.samples import Sample
+from eval.results.outcomes import outcome
+from eval.results.samples import Sample
 from eval.spans import ResponseSpan, response_span, step_spans, trace_tags
 from protocol.errors import UserError
 from stages.store import experiment_id, open_client, quiet_store, shown_uri, tracking_uri

@@ -21,9 +21,9 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from data.files import replacing
-from eval.models import quiet_libraries
-from eval.samples import Sample
-from eval.summary import summarize
+from eval.models.loading import quiet_libraries
+from eval.results.samples import Sample
+from eval.results.summary import summarize
 from stages.patience import Patience
 from stages.peak_memory import peak_memory
 from stages.store import experiment_id, open_client, shown_uri

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import read_json_object, replacing
-from eval.samples import Sample
+from eval.results.samples import Sample
 
 HOME = "tracking.json"
 """In the folder of what is tracked: which run it is, so that what is resumed continues it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.models import LoadOptions
+from eval.models.loading import LoadOptions
 from stages.chain import Link, Stage, read_model, read_stage
 from stages.elsewhere import is_elsewhere, manifest_of
 from stages.errors import StageError

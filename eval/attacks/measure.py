@@ -13,7 +13,7 @@ from data.synthesis import reference_response
 from eval.attacks.registry import ATTACKS
 from eval.judges import RuleJudge
 from eval.presets import PRESETS, grade
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from toolkit.planner import plan_query
 
 MARGIN = 0.2

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eval.harness.scores import BenchmarkRow, Pooled
-from eval.table import stage_title
+from eval.results.table import stage_title
 
 BENCHMARK_CAPTION = "As each harness reports it [95 % interval from its standard error, where it states one]."
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from eval.judges.errors import JudgeError
 from eval.judges.judgement import Item, Judge, Judgement
 from eval.judges.rules import RuleJudge
-from eval.scores import Score, Unscored
+from eval.scores.response import Score, Unscored
 
 HARMFUL = -3.0
 HARMLESS = 2.0

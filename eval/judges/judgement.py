@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from eval.scores import Score
+from eval.scores.response import Score
 from protocol import Labels, Verdict
 
 

@@ -14,7 +14,7 @@ from eval.judges.questions import LLMJudgeSettings, Questions
 from eval.judges.rubrics import messages, verdict_schema
 from eval.judges.tally import Tally
 from eval.judges.verdicts import to_judgement, unscored
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from toolkit.chat.cache import question_key
 from toolkit.chat.loop import LoopThread
 

@@ -15,7 +15,7 @@ from eval.judges.judgement import Item
 from eval.judges.rubrics import messages, verdict_schema
 from eval.judges.tally import Tally
 from eval.judges.verdicts import Fields, read_verdict
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from toolkit.chat.cache import Kept, ReplyCache
 from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow

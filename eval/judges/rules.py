@@ -6,7 +6,7 @@ It is a proxy: it reads labels, the answer's stance, the facts it names and the 
 import re
 
 from eval.judges.judgement import Item, Judge, Judgement
-from eval.scores import Score, Unscored, coherence, grounding, helpful, refusal, tags
+from eval.scores.response import Score, Unscored, coherence, grounding, helpful, refusal, tags
 from protocol import Labels, Risk, Verdict
 
 _OFFERS = re.compile(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from eval.judges.judgement import Judgement
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from toolkit.chat.usage import Usage
 
 

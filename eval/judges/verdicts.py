@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from eval.judges.judgement import Judgement
 from eval.judges.rubrics import verdict_schema
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from toolkit.chat.reasoning import without_reasoning
 
 MAX_REPLY_LENGTH = 100_000

@@ -10,7 +10,7 @@ from typing import Any
 
 from eval.grading import score_items
 from eval.judges import Item, Judge
-from eval.scores import Score
+from eval.scores.response import Score
 from protocol import Labels, Plan, Verdict, diagnose
 from protocol.errors import UserError
 from protocol.nearest import nearest

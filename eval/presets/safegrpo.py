@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eval.presets.registry import Graded, Reward, preset
-from eval.scores import Score, Unscored
+from eval.scores.response import Score, Unscored
 from protocol import Labels, Risk, Verdict
 from protocol.tools import Role
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from eval.presets.registry import Graded, Reward, preset
-from eval.scores import Score, Unscored
+from eval.scores.response import Score, Unscored
 from protocol.diagnostics import Family
 
 

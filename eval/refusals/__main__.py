@@ -82,7 +82,7 @@ def guard_table(name: str) -> Table:
     made = _table(f"a guard without a judge: {name}", "guard")
     for column in ("handed over behind a refusing trace", "complying answers withheld", "refusals withheld", "ms"):
         made.add_column(column, no_wrap=True)
-    guards = {"eval.guard": (is_released, read_stance)} | {
+    guards = {"eval.guard.answer": (is_released, read_stance)} | {
         each: (believing(detect), detect) for each, detect in BASELINES.items()
     }
     for guard, (releases, detect) in guards.items():

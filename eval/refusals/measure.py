@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from eval.intervals import critical_value, wilson
 from eval.refusals.responses import LabelledResponse
+from eval.statistics.intervals import critical_value, wilson
 from protocol.stance import Extent
 
 NUM_RESAMPLES = 4000

@@ -14,11 +14,11 @@ from statistics import median
 
 import numpy as np
 
-from eval.agreement import Kappa, kappa
-from eval.generations import Generation
+from eval.guard.release import faults
+from eval.policies.base import Generation
 from eval.refusals import keywords
 from eval.refusals.measure import Agreement, Detector, Interval, share
-from eval.release import faults
+from eval.statistics.agreement import Kappa, kappa
 from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
 from toolkit.planner import plan_query

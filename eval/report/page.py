@@ -1,7 +1,7 @@
 """Writing report.json and report.html from the samples of a run.
 
-Here the numbers meet the templates; what is measured is in `eval/metrics.py`, what is drawn in `plots.py`, what can be
-looked at in `viewer.py`.
+Here the numbers meet the templates; what is measured is in `eval/results/metrics.py`, what is drawn in
+`plots.py`, what can be looked at in `viewer.py`.
 """
 
 import base64
@@ -20,16 +20,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data.files import replacing
-from eval.comparison import Change, Comparison, compare
 from eval.harness.scores import BenchmarkRow
 from eval.harness.table import BENCHMARK_CAPTION, benchmark_title, format_benchmark
-from eval.intervals import Estimate
-from eval.metrics import METRICS, Metric, Seeds
-from eval.outcomes import Outcome
 from eval.report.plots import balance_chart, length_chart, progress_charts, rollout_charts
 from eval.report.viewer import viewer_record
-from eval.summary import StageSummary, summarize
-from eval.table import (
+from eval.results.comparison import Change, Comparison, compare
+from eval.results.metrics import METRICS, Metric, Seeds
+from eval.results.outcomes import Outcome
+from eval.results.summary import StageSummary, summarize
+from eval.results.table import (
     CAPTION,
     EstimatesByStage,
     format_count,
@@ -40,6 +39,7 @@ from eval.table import (
     metric_title,
     stage_title,
 )
+from eval.statistics.intervals import Estimate
 from protocol.diagnostics import codes
 
 REPORT_VERSION = 3

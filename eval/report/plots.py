@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.intervals import Estimate
-from eval.metrics import metric_by_name
-from eval.summary import StageSummary
-from eval.table import EstimatesByStage, format_estimate, format_number, metric_title, stage_title
+from eval.results.metrics import metric_by_name
+from eval.results.summary import StageSummary
+from eval.results.table import EstimatesByStage, format_estimate, format_number, metric_title, stage_title
+from eval.statistics.intervals import Estimate
 
 WIDTH, HEIGHT = 300, 190
 LEFT, RIGHT, TOP, BOTTOM = 34, 288, 14, 152

@@ -10,12 +10,12 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import Seeds
-from eval.outcomes import outcome, quadrant
 from eval.report.layout import graph_layout
 from eval.report.pictures import Album
-from eval.samples import Sample
-from eval.table import stage_title
+from eval.results.metrics import Seeds
+from eval.results.outcomes import outcome, quadrant
+from eval.results.samples import Sample
+from eval.results.table import stage_title
 from protocol.labels import Labels
 from protocol.plan import Plan
 from protocol.reader import read

@@ -12,7 +12,7 @@ import yaml
 from data.pocket.world import SPLITS
 from data.rows import Query
 from data.sources.registry import built_in_sources
-from eval.metrics import metric_by_name
+from eval.results.metrics import metric_by_name
 from protocol.errors import UserError
 from protocol.nearest import nearest
 
@@ -46,7 +46,7 @@ class Task:
     source: str
     """A set of `data/sources`, or "pocket"."""
     metrics: tuple[str, ...]
-    """Names of `eval.metrics`, the one that matters most first; all others are computed too."""
+    """Names of `eval.results.metrics`, the one that matters most first; all others are computed too."""
     split: str = "test"
     """Which of our splits of the source."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -19,9 +19,9 @@ from data.build import rollout_prompt
 from data.images import decode_picture, read_image
 from data.rows import Query
 from data.text import refuse_surrogates
-from eval.audit import AuditLog, BrokenChainError, verify
-from eval.generations import Policy
-from eval.guard import Guard, GuardedAnswer
+from eval.guard.answer import Guard, GuardedAnswer
+from eval.guard.audit import AuditLog, BrokenChainError, verify
+from eval.policies.base import Policy
 from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
 from protocol.errors import UserError

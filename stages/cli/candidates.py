@@ -16,7 +16,7 @@ from protocol.prompt import Style
 from toolkit.secrets import redacted
 
 if TYPE_CHECKING:
-    from eval.generations import Policy
+    from eval.policies.base import Policy
 
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="run the Python files of a model's folder")]
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")]
@@ -85,7 +85,7 @@ def server_of(
     if not model:
         raise UserError("--endpoint needs --endpoint-model, the server's name of the model")
     try:
-        from eval.endpoint import EndpointPolicy, EndpointSettings
+        from eval.policies.endpoint import EndpointPolicy, EndpointSettings
     except ModuleNotFoundError as error:
         raise UserError(f"--endpoint needs the extra 'judge' ({error.name}): pip install '.[judge]'") from None
     max_new_tokens = max_new_tokens or ENDPOINT_TOKENS

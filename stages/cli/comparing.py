@@ -19,8 +19,8 @@ from protocol.errors import UserError
 from stages.cli.extras import need_scipy
 
 if TYPE_CHECKING:
-    from eval.comparison import Change, Comparison
-    from eval.metrics import Seeds
+    from eval.results.comparison import Change, Comparison
+    from eval.results.metrics import Seeds
 
 WIDTH_OF_A_LOG = 120
 MAX_SHOWN = 20
@@ -65,8 +65,8 @@ def compare(
     Exit 0: nothing got worse for sure; 1: some metric did (p below 0.05 after Holm's correction); 2: usage.
     """
     need_scipy()
-    from eval.comparison import compare as compare_samples
-    from eval.runs import read_run
+    from eval.results.comparison import compare as compare_samples
+    from eval.results.runs import read_run
 
     first = read_run(run_a)
     pairs = _stage_pairs(first) if run_b is None else _run_pairs(first, read_run(run_b), (run_a, run_b))
@@ -89,8 +89,8 @@ def agreement(
 ) -> None:
     """Measure a judge: agreement with labels (accuracy, Cohen's kappa), and with itself over repeats."""
     need_scipy()
-    from eval.agreement import agreement as agree
-    from eval.agreement import read_scores, stability
+    from eval.statistics.agreement import agreement as agree
+    from eval.statistics.agreement import read_scores, stability
 
     if labels is None and not repeat:
         raise UserError("agreement: give --labels FILE, or --repeat FILE, or both")
@@ -135,7 +135,7 @@ def _run_pairs(
 
 
 def _print_comparison(console: Console, found: "Comparison", show: int) -> None:
-    from eval.table import metric_title
+    from eval.results.table import metric_title
 
     unpaired = f", {found.num_unpaired} answered by one only left out" if found.num_unpaired else ""
     size = f"{found.num_prompts} prompts × {found.num_seeds} seed{'s' * (found.num_seeds > 1)}{unpaired}"
@@ -161,7 +161,7 @@ def _print_comparison(console: Console, found: "Comparison", show: int) -> None:
 
 
 def _change_cells(change: "Change") -> list[str]:
-    from eval.table import format_number, format_p, format_signed
+    from eval.results.table import format_number, format_p, format_signed
 
     digits, difference = (1 if change.metric.unit == "%" else 2), change.difference
     values = [

@@ -29,9 +29,9 @@ from stages.cli.extras import need_scipy
 from stages.judging import JudgeArguments, Kind, build_judge, judge_settings
 
 if TYPE_CHECKING:
-    from eval.generations import Policy
     from eval.judges import Judge
-    from eval.samples import Sample
+    from eval.policies.base import Policy
+    from eval.results.samples import Sample
     from stages.cli.task_tables import Question
 
 _JUDGE = JudgeArguments()
@@ -138,7 +138,7 @@ def evaluate(
 
 def _tell_unscored(found: Mapping[str, Mapping[str, "Sequence[Sample]"]], max_unscored: float) -> bool:
     """Say what went unscored and why; return whether it is too much for the numbers to be a result."""
-    from eval.shortfall import shortfall
+    from eval.results.shortfall import shortfall
 
     is_too_much = False
     for name, ways in found.items():

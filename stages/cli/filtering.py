@@ -9,7 +9,7 @@ from data.images import read_image
 from data.teacher.conversation import Fate, Outcome
 from data.teacher.synthesis import Filter
 from eval.judges import Item, Judge, Judgement
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 
 
 @dataclass(frozen=True, slots=True)

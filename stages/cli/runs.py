@@ -64,7 +64,7 @@ def runs(
 
 
 def _table(found: "list[TrackedRun]") -> Table:
-    from eval.metrics import metric_by_name
+    from eval.results.metrics import metric_by_name
     from stages.run_list import shown_metrics
 
     table = Table("run", "started", "status", box=box.SIMPLE_HEAD)

@@ -15,7 +15,7 @@ from data.rows import RolloutPrompt
 from eval.judges import RuleJudge
 from eval.presets import PRESETS
 from eval.presets import grade as eval_grade
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from protocol import Plan
 from protocol.errors import UserError
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from data.files import replacing
-from eval.benchmarks import with_average
-from eval.intervals import Estimate
-from eval.metrics import estimates
-from eval.samples import Sample
-from eval.summary import summarize
-from eval.table import group_markdown, group_table, terminal_table
+from eval.results.metrics import estimates
+from eval.results.samples import Sample
+from eval.results.summary import summarize
+from eval.results.table import group_markdown, group_table, terminal_table
+from eval.statistics.benchmarks import with_average
+from eval.statistics.intervals import Estimate
 from eval.tasks import Task
 from eval.tasks.prompts import PromptSet
 

@@ -22,8 +22,8 @@ def trace(
 
     Given again, it logs only what is not there yet. The store is runs/mlflow.db, or MLFLOW_TRACKING_URI.
     """
-    from eval.runs import evaluations
-    from eval.samples import read_samples
+    from eval.results.runs import evaluations
+    from eval.results.samples import read_samples
 
     try:
         from stages.store import shown_uri

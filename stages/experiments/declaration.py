@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from eval.metrics import metric_by_name
+from eval.results.metrics import metric_by_name
 from eval.tasks.task import NAME
 from stages.arguments import Stage
 from stages.errors import StageError

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data.files import file_fingerprint, numbered_lines, read_json, replacing
 from data.text import text_of
-from eval.samples import Sample
+from eval.results.samples import Sample
 from stages.arguments import Stage, StageArguments, TRLConfig, parse_stage
 from stages.checkpoints import Checkpoint
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 
 from data.files import replacing
-from eval.comparison import Comparison, compare
-from eval.metrics import metric_by_name
-from eval.samples import Sample
-from eval.table import format_change, format_estimate, format_number, metric_title
+from eval.results.comparison import Comparison, compare
+from eval.results.metrics import metric_by_name
+from eval.results.samples import Sample
+from eval.results.table import format_change, format_estimate, format_number, metric_title
 from stages.experiments.declaration import Experiment
 
 CAPTION = (

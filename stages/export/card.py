@@ -17,11 +17,11 @@ from huggingface_hub import ModelCardData
 
 from data.files import RowsError, read_json_object
 from data.pixels import GROUND, is_colour
-from eval.generation_settings import added_settings, in_words
-from eval.models import LoadOptions, ModelError, load_config, split_gguf
-from eval.samples import Sample, read_samples
-from eval.summary import summarize
-from eval.table import to_markdown
+from eval.models.generation_settings import added_settings, in_words
+from eval.models.loading import LoadOptions, ModelError, load_config, split_gguf
+from eval.results.samples import Sample, read_samples
+from eval.results.summary import summarize
+from eval.results.table import to_markdown
 from stages.errors import StageError
 from stages.export.lineage import Ancestor, is_whole, rows_of, sources_of
 from stages.export.plans import PlanFolder

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from eval.adapters import load_adapter, read_adapter_config
 from eval.families import turn_end
-from eval.generation_settings import greedy_settings
-from eval.models import (
+from eval.models.adapters import load_adapter, read_adapter_config
+from eval.models.generation_settings import greedy_settings
+from eval.models.loading import (
     LoadOptions,
     end_tokens,
     load_config,

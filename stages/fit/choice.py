@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from eval.models import quiet_libraries
+from eval.models.loading import quiet_libraries
 from stages.arguments import Stage, parse_stage
 from stages.fit.model import FitModel
 from stages.preflight.check import COMFORT

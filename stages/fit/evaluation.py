@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from eval.models import load_config, quiet_libraries
+from eval.models.loading import load_config, quiet_libraries
 from stages.arguments import parse_stage
 from stages.errors import StageError
 from stages.lengths import model_limit

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from eval.models import load_config
+from eval.models.loading import load_config
 from stages.preflight.shapes import shape_config, shape_names
 
 

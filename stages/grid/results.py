@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.comparison import compare
-from eval.intervals import Estimate
-from eval.metrics import Direction, Metric, metric_by_name
-from eval.samples import Sample, read_samples
-from eval.table import format_change, format_estimate, format_number, metric_title, stage_title
+from eval.results.comparison import compare
+from eval.results.metrics import Direction, Metric, metric_by_name
+from eval.results.samples import Sample, read_samples
+from eval.results.table import format_change, format_estimate, format_number, metric_title, stage_title
+from eval.statistics.intervals import Estimate
 from stages.curriculum import STAGES, HeldOut, evaluation_folder
 from stages.grid.declaration import Cell, Grid
 

@@ -26,8 +26,8 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from inspect_ai.util import materialize_media
 
 from data.rows import Message, Provenance, RolloutPrompt
-from eval.generations import Generation
-from eval.policies import HFPolicy
+from eval.policies.base import Generation
+from eval.policies.checkpoint import HFPolicy
 from protocol import Labels
 from protocol.errors import UserError
 from stages.inspection.batching import Batcher

@@ -8,7 +8,7 @@ from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, Co
 
 from data.images import portable_uri
 from data.rows import RolloutPrompt
-from eval.outcomes import quadrant
+from eval.results.outcomes import quadrant
 from protocol.errors import UserError
 
 IMAGES = "images"

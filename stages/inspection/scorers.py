@@ -1,4 +1,4 @@
-"""Every metric of `eval/metrics.py` as a scorer of Inspect, with our interval beside Inspect's mean and error.
+"""Every metric of `eval/results/metrics.py` as a scorer of Inspect, with our interval beside Inspect's mean and error.
 
 A sample that a metric is not about has no score of it. One that could not be judged is Inspect's unscored, with the
 reason, and is in no mean. The judge is asked once a sample, whichever scorer comes first.
@@ -16,11 +16,11 @@ from inspect_ai.solver import TaskState
 
 from data.images import read_image
 from eval.grading import score_items
-from eval.intervals import Observation, estimate
 from eval.judges import Item, Judge
-from eval.metrics import METRICS, Metric, metric_by_name
-from eval.samples import Sample
-from eval.scores import Unscored
+from eval.results.metrics import METRICS, Metric, metric_by_name
+from eval.results.samples import Sample
+from eval.scores.response import Unscored
+from eval.statistics.intervals import Observation, estimate
 from protocol import Labels, Plan, diagnose
 from stages.inspection.naming import PREFIX, ours
 from stages.inspection.samples import PLAN, metadata_text, pictures_of
@@ -85,7 +85,7 @@ def grader_of(arguments: JudgeArguments) -> Grader:
 @metric(name=PREFIX + "interval")
 @ours
 def interval(name: str) -> InspectMetric:
-    """Report the bounds of our 95 % interval of a metric (`eval/intervals.py`)."""
+    """Report the bounds of our 95 % interval of a metric (`eval/statistics/intervals.py`)."""
     measured = metric_by_name[name]
 
     def compute(scores: list[SampleScore]) -> Value:

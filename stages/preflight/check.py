@@ -10,8 +10,8 @@ import torch
 from accelerate import PartialState
 
 from data.rows import RolloutPrompt
-from eval.generation_settings import added_settings, in_words
-from eval.models import end_tokens, load_config, load_processor, tokenizer_of
+from eval.models.generation_settings import added_settings, in_words
+from eval.models.loading import end_tokens, load_config, load_processor, tokenizer_of
 from stages.arguments import GRPOArguments, StageArguments, TRLConfig
 from stages.columns import Row, escape_rows
 from stages.errors import StageError

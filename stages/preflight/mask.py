@@ -6,7 +6,7 @@ from typing import Any
 from trl.data_utils import prepare_multimodal_messages
 
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
-from eval.models import tokenizer_of
+from eval.models.loading import tokenizer_of
 from stages.columns import Row
 from stages.preflight.findings import Finding, Section
 

@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
-from eval.models import quiet_libraries
+from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft
 from stages.arguments import StageArguments, TRLConfig
 from stages.columns import Row, to_dataset

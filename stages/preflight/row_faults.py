@@ -15,8 +15,8 @@ from trl.data_utils import prepare_multimodal_messages
 from data.pixels import GROUND
 from data.rows import PreferencePair, SFTRow
 from data.sources.local import is_damaged
-from eval.models import tokenizer_of
-from eval.special_tokens import special_tokens, tokens_in
+from eval.models.loading import tokenizer_of
+from eval.models.special_tokens import special_tokens, tokens_in
 from stages.columns import Row
 from stages.pictures import PictureFact, picture_fact
 from stages.preflight.findings import Finding, Level

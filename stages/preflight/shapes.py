@@ -15,9 +15,9 @@ from peft import get_peft_model
 from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
-from eval.adapters import read_adapter_config
 from eval.families.scaling import merged_side, side_of
-from eval.models import auto_class, quiet_libraries, resolve_dtype
+from eval.models.adapters import read_adapter_config
+from eval.models.loading import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments import StageArguments
 from stages.errors import StageError

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
-from eval.models import auto_class, resolve_dtype
+from eval.models.loading import auto_class, resolve_dtype
 from stages.arguments import StageArguments
 from stages.columns import Row
 from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_template, train_tokenizer

@@ -20,7 +20,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import DynamicCache
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
-from eval.models import quiet_libraries, resolve_dtype
+from eval.models.loading import quiet_libraries, resolve_dtype
 from stages.arguments import StageArguments
 from stages.preflight.fake_inputs import model_inputs, next_inputs
 from stages.preflight.fake_model import RealIntegers, cuda_autocast, fake_model, triton_loss, whole_windows

@@ -22,7 +22,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
-from eval.constrained import PlanLogitsProcessor
+from eval.policies.constrained import PlanLogitsProcessor
 from stages.lengths import model_limit
 from stages.rollouts.arguments import RolloutArguments
 from stages.rollouts.log import RolloutLog

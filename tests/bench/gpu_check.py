@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 
 from data.build import Sizes, build_pocket
-from eval.models import load_config, load_processor, quiet_libraries
+from eval.models.loading import load_config, load_processor, quiet_libraries
 from stages.arguments import parse_stage
 from stages.columns import ROW_TYPES, read_training_rows
 from stages.fit.choice import fit

@@ -18,8 +18,8 @@ from data.images import open_image
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate
 from eval.judges import RuleJudge
-from eval.models import quiet_libraries
-from eval.policies import HFPolicy
+from eval.models.loading import quiet_libraries
+from eval.policies.checkpoint import HFPolicy
 
 BATCH_SIZE = 32
 MAX_NEW_TOKENS = 96

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 
 from data.pocket.world import generate
 from data.synthesis import reference_response
-from eval.constrained import guidance_grammar, guidance_tokenizer
+from eval.policies.constrained import guidance_grammar, guidance_tokenizer
 from protocol import system_prompt
 from stages.pocket.tokenizer import train_tokenizer
 from toolkit.planner import plan_query

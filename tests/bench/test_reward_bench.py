@@ -12,7 +12,7 @@ from data.corruptions import CORRUPTIONS, corrupt
 from eval.attacks.measure import examples
 from eval.judges import RuleJudge
 from eval.presets import PRESETS, grade
-from eval.scores import Unscored
+from eval.scores.response import Unscored
 from protocol import Labels, Plan
 
 NUM_RESPONSES = 100

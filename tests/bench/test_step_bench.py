@@ -23,7 +23,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from data.files import read_rows
-from eval.models import quiet_libraries
+from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft, store
 from stages.arguments import parse_stage
 from stages.columns import ROW_TYPES, to_dataset

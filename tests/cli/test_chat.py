@@ -7,12 +7,12 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from eval.guard import SAFE_MESSAGE
+from eval.guard.answer import SAFE_MESSAGE
 from protocol import diagnose
 from stages.cli.ask import path_of
 from tests.endpoints import Endpoint, says
 from tests.endpoints.scripted import Scripted, fails
-from tests.eval.test_guard import HOSTILE, QUESTION, response
+from tests.eval.guard.test_guard import HOSTILE, QUESTION, response
 from toolkit.planner import plan_query
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from data.files import row_to_json
 from eval.report import write_report
-from eval.samples import Sample
+from eval.results.samples import Sample
 from protocol.errors import UserError
 from protocol.labels import Labels, Risk
 from stages.__main__ import app

@@ -10,7 +10,7 @@ import stages.policies
 from data.build import rollout_prompt
 from data.files import write_rows
 from data.pocket.world import generate
-from eval.policies import Generation
+from eval.policies.checkpoint import Generation
 from protocol.closing import closer_of
 from stages.__main__ import main
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from data.files import write_rows
-from eval.samples import Sample
-from eval.shortfall import shortfall
+from eval.results.samples import Sample
+from eval.results.shortfall import shortfall
 from protocol import Labels
 from tests.endpoints import Endpoint, says
 from tests.eval.prompts import pocket_prompts

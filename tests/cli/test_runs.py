@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from eval.samples import Sample
+from eval.results.samples import Sample
 from protocol import Labels
 from protocol.errors import UserError
 from stages.__main__ import app

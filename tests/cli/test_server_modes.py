@@ -7,7 +7,7 @@ import pytest
 from data.build import rollout_prompt
 from data.files import write_rows
 from data.rows import Query
-from eval.samples import read_samples
+from eval.results.samples import read_samples
 from protocol import Labels, Plan, Risk
 from protocol.closing import closer_of
 from tests.endpoints.modes import HARMLESS, MODES, REFUSING, ModeServer

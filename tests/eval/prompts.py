@@ -2,7 +2,7 @@
 
 from data.build import rollout_prompt
 from data.pocket.world import generate, save
-from eval.generations import Generation, keep_nothing
+from eval.policies.base import Generation, keep_nothing
 
 
 def pocket_prompts(count, folder=None):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.samples import Sample
+from eval.results.samples import Sample
 from eval.spans import response_span, step_spans, trace_tags
 from protocol import Decision, Labels, Risk, diagnose
 from tests.responses import HONEST

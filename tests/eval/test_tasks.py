@@ -5,9 +5,9 @@ import pytest
 from data.files import write_rows
 from data.rows import Query
 from data.sources.registry import built_in_sources
-from eval.benchmarks import unweighted, with_average
-from eval.intervals import Estimate
-from eval.outcomes import difficulty
+from eval.results.outcomes import difficulty
+from eval.statistics.benchmarks import unweighted, with_average
+from eval.statistics.intervals import Estimate
 from eval.tasks import Measures, TaskError, built_in_tasks, find_task
 from eval.tasks.prompts import draw_prompts, import_command, task_prompts
 from eval.tasks.task import parse_task

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import PrinterCallback
 
-from eval.models import load_processor, quiet_libraries
+from eval.models.loading import load_processor, quiet_libraries
 from stages import dpo, grpo, sft, store
 from stages.arguments import parse_stage
 from stages.columns import to_dataset

@@ -10,7 +10,7 @@ from trl.data_utils import prepare_multimodal_messages
 from data.files import read_rows
 from data.images import open_image
 from data.rows import RolloutPrompt, SFTRow
-from eval.policies import HFPolicy
+from eval.policies.checkpoint import HFPolicy
 
 TOLERANCE = 2e-5
 

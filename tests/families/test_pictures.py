@@ -11,8 +11,8 @@ from data.images import open_image
 from data.rows import RolloutPrompt, SFTRow
 from eval.families import scaling_of
 from eval.families.scaling import UNKNOWN, replacements
-from eval.models import LoadOptions, ModelError
-from eval.policies import HFPolicy
+from eval.models.loading import LoadOptions, ModelError
+from eval.policies.checkpoint import HFPolicy
 from stages.lengths import image_tokens, row_lengths
 
 SIDES = (9, 31, 84, 173)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from data.files import read_rows
 from data.rows import SFTRow
 from eval.families.scaling import merged_side
-from eval.models import load_config
+from eval.models.loading import load_config
 from stages.preflight.check import check_before_training
 from stages.preflight.family import family_section
 from stages.preflight.shapes import model_shape

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from data.files import read_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.families import FAMILIES, family_of
-from eval.models import load_config, quiet_libraries
-from eval.policies import HFPolicy
+from eval.models.loading import load_config, quiet_libraries
+from eval.policies.checkpoint import HFPolicy
 from stages import dpo, grpo, sft
 from stages.__main__ import app
 from stages.export.run import ExportOptions, export_stage

@@ -12,8 +12,8 @@ from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_generation import VLLMGeneration
 
-from eval.models import LoadOptions
-from eval.structured import sampling_params
+from eval.models.loading import LoadOptions
+from eval.policies.structured import sampling_params
 from stages.errors import StageError
 from stages.loading import load_for_training
 from stages.rollouts.vllm import ScaledPictures, keeping_weights

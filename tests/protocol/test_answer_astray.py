@@ -6,10 +6,10 @@ import pytest
 
 from data.pocket.world import generate
 from data.synthesis import reference_response
-from eval.guard import Guard
+from eval.guard.answer import Guard
 from protocol import diagnose
 from protocol.rules import content
-from tests.eval.test_guard import QUESTION, Says, names, response
+from tests.eval.guard.test_guard import QUESTION, Says, names, response
 from toolkit.planner import named_plan, plan_query
 
 PLAN = named_plan("everyday")

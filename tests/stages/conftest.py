@@ -9,7 +9,7 @@ from transformers import PrinterCallback
 
 from data.files import read_rows, write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
-from eval.models import quiet_libraries
+from eval.models.loading import quiet_libraries
 from protocol import Labels, system_prompt
 from stages import grpo, store
 from stages.arguments import parse_stage

@@ -7,7 +7,7 @@ import pytest
 from peft import PeftModel
 from typer.testing import CliRunner
 
-from eval.models import load_model, load_processor, quiet_libraries
+from eval.models.loading import load_model, load_processor, quiet_libraries
 from stages import dpo, sft
 from stages.__main__ import app
 from stages.chain import broken, read_chain

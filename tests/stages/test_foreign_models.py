@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 
-from eval.models import ModelError, load_config, load_model, load_processor
-from eval.template_trial import CPU_SECONDS, template_problem
+from eval.models.loading import ModelError, load_config, load_model, load_processor
+from eval.models.template_trial import CPU_SECONDS, template_problem
 
 BOMBS = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}"

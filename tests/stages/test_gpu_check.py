@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from data.build import Sizes, build_pocket
-from eval.models import load_config
+from eval.models.loading import load_config
 from tests.bench import gpu_check
 from tests.bench.gpu_check import STAGES, TRAINERS, Case, markdown_of, measured
 from tests.conftest import REPOSITORY

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from eval.intervals import Estimate
-from eval.metrics import metric_by_name
-from eval.samples import Sample
+from eval.results.metrics import metric_by_name
+from eval.results.samples import Sample
+from eval.statistics.intervals import Estimate
 from protocol import Labels
 from protocol.errors import UserError
 from stages.errors import StageError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.files import row_to_json
-from eval.samples import Sample
+from eval.results.samples import Sample
 from protocol import Labels
 from stages.errors import StageError
 from stages.harness import Job, lm_eval_job, run_job, vlmeval_job

@@ -19,7 +19,7 @@ from stages.manifest import read_manifest
 from tests.endpoints import Endpoint, Fault, FaultyProxy, Reply
 from tests.endpoints.judge_model import honest
 from tests.endpoints.proxy import evenly
-from tests.eval.judged import truth
+from tests.eval.judges.judged import truth
 from tests.stages.conftest import QUESTION, rollouts_in
 
 NUM_STEPS = 30

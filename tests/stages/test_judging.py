@@ -10,7 +10,7 @@ from stages.errors import StageError
 from stages.judging import JudgeArguments, build_judge, items_of_batch, judge_settings
 from tests.endpoints import Endpoint
 from tests.endpoints.judge_model import honest, sections
-from tests.eval.judged import PLAN
+from tests.eval.judges.judged import PLAN
 
 
 def test_the_rules_judge_unless_told_otherwise():

@@ -3,7 +3,7 @@ import torch
 
 from data.pocket.scenes import SIDE
 from data.rows import PreferencePair, SFTRow
-from eval.models import ModelError, load_processor
+from eval.models.loading import ModelError, load_processor
 from stages import sft
 from stages.columns import read_training_rows
 from stages.errors import StageError

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from data.files import read_rows
 from data.images import open_image
 from data.rows import RolloutPrompt
-from eval.models import load_model
-from eval.policies import HFPolicy
+from eval.models.loading import load_model
+from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError
 from stages import dpo, sft
 from stages.__main__ import app

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.models import LoadOptions, ModelError, load_config, load_model, load_processor, split_gguf
+from eval.models.loading import LoadOptions, ModelError, load_config, load_model, load_processor, split_gguf
 from stages.loading import load_for_training
 
 gguf = pytest.importorskip("gguf")

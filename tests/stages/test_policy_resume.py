@@ -4,7 +4,7 @@ import pytest
 
 from data.files import read_rows
 from data.rows import RolloutPrompt
-from eval.policies import HFPolicy
+from eval.policies.checkpoint import HFPolicy
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from safetensors.torch import load_file
 
 from data.files import read_rows
 from data.rows import RolloutPrompt
-from eval import policies
-from eval.models import load_model, quiet_libraries
-from eval.policies import HFPolicy
+from eval.models.loading import load_model, quiet_libraries
+from eval.policies import checkpoint
+from eval.policies.checkpoint import HFPolicy
 from stages import dpo, grpo, sft
 from stages.export import weights as export_weights
 from stages.export.run import ExportOptions, export_stage
@@ -102,7 +102,7 @@ def test_a_policy_is_merged_layer_by_layer_and_its_buffers_are_the_bases(trained
         dtypes.append(dtype)
         return load_model(*args, dtype=dtype, **options)
 
-    monkeypatch.setattr(policies, "load_model", spy)
+    monkeypatch.setattr(checkpoint, "load_model", spy)
     policy = HFPolicy(tiny_model_path, trained / "adapter", dtype="bfloat16")
     assert dtypes == [torch.bfloat16]  # the host never holds a copy in float32
     base = load_model(str(tiny_model_path), dtype=torch.bfloat16)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from data.files import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
-from eval.models import load_config, load_model, load_processor
+from eval.models.loading import load_config, load_model, load_processor
 from protocol import Labels
 from stages import sft
 from stages.__main__ import app

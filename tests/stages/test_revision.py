@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 import torch
 
-from eval.models import LoadOptions, ModelError, load_config, load_model, load_processor
+from eval.models.loading import LoadOptions, ModelError, load_config, load_model, load_processor
 from stages import dpo, sft
 from stages.chain import broken, read_chain
 from stages.curriculum import open_curriculum

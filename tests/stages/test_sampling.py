@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eval.constrained import BudgetError
+from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
 from stages.rollouts.trainer import merged
 from tests.stages.conftest import longer_reward, rollouts_in, rows_of

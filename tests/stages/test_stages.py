@@ -9,8 +9,8 @@ import torch
 from data.files import read_rows
 from data.images import ImageError
 from data.rows import RolloutPrompt
-from eval.constrained import BudgetError
-from eval.policies import HFPolicy
+from eval.policies.checkpoint import HFPolicy
+from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
 from stages import dpo, grpo, sft
 from stages.arguments import parse_stage

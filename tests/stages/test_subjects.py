@@ -4,8 +4,8 @@ import pytest
 
 from data.files import read_rows
 from data.rows import RolloutPrompt
-from eval.endpoint import EndpointPolicy, EndpointSettings
-from eval.policies import HFPolicy
+from eval.policies.checkpoint import HFPolicy
+from eval.policies.endpoint import EndpointPolicy, EndpointSettings
 from protocol.errors import UserError
 from stages import sft
 from stages.manifest import read_manifest

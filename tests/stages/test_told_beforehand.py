@@ -12,7 +12,7 @@ from PIL import Image
 
 from data.files import read_rows, write_rows
 from data.rows import PreferencePair, SFTRow
-from eval.models import LoadOptions, end_tokens, load_processor, tokenizer_of
+from eval.models.loading import LoadOptions, end_tokens, load_processor, tokenizer_of
 from protocol.errors import UserError
 from stages import sft
 from stages.arguments import parse_stage

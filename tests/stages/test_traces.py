@@ -3,7 +3,7 @@
 import pytest
 
 from data.files import row_to_json
-from eval.samples import Sample
+from eval.results.samples import Sample
 from protocol import Decision, Labels, Risk, diagnose
 from tests.responses import HONEST
 from toolkit.planner import named_plan

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from eval.samples import Sample
+from eval.results.samples import Sample
 from protocol import Labels
 from stages import patience, store, tracking
 from stages.patience import FIRST_WAIT_SECONDS, Patience

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from data.locks import LockedError
-from eval.adapters import load_adapter
-from eval.models import ModelError, load_model
+from eval.models.adapters import load_adapter
+from eval.models.loading import ModelError, load_model
 from protocol.errors import UserError
 from stages import sft
 from stages.__main__ import app

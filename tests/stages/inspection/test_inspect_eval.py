@@ -20,9 +20,9 @@ from transformers import GenerationConfig
 from data.files import write_rows
 from data.rows import Provenance, RolloutPrompt
 from eval.evaluation import score_samples
-from eval.generations import Generation
 from eval.judges import RuleJudge
-from eval.metrics import METRICS, estimates
+from eval.policies.base import Generation
+from eval.results.metrics import METRICS, estimates
 from eval.tasks import built_in_tasks
 from protocol import Decision, Labels, Risk, system_prompt
 from protocol.errors import UserError

@@ -1,0 +1,1 @@
+"""Reading models that may come from anywhere: what loads, within which bounds, with which adapter."""

@@ -1,0 +1,213 @@
+"""A checkpoint as a policy: a base model with or without an adapter, sampled with transformers.
+
+Sampling only; what a response is worth is judged elsewhere. Prompts are rendered by the function that TRL trains
+with, so that a checkpoint is asked exactly what it was taught; the model's own markup in somebody's words is escaped.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+from trl.data_utils import prepare_multimodal_messages
+
+from data.images import open_image
+from data.rows import RolloutPrompt
+from eval.models.adapters import load_adapter
+from eval.models.loading import (
+    DEFAULT_OPTIONS,
+    LoadOptions,
+    end_ids_of,
+    load_model,
+    load_processor,
+    resolve_dtype,
+    tokenizer_of,
+)
+from eval.models.special_tokens import escape_messages, special_tokens
+from eval.policies.base import Generation, Keep, Policy, keep_nothing, progress
+from eval.policies.constrained import PlanLogitsProcessor, check_budget
+
+__all__ = ["Generation", "HFPolicy", "Policy"]
+
+
+class HFPolicy:
+    """A checkpoint sampled in batches with transformers, greedily unless told otherwise."""
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        adapter_path: str | Path | None = None,
+        *,
+        load_in_4bit: bool = False,
+        dtype: str = "auto",
+        batch_size: int = 32,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        constrained: bool = False,
+        label: str = "sampling",
+        options: LoadOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            model_path: folder or hub name of the base model.
+            adapter_path: folder of a LoRA adapter on it, or None for the base itself.
+            load_in_4bit: quantise the base; the adapter stays unmerged then: merging would round it to 4 bits.
+            dtype: a torch dtype's name, or "auto" (`eval.models.loading.resolve_dtype`).
+            batch_size: prompts generated for together.
+            max_new_tokens: limit of a response.
+            temperature: 0 is greedy; else plain sampling, without top-k or top-p.
+            seed: of the sampling; the same seed, prompts and batch size give the same responses.
+            constrained: mask decoding by the grammar of each prompt's plan: every response is valid.
+            label: what the progress is called; "" shows none.
+            options: how the base and its processor are read; those of the training show pictures as it did.
+
+        Raises:
+            ModelError: the model or the adapter cannot be loaded.
+        """
+        self.processor = load_processor(str(model_path), options)
+        self.model = _load_policy_model(
+            str(model_path), adapter_path, dtype=dtype, load_in_4bit=load_in_4bit, options=options
+        )
+        self.picture_ground = options.picture_ground
+        self.special_tokens = special_tokens(self.processor)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.constrained = constrained
+        self.label = label
+        self.model.generation_config = _generation_config(self.model, self.processor, max_new_tokens, temperature)
+
+    def respond(
+        self,
+        prompts: Sequence[RolloutPrompt],
+        images_root: Path,
+        *,
+        done: Mapping[int, Generation] | None = None,
+        keep: Keep = keep_nothing,
+    ) -> list[Generation]:
+        """Sample a response to every prompt.
+
+        Batches are made of all prompts and each is seeded by itself, so that what is done changes no other response.
+
+        Args:
+            prompts: what to respond to.
+            images_root: the folder of the prompts' file, which their image paths are relative to.
+            done: generations by place that are there already.
+            keep: called with each place and generation when its batch is finished.
+
+        Returns:
+            One generation a prompt, in the order of the prompts.
+
+        Raises:
+            ImageError: a prompt's image cannot be read.
+            BudgetError: constrained, and some prompt's plan needs more tokens than there may be.
+        """
+        if self.constrained:
+            max_new_tokens = self.model.generation_config.max_new_tokens
+            check_budget([prompt.plan for prompt in prompts], tokenizer_of(self.processor), max_new_tokens)
+        found = dict(done or {})
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(torch.random.fork_rng())
+            advance = stack.enter_context(progress(len(prompts), len(found), self.label))
+            for batch in _batches(prompts, self.batch_size):
+                missing = [place for place in batch if place not in found]
+                if not missing:
+                    continue
+                # The first prompt's place tells one batch's draws from another's. PyTorch looks at 32 bits of a seed.
+                torch.manual_seed(Random(f"{self.seed} {batch[0]}").getrandbits(32))
+                generations = dict(zip(batch, self._generate([prompts[i] for i in batch], images_root), strict=True))
+                for place in missing:
+                    found[place] = generations[place]
+                    keep(place, generations[place])
+                advance(len(missing))
+        return [found[place] for place in range(len(prompts))]
+
+    def _generate(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+        inputs = self._encode(prompts, images_root).to(self.model.device)
+        processors = LogitsProcessorList()
+        if self.constrained:
+            plans = [prompt.plan for prompt in prompts]
+            config = self.model.generation_config
+            tokenizer = tokenizer_of(self.processor)
+            processors.append(PlanLogitsProcessor(plans, tokenizer, config.eos_token_id, config.max_new_tokens))
+        output_ids = self.model.generate(**inputs, logits_processor=processors)
+        return [self._decode(row) for row in output_ids[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    def _encode(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> Any:
+        images = [
+            [open_image(source, images_root, self.picture_ground) for source in prompt.images] for prompt in prompts
+        ]
+        options = {
+            "padding": True,
+            "padding_side": "left",
+            "return_tensors": "pt",
+            "add_special_tokens": False,
+        }
+        conversations: list[Any] = [list(escape_messages(prompt.prompt, self.special_tokens)) for prompt in prompts]
+        if any(images):
+            options["images"] = images
+        if self.processor is not tokenizer_of(self.processor):
+            conversations = [
+                prepare_multimodal_messages(conversation, images=pictures)
+                for conversation, pictures in zip(conversations, images, strict=True)
+            ]
+        texts = self.processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+        return self.processor(text=texts, **options)
+
+    def _decode(self, token_ids: list[int]) -> Generation:
+        end_ids = self.model.generation_config.eos_token_id
+        end = next((i for i, token_id in enumerate(token_ids) if token_id in end_ids), None)
+        kept = token_ids if end is None else token_ids[: end + 1]
+        text: str = tokenizer_of(self.processor).decode(kept, skip_special_tokens=True)
+        return Generation(text, num_tokens=len(kept), is_truncated=end is None)
+
+
+def _load_policy_model(
+    model_path: str, adapter_path: str | Path | None, *, dtype: str, load_in_4bit: bool, options: LoadOptions
+) -> Any:
+    model = load_model(model_path, dtype=resolve_dtype(dtype), load_in_4bit=load_in_4bit, options=options)
+    if adapter_path is not None:
+        model = load_adapter(model, Path(adapter_path))
+        if not load_in_4bit:
+            # The adapter is float32, and so is each layer's sum, which is rounded once. The model is never cast as a
+            # whole: that would round its buffers too, and rotary frequencies in bfloat16 are another model's.
+            model = model.merge_and_unload()
+    if not load_in_4bit:
+        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.eval()
+
+
+def _generation_config(model: Any, processor: Any, max_new_tokens: int, temperature: float) -> GenerationConfig:
+    tokenizer = tokenizer_of(processor)
+    end_ids = end_ids_of(model, processor)
+    # Every sampling option is set: models ship their own (top-k, top-p), which would silently apply.
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=end_ids,
+        pad_token_id=tokenizer.pad_token_id,
+        **({"do_sample": False} | sampling),
+    )
+
+
+def _batches(prompts: Sequence[RolloutPrompt], batch_size: int) -> list[list[int]]:
+    """Return the indices of prompts in batches of similar length and of one modality."""
+
+    def has_images(index: int) -> bool:
+        return bool(prompts[index].images)
+
+    def length(index: int) -> int:
+        return sum(len(message["content"]) for message in prompts[index].prompt)
+
+    order = sorted(range(len(prompts)), key=lambda index: (has_images(index), length(index)))
+    batches: list[list[int]] = []
+    for _, group in groupby(order, key=has_images):
+        indices = list(group)
+        batches += [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    return batches

@@ -1,0 +1,87 @@
+"""Where a run keeps its evaluations: from a path that a user names to the samples of each stage and seed.
+
+A path is a run (`RUN/seed-0/sft/eval/samples.jsonl`), a seed of it, a stage, the output of `tritrace eval`, or a
+`samples.jsonl` itself; `RUN:sft` keeps one stage. Nothing here needs torch.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from data.files import RowsError
+from eval.results.metrics import Seeds
+from eval.results.samples import read_samples
+
+SAMPLES = "samples.jsonl"
+_ORDER = ("base", "sft", "dpo", "grpo")
+
+
+def evaluations(path: Path) -> dict[str, list[Path]]:
+    """Return the sample files below a path by stage, a file a seed, in the order of the curriculum.
+
+    Raises:
+        RowsError: there is none; the message says what was looked for.
+    """
+    if path.is_file():
+        return {_stage_of(path): [path]}
+    beside = {path.name or "samples": [path / SAMPLES], "constrained": [path / "constrained" / SAMPLES]}
+    found = {name: files for name, files in beside.items() if files[0].is_file()}
+    if found:
+        return {_stage_of(files[0]): files for files in found.values()} if len(found) == 1 else found
+    for pattern in ("eval", "*/eval", "seed-*/*/eval"):
+        found_here = (each for each in path.glob(f"{pattern}/{SAMPLES}") if not is_set_aside(each.parent.parent))
+        if files := sorted(found_here, key=_seed_order):
+            return _by_stage(files)
+    looked = ", ".join(f"{pattern}/{SAMPLES}" for pattern in (".", "eval", "STAGE/eval", "seed-N/STAGE/eval"))
+    raise RowsError(
+        f"{path}: no evaluation found (looked for {looked}); tritrace curriculum or tritrace eval writes one"
+    )
+
+
+def is_set_aside(stage: Path) -> bool:
+    """Whether a stage's folder holds what another recipe made before, such as `sft.1`."""
+    return re.fullmatch(r".+\.\d+", stage.name) is not None
+
+
+def read_run(specification: str) -> dict[str, Seeds]:
+    """Read the samples of a path, or of one stage of it (`RUN:sft`).
+
+    Raises:
+        RowsError: there are none, one cannot be read, or the stage is not there; the message names those that are.
+    """
+    path, stage = Path(specification), ""
+    if not path.exists() and ":" in specification:
+        name, _, stage = specification.rpartition(":")
+        path = Path(name)
+    files = evaluations(path)
+    if stage and stage not in files:
+        raise RowsError(f"{path}: there is no stage {stage!r}; evaluated are {', '.join(files)}")
+    return read_stages({stage: files[stage]} if stage else files)
+
+
+def read_stages(files: Mapping[str, Iterable[Path]]) -> dict[str, Seeds]:
+    """Read the samples of each stage, a sequence a seed."""
+    return {stage: [read_samples(path) for path in paths] for stage, paths in files.items()}
+
+
+def _by_stage(files: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        found.setdefault(_stage_of(file), []).append(file)
+    return {stage: found[stage] for stage in sorted(found, key=stage_order)}
+
+
+def _stage_of(file: Path) -> str:
+    folder = file.resolve().parent
+    return folder.parent.name if folder.name == "eval" else folder.name
+
+
+def stage_order(stage: str) -> tuple[int, str]:
+    """Return where a stage stands in tables: the curriculum's in its order, others after them by name."""
+    return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), stage)
+
+
+def _seed_order(file: Path) -> tuple[int, str]:
+    """Sort seed-2 before seed-10."""
+    numbers = [part.removeprefix("seed-") for part in file.parts if part.startswith("seed-")]
+    return (int(numbers[-1]) if numbers and numbers[-1].isdecimal() else 0, str(file))

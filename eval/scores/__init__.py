@@ -1,0 +1,1 @@
+"""What a response is worth, by pure functions: structure, validity, coherence, grounding, its answer."""

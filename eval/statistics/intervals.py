@@ -1,0 +1,210 @@
+"""Estimates with 95 % intervals for responses to the same prompts under one or several training seeds.
+
+Not here: what is measured (`eval/results/metrics.py`). One method serves shares and means, one seed and several:
+
+1. The variance of the mean is clustered two ways, by prompt and by seed, because neither the answers to one
+   prompt nor the answers of one training run are independent (Cameron, Gelbach & Miller 2011, "Robust
+   inference with multiway clustering"; Miller 2024, arXiv:2411.00640, asks for clustered errors in
+   evaluations of language models). Few seeds weigh in by Student's t with the degrees of freedom of
+   Satterthwaite (1946), all that differs between seeds taken
+   for theirs: three cannot tell it from noise. One seed says nothing about other
+   seeds, and its interval does not either.
+2. That variance becomes an effective sample size, and the interval is Wilson's (1927) at that size, on the
+   scale of the metric, as Franco, Little, Louis & Slud (2019, "Comparative study of confidence intervals
+   for proportions in complex sample surveys") recommend: it stays within the scale and keeps a width at 0
+   of n.
+
+For a share under one seed this is exactly Wilson's interval. With one seed it covers other prompts of the
+same kind for this one checkpoint; with several, other prompts and other training runs of the same recipe.
+`python -m tests.eval.statistics.coverage` prints how often it holds the truth of simulated evaluations, and
+beside it the percentile bootstrap over prompts and seeds, which few seeds mislead (three have ten distinct
+resamples) and which has no width at 0 of n.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+_PRIOR_WEIGHT = 4.0
+"""Responses that the assumption "a second seed tells nothing new about a prompt" counts for."""
+_NEGLIGIBLE_VARIANCE = 1e-12  # rounding alone leaves about 1e-33 on a scale of 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The value of a metric for one response."""
+
+    prompt: str
+    """Id of the prompt, the same under every seed."""
+    seed: int
+    """Which training run wrote the response."""
+    value: float | None
+    """In the metric's unit; None is unscored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean in the metric's unit with its 95 % interval."""
+
+    value: float | None
+    """Mean over the scored responses; None where there is none."""
+    low: float | None
+    high: float | None
+    n: int
+    """Prompts scored under at least one seed."""
+    num_seeds: int
+    """Training seeds with at least one scored response."""
+    num_unscored: int
+    """Responses that could not be judged: part of neither the mean nor n."""
+    least: float | None = None
+    """The mean if every unscored response had the least value of the scale; None where there is no response."""
+    most: float | None = None
+    """The mean if every unscored response had the greatest value of the scale."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of the fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How uncertain a mean is."""
+
+    variance: float
+    """Variance of the mean, prompts and seeds taken together."""
+    degrees_of_freedom: float
+    """Satterthwaite's, at least seeds - 1; infinite where the seeds do not differ."""
+
+
+def estimate(observations: Sequence[Observation], *, scale: tuple[float, float], is_share: bool) -> Estimate:
+    """Estimate the mean of a metric.
+
+    Args:
+        observations: any number, in any order; prompts may be missing under some seeds.
+        scale: the least and the greatest value possible.
+        is_share: whether a value is always one end of the scale. What further seeds add then counts only as far
+            as it was seen, so that 1 of n is not surer than 0 of n.
+    """
+    scored = [(each.prompt, each.seed, each.value) for each in observations if each.value is not None]
+    num_unscored = len(observations) - len(scored)
+    least, most = bounds([value for _, _, value in scored], num_unscored, scale)
+    if not scored:
+        return Estimate(None, None, None, n=0, num_seeds=0, num_unscored=num_unscored, least=least, most=most)
+    bottom, height = scale[0], scale[1] - scale[0]
+    values = (np.array([value for _, _, value in scored], dtype=np.float64) - bottom) / height
+    prompts, seeds = number([prompt for prompt, _, _ in scored]), number([seed for _, seed, _ in scored])
+    low, high = interval(values, prompts, seeds, is_share=is_share)
+    return Estimate(
+        value=bottom + height * float(values.mean()),
+        low=bottom + height * low,
+        high=bottom + height * high,
+        n=int(prompts.max()) + 1,
+        num_seeds=int(seeds.max()) + 1,
+        num_unscored=num_unscored,
+        least=least,
+        most=most,
+    )
+
+
+def interval(
+    values: NDArray[np.float64], prompts: NDArray[np.intp], seeds: NDArray[np.intp], *, is_share: bool
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of values in [0, 1].
+
+    Args:
+        values: shape (N,), at least one.
+        prompts: shape (N,), the prompt of each value as 0, 1, ...
+        seeds: shape (N,), its seed as 0, 1, ...
+        is_share: as for `estimate`.
+    """
+    mean, num_prompts = float(values.mean()), int(prompts.max()) + 1
+    spread = two_way_spread(values, prompts, seeds)
+    size = _effective_size(values, spread.variance, num_prompts, is_share=is_share)
+    return wilson(mean, size, critical_value(spread.degrees_of_freedom))
+
+
+def bounds(
+    scored: Sequence[float], num_unscored: int, scale: tuple[float, float]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the mean with every unscored value at the bottom of the scale, and with every one at its top.
+
+    >>> bounds([100.0, 0.0], 2, (0.0, 100.0))
+    (25.0, 75.0)
+    """
+    count = len(scored) + num_unscored
+    if not count:
+        return None, None
+    total = math.fsum(scored)
+    return (total + num_unscored * scale[0]) / count, (total + num_unscored * scale[1]) / count
+
+
+def two_way_spread(values: NDArray[np.float64], prompts: NDArray[np.intp], seeds: NDArray[np.intp]) -> Spread:
+    """Return the spread of the mean of `values`, clustered by prompt and by seed.
+
+    V = V_prompt + V_seed - V_cell, and never less than V_prompt; V_seed has the small-sample factor S/(S-1).
+
+    Args:
+        values: shape (N,).
+        prompts: shape (N,), the prompt of each value as 0, 1, ...
+        seeds: shape (N,), its seed as 0, 1, ...
+    """
+    residuals = values - values.mean()
+    num_seeds = int(seeds.max()) + 1
+    by_prompt = _clustered_variance(residuals, prompts)
+    if num_seeds == 1:
+        return Spread(by_prompt, float("inf"))
+    by_seed = _clustered_variance(residuals, seeds) * num_seeds / (num_seeds - 1)
+    by_cell = _clustered_variance(residuals, prompts * num_seeds + seeds)
+    variance = by_prompt + max(0.0, by_seed - by_cell)
+    if by_seed <= _NEGLIGIBLE_VARIANCE:
+        return Spread(variance, float("inf"))
+    return Spread(variance, max(1.0, (variance / by_seed) ** 2) * (num_seeds - 1))
+
+
+def wilson(share: float, size: float, critical: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a share in [0, 1] for a sample size that need not be whole.
+
+    >>> low, high = wilson(0.0, 100, 1.96)
+    >>> round(low, 4), round(high, 4)
+    (0.0, 0.037)
+    """
+    shrinkage = critical**2 / size
+    centre = (share + shrinkage / 2) / (1 + shrinkage)
+    half_width = np.sqrt(shrinkage * (share * (1 - share) + shrinkage / 4)) / (1 + shrinkage)
+    # Rounding must not put a share of 0 or 1 outside its own interval.
+    return max(0.0, min(share, float(centre - half_width))), min(1.0, max(share, float(centre + half_width)))
+
+
+def critical_value(degrees_of_freedom: float) -> float:
+    """Return the two-sided 95 % quantile of Student's t; with infinite degrees of freedom the normal one."""
+    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))
+
+
+def _effective_size(values: NDArray[np.float64], variance: float, num_prompts: int, *, is_share: bool) -> float:
+    """Return how many independent draws would be as uncertain; the number of prompts where nothing varies."""
+    if variance <= _NEGLIGIBLE_VARIANCE:
+        return num_prompts
+    mean = float(values.mean())
+    size = mean * (1 - mean) / variance
+    if not is_share or size <= num_prompts:
+        return size
+    # How much further seeds tell is itself estimated, from the rarer outcome: little where that was hardly seen.
+    num_rarer = len(values) * min(mean, 1 - mean)
+    design_effect = (num_rarer * num_prompts / size + _PRIOR_WEIGHT) / (num_rarer + _PRIOR_WEIGHT)
+    return num_prompts / design_effect
+
+
+def _clustered_variance(residuals: NDArray[np.float64], clusters: NDArray[np.intp]) -> float:
+    sums = np.bincount(clusters, weights=residuals)
+    return float((sums**2).sum() / len(residuals) ** 2)
+
+
+def number(keys: Sequence[str | int]) -> NDArray[np.intp]:
+    """Number the distinct keys 0, 1, ..."""
+    return np.unique(np.array(keys), return_inverse=True)[1]

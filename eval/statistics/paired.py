@@ -1,0 +1,218 @@
+"""Two checkpoints on the same prompts: the mean difference with its interval, and a test of "no difference".
+
+Not here: which metrics are compared (`eval/results/comparison.py`). Pairing removes what the prompts have in common,
+so it finds differences that two separate intervals hide.
+
+* **Interval.** The adjusted interval of Agresti & Min (2005, "Simple improved confidence intervals for comparing
+  matched proportions"): two pairs are added, half a pair each for a gain and a loss and one without a change, so that
+  no change at all still has a width. For means the added gain is as large as changes are (root mean square). The
+  variance is clustered by prompt and by seed as in `intervals.py`. With one seed it covers other prompts for
+  these two checkpoints; with several, other prompts and other training runs.
+* **Test.** One seed, a share: McNemar's exact test (1947; binomial on the pairs that differ). One seed, a mean: the
+  sign-flip permutation test, by enumeration where at most 14 pairs differ, else by 20,000 seeded draws. Several seeds:
+  the t statistic of the interval, since responses of one training run are not exchangeable with those of another.
+* **Many metrics.** `holm` (1979) keeps the chance of any false alarm among them at the level of one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, stdtr
+
+from eval.statistics.intervals import bounds, critical_value, number, two_way_spread
+
+MCNEMAR = "McNemar, exact"
+SIGN_FLIP = "sign-flip permutation"
+CLUSTERED_T = "t, clustered by prompt and seed"
+NUM_FLIPS = 20_000
+MAX_ENUMERATED = 14
+"""Pairs that differ up to which every assignment of signs is tried."""
+_PSEUDO_PAIRS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The values of a metric for two responses to one prompt."""
+
+    prompt: str
+    """Id of the prompt."""
+    seed: int
+    """Which pair of training runs wrote the responses."""
+    before: float | None
+    """In the metric's unit; None is unscored."""
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """The mean of after minus before, in the metric's unit."""
+
+    value: float | None
+    """Over the pairs scored on both sides; None where there is none."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    p_value: float | None
+    """Two-sided, of "no difference", for this metric alone."""
+    test: str
+    """Name of the test; "" where there was none."""
+    n: int
+    """Prompts with at least one pair scored on both sides."""
+    num_seeds: int
+    num_up: int
+    """Pairs whose value is greater after."""
+    num_down: int
+    num_unscored: int
+    """Pairs unscored on a side or on both: part of neither the difference nor n."""
+    least: float | None
+    """The difference if what is unscored was best before and worst after, by the scale."""
+    most: float | None
+    """The difference if what is unscored was worst before and best after."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object of the fields."""
+        return asdict(self)
+
+
+def paired_difference(
+    pairs: Sequence[Pair], *, scale: tuple[float, float], is_share: bool, seed: int = 0
+) -> PairedDifference:
+    """Estimate and test the difference between two checkpoints.
+
+    Args:
+        pairs: any number, in any order.
+        scale: the least and the greatest value of the metric.
+        is_share: whether a value is always one end of the scale.
+        seed: of the sign flips.
+    """
+    height = scale[1] - scale[0]
+    scored = [(each, each.after - each.before) for each in pairs if each.after is not None and each.before is not None]
+    num_unscored = len(pairs) - len(scored)
+    least, most = _difference_bounds(pairs, scale)
+    if not scored:
+        return PairedDifference(None, None, None, None, "", 0, 0, 0, 0, num_unscored, least, most)
+    differences = np.array([difference for _, difference in scored], dtype=np.float64) / height
+    prompts, seeds = number([each.prompt for each, _ in scored]), number([each.seed for each, _ in scored])
+    low, high = difference_interval(differences, prompts, seeds)
+    p_value, test = _test(differences, prompts, seeds, is_share=is_share, seed=seed)
+    return PairedDifference(
+        value=height * float(differences.mean()),
+        low=height * low,
+        high=height * high,
+        p_value=p_value,
+        test=test,
+        n=int(prompts.max()) + 1,
+        num_seeds=int(seeds.max()) + 1,
+        num_up=int((differences > 0).sum()),
+        num_down=int((differences < 0).sum()),
+        num_unscored=num_unscored,
+        least=least,
+        most=most,
+    )
+
+
+def difference_interval(
+    differences: NDArray[np.float64], prompts: NDArray[np.intp], seeds: NDArray[np.intp]
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of differences in [-1, 1].
+
+    Args:
+        differences: shape (N,), at least one.
+        prompts: shape (N,), the prompt of each as 0, 1, ...
+        seeds: shape (N,), the seed of each as 0, 1, ...
+    """
+    mean = float(differences.mean())
+    centre, deviation, critical = _adjusted(differences, prompts, seeds)
+    low, high = centre - critical * deviation, centre + critical * deviation
+    return max(-1.0, min(mean, low)), min(1.0, max(mean, high))
+
+
+def mcnemar(num_up: int, num_down: int) -> float:
+    """Return the exact two-sided p of McNemar's test; 1 where no pair differs.
+
+    >>> mcnemar(9, 1)  # 2 (1 + 10) / 1024
+    0.021484375
+    """
+    return min(1.0, 2.0 * float(bdtr(min(num_up, num_down), num_up + num_down, 0.5)))
+
+
+def sign_flip(differences: NDArray[np.float64], *, seed: int = 0) -> float:
+    """Return the two-sided p of the sign-flip permutation test on the mean of paired differences.
+
+    With draws it is (1 + hits) / (1 + draws), which never understates (Phipson & Smyth 2010).
+    """
+    changed = differences[differences != 0]
+    if not changed.size:
+        return 1.0
+    observed = abs(changed.sum()) * (1 - 1e-12)  # sums in another order differ by rounding
+    if changed.size <= MAX_ENUMERATED:
+        signs = np.array(list(product((-1.0, 1.0), repeat=changed.size)))
+        return float((np.abs(signs @ changed) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    signs = rng.integers(0, 2, (NUM_FLIPS, changed.size), dtype=np.int8)
+    sums = (2.0 * signs - 1.0) @ changed
+    return float(1 + (np.abs(sums) >= observed).sum()) / (1 + NUM_FLIPS)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return the p values adjusted for being so many, by Holm's step-down method; None stays None.
+
+    >>> holm([0.01, None, 0.04, 0.03])
+    [0.03, None, 0.06, 0.06]
+    """
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        adjusted[index] = highest
+    return adjusted
+
+
+def _test(
+    differences: NDArray[np.float64],
+    prompts: NDArray[np.intp],
+    seeds: NDArray[np.intp],
+    *,
+    is_share: bool,
+    seed: int,
+) -> tuple[float, str]:
+    if seeds.max() > 0:
+        centre, deviation, _ = _adjusted(differences, prompts, seeds)
+        degrees = two_way_spread(differences, prompts, seeds).degrees_of_freedom
+        return 2.0 * float(stdtr(degrees, -abs(centre) / deviation)), CLUSTERED_T
+    if is_share:
+        return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), MCNEMAR
+    return sign_flip(differences, seed=seed), SIGN_FLIP
+
+
+def _adjusted(
+    differences: NDArray[np.float64], prompts: NDArray[np.intp], seeds: NDArray[np.intp]
+) -> tuple[float, float, float]:
+    """Return the centre, the standard deviation of the mean with the added pairs, and the critical value."""
+    spread = two_way_spread(differences, prompts, seeds)
+    num_prompts, mean = int(prompts.max()) + 1, float(differences.mean())
+    size = num_prompts + _PSEUDO_PAIRS
+    centre = mean * num_prompts / size
+    changed = differences[differences != 0]
+    added = float((changed**2).mean()) if changed.size else 1.0
+    # Squares about zero of the prompts' means, those of the two half pairs added, then about the centre.
+    squares = spread.variance * num_prompts**2 + num_prompts * mean**2 + added
+    variance = (squares - size * centre**2) / size**2
+    return centre, float(np.sqrt(variance)), critical_value(spread.degrees_of_freedom)
+
+
+def _difference_bounds(pairs: Sequence[Pair], scale: tuple[float, float]) -> tuple[float, float] | tuple[None, None]:
+    if not pairs:
+        return None, None
+    before, after = [each.before for each in pairs], [each.after for each in pairs]
+    (least_before, most_before), (least_after, most_after) = (
+        bounds([value for value in side if value is not None], side.count(None), scale) for side in (before, after)
+    )
+    if least_before is None or most_before is None or least_after is None or most_after is None:
+        return None, None
+    return least_after - most_before, most_after - least_before

@@ -1,0 +1,185 @@
+"""A judge through a faulty proxy: nothing is scored by accident, counts add up, and a run can be taken up again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from eval.judges.errors import JUDGE, JudgeError
+from eval.judges.rubrics import messages
+from eval.judges.verdicts import read_verdict, to_judgement
+from eval.scores.response import Unscored
+from tests.endpoints import Endpoint, Fault, FaultyProxy
+from tests.endpoints.judge_model import honest, sections, verdict_on
+from tests.endpoints.proxy import CONTENT, evenly
+from tests.eval.judges.judged import items, llm_judge, truth
+from toolkit.chat.cache import ReplyCache
+from toolkit.chat.endpoint import NUM_ATTEMPTS
+from toolkit.chat.window import FaultWindow
+
+NUM_ITEMS = 120
+REASONS = {
+    Fault.INVALID_JSON: "the reply holds broken JSON",
+    Fault.OUT_OF_RANGE: "the verdict is not as the rubric asks",
+    Fault.MISSING_FIELD: "the verdict is not as the rubric asks",
+}
+
+
+def last_faults(proxy):
+    """Return the fault that the last request about each answer met, and how many requests there were."""
+    last, attempts = {}, {}
+    for (body, attempt), fault in sorted(proxy.fault_by_body.items(), key=lambda entry: entry[0][1]):
+        answer = sections(json.loads(body))["ANSWER"]
+        last[answer], attempts[answer] = fault, attempt + 1
+    return last, attempts
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.2])
+def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
+    batch = items(NUM_ITEMS)
+    with (
+        Endpoint(honest) as upstream,
+        FaultyProxy(upstream.url, evenly(rate), seed=1, stall_seconds=0.05) as proxy,
+        llm_judge(proxy.url, timeout_seconds=3.0) as judge,
+    ):
+        judgements = judge.judge_all(batch)
+    last, attempts = last_faults(proxy)
+    outcomes = Counter()
+    for each, judgement in zip(batch, judgements, strict=True):
+        answer = each.verdict.reading.visible_answer
+        scores = judgement.scores()
+        if scores == truth(each):
+            outcomes["scored"] += 1
+            assert last[answer] not in CONTENT
+            continue
+        assert all(isinstance(score, Unscored) for score in scores.values())
+        outcomes["unscored"] += 1
+        reason = judgement.safety.reason
+        if last[answer] in CONTENT:
+            assert reason.startswith(REASONS[last[answer]])
+        else:
+            assert attempts[answer] == NUM_ATTEMPTS
+    assert outcomes["scored"] + outcomes["unscored"] == len(last) == NUM_ITEMS
+    assert (judge.tally.num_scored, judge.tally.num_unscored) == (outcomes["scored"], outcomes["unscored"])
+    assert judge.tally.num_requests == sum(attempts.values()) == sum(proxy.made.values())
+    assert sum(judge.tally.reasons.values()) == outcomes["unscored"]
+    assert outcomes["scored"] > (1 - rate) * NUM_ITEMS  # most faults are asked about again
+    if rate == 0.2:
+        assert set(proxy.made) == {None, *Fault}  # every kind has happened
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
+def test_when_every_request_fails_the_run_stops_and_says_why(tmp_path, fault):
+    path = tmp_path / "kept.sqlite"
+    with Endpoint(honest) as upstream:
+        with llm_judge(upstream.url, cache_path=path) as judge:
+            judge.judge_all(items(7))
+        patience = {
+            "timeout_seconds": 0.3 if fault is Fault.TIME_OUT else 20.0,
+            "num_attempts": 1,
+        }
+        with (
+            FaultyProxy(upstream.url, {fault: 1.0}) as proxy,
+            llm_judge(proxy.url, cache_path=path, window_size=20, **patience) as judge,
+        ):
+            with pytest.raises(JudgeError) as stopped:
+                judge.judge_all(items(100))
+            assert judge.tally.num_requests < 20  # five unscored are one too many of 20; eight are open at a time
+        message = str(stopped.value)
+        assert (
+            f"model 'm' at {proxy.url} stopped: 5 of the last 5 requests went unscored (allowed are 4 in 20)" in message
+        )
+        assert "most often (5 times): " in message
+        assert f"7 verdicts are kept in {path}; the same command again asks for the rest" in message
+        with llm_judge(upstream.url, cache_path=path) as judge:
+            judgements = judge.judge_all(items(100))
+    assert [each.scores() for each in judgements] == [truth(each) for each in items(100)]
+    assert judge.tally.num_requests == 93  # the endpoint may still get what was given up on the way through the proxy
+
+
+def test_a_window_bears_its_share_and_no_more():
+    window = FaultWindow(max_faults=0.2, size=10)
+    for outcome in ("", "a", "", "a", "", "", ""):
+        window.note(outcome)
+    assert not window.is_too_much
+    window.note("b: 1")
+    assert window.is_too_much
+    for _ in range(7):
+        window.note()
+    assert (window.num_faults, window.is_too_much) == (1, False)  # what is long past is forgotten
+    forbearing = FaultWindow(max_faults=1.0, size=3)
+    for _ in range(10):
+        forbearing.note("down")
+    assert not forbearing.is_too_much
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.eval.judges.judged import items, llm_judge
+url, path, first, last = sys.argv[1:]
+with llm_judge(url, cache_path=Path(path), concurrency=2) as judge:
+    judgements = judge.judge_all(items(int(last))[int(first):])
+print([list(each.scores().values()) for each in judgements])
+"""
+
+
+def child(url, path, first, last):
+    command = [sys.executable, "-c", CHILD, url, str(path), str(first), str(last)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_process_is_taken_up_and_asks_only_for_what_is_missing(tmp_path):
+    path, batch, killed_at = tmp_path / "kept.sqlite", items(40), 15
+
+    def dies_in_the_middle(request):
+        if len(upstream.requests) == killed_at:
+            os.kill(process.pid, signal.SIGKILL)
+        return honest(request)
+
+    with Endpoint(dies_in_the_middle) as upstream:
+        process = child(upstream.url, path, 0, len(batch))
+        assert process.wait(120) == -signal.SIGKILL
+        process.stdout.close()
+        cache = ReplyCache(path, JUDGE)
+        num_kept = len(cache)
+        cache.close()
+        assert killed_at - 3 <= num_kept < killed_at  # all but the two that were open, and one on its way
+        upstream.reply = honest
+        upstream.requests.clear()
+        with llm_judge(upstream.url, cache_path=path) as judge:
+            judgements = judge.judge_all(batch)
+    assert len(upstream.requests) == len(batch) - num_kept
+    assert judge.tally.num_cached == num_kept
+    assert [each.scores() for each in judgements] == [truth(each) for each in batch]
+
+
+def test_four_processes_share_a_cache_without_a_lost_or_doubled_row(tmp_path):
+    """Their items overlap: 0-30, 10-40, 20-50, 30-60."""
+    path = tmp_path / "kept.sqlite"
+    with Endpoint(honest) as upstream:
+        processes = [child(upstream.url, path, first, first + 30) for first in (0, 10, 20, 30)]
+        printed = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    batch = items(60)
+    for first, text in zip((0, 10, 20, 30), printed, strict=True):
+        assert json.loads(text) == [list(truth(each).values()) for each in batch[first : first + 30]]
+    cache = ReplyCache(path, JUDGE)
+    rows = cache._connection.execute("SELECT question, verdict FROM verdict").fetchall()
+    cache.close()
+    assert len(rows) == len(dict(rows)) == 60
+    kept = {tuple(to_judgement(read_verdict(text)).scores().values()) for _, text in rows}
+    assert kept == {tuple(truth(each).values()) for each in batch}
+    asked = Counter(sections(request)["ANSWER"] for request in upstream.requests)
+    assert len(asked) == 60
+    assert len(upstream.requests) <= 120  # nobody asks for what another has kept before it began
+
+
+def test_the_truth_differs_between_items():
+    """Control: a verdict on the wrong item would be noticed."""
+    reasons = {verdict_on(sections({"messages": messages(each)}))["reason"] for each in items(NUM_ITEMS)}
+    assert len(reasons) == NUM_ITEMS

@@ -1,0 +1,109 @@
+"""Paired comparison: exact tests by hand and by scipy, intervals with width, unscored bounded, many corrected."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, permutation_test
+
+from eval.statistics.paired import CLUSTERED_T, MCNEMAR, SIGN_FLIP, Pair, holm, mcnemar, paired_difference, sign_flip
+
+PERCENT = (0.0, 100.0)
+
+
+def pairs(*seeds):
+    """Pairs from one list of (before, after) a seed."""
+    return [
+        Pair(f"q-{index}", seed, before, after)
+        for seed, values in enumerate(seeds)
+        for index, (before, after) in enumerate(values)
+    ]
+
+
+UP, DOWN, SAME = (0.0, 100.0), (100.0, 0.0), (100.0, 100.0)
+
+
+@pytest.mark.parametrize(("up", "down"), [(0, 0), (1, 0), (9, 1), (5, 5), (30, 12), (200, 160)])
+def test_mcnemar_is_the_exact_binomial_test_on_the_pairs_that_differ(up, down):
+    expected = binomtest(up, up + down).pvalue if up + down else 1.0
+    assert mcnemar(up, down) == pytest.approx(expected)
+
+
+def test_the_sign_flip_test_by_hand():
+    # |±1 ±2 ±3| reaches 6 for two of the eight assignments.
+    assert sign_flip(np.array([1.0, 2.0, 3.0, 0.0])) == 2 / 8
+    assert sign_flip(np.zeros(5)) == 1.0
+
+
+def test_the_sign_flip_test_agrees_with_scipy_where_it_draws():
+    differences = np.random.default_rng(1).normal(0.2, 1.0, 60)
+    expected = permutation_test(
+        (differences, np.zeros(60)),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=20_000,
+        rng=np.random.default_rng(2),
+    ).pvalue
+    assert sign_flip(differences) == pytest.approx(expected, abs=0.01)
+    assert sign_flip(differences) == sign_flip(differences)
+
+
+def test_the_interval_of_a_share_is_agresti_and_mins():
+    # 20 pairs, 6 up, 1 down: d = 5/22, variance (8 - 25/22) / 22².
+    found = paired_difference(pairs([UP] * 6 + [DOWN] + [SAME] * 13), scale=PERCENT, is_share=True)
+    half_width = 1.959964 * np.sqrt((8 - 25 / 22) / 22**2)
+    assert (found.low, found.high) == pytest.approx((100 * (5 / 22 - half_width), 100 * (5 / 22 + half_width)))
+    assert (found.value, found.num_up, found.num_down, found.n) == (25.0, 6, 1, 20)
+    assert (found.p_value, found.test) == (pytest.approx(0.125), MCNEMAR)
+
+
+def test_no_change_at_all_still_has_a_width_and_no_significance():
+    found = paired_difference(pairs([SAME] * 50), scale=PERCENT, is_share=True)
+    assert found.value == 0.0
+    assert found.low < 0.0 < found.high < 6.0
+    assert found.p_value == 1.0
+
+
+def test_pairing_finds_what_separate_intervals_hide():
+    found = paired_difference(pairs([UP] * 12 + [SAME] * 60 + [(0.0, 0.0)] * 60), scale=PERCENT, is_share=True)
+    assert found.low > 0
+    assert found.p_value == pytest.approx(2 / 2**12)
+
+
+def test_unscored_pairs_are_left_out_counted_and_bounded():
+    found = paired_difference(pairs([UP, SAME, (None, 100.0), (0.0, None)]), scale=PERCENT, is_share=True)
+    assert (found.value, found.n, found.num_unscored) == (50.0, 2, 2)
+    # Worst: before 0 100 100 0, after 100 100 100 0. Best: before 0 100 0 0, after 100 100 100 100.
+    assert (found.least, found.most) == (25.0, 75.0)
+
+
+def test_seeds_that_disagree_widen_the_interval_and_are_tested_with_few_degrees_of_freedom():
+    agreeing = paired_difference(pairs(*[[UP] * 10 + [SAME] * 40] * 3), scale=PERCENT, is_share=True)
+    disagreeing = paired_difference(
+        pairs([UP] * 30 + [SAME] * 20, [SAME] * 50, [SAME] * 50), scale=PERCENT, is_share=True
+    )
+    assert agreeing.value == pytest.approx(disagreeing.value)
+    assert disagreeing.high - disagreeing.low > 3 * (agreeing.high - agreeing.low)
+    assert (agreeing.test, disagreeing.test) == (CLUSTERED_T, CLUSTERED_T)
+    assert agreeing.p_value < 0.01
+    assert disagreeing.p_value > 0.3
+
+
+def test_a_mean_is_tested_by_sign_flips():
+    found = paired_difference(pairs([(-3.0, 3.0)] * 8 + [(2.0, 2.0)] * 10), scale=(-3.0, 3.0), is_share=False)
+    assert (found.test, found.p_value) == (SIGN_FLIP, 2 / 2**8)
+
+
+def test_nothing_to_pair_is_no_number():
+    found = paired_difference([], scale=PERCENT, is_share=True)
+    assert (found.value, found.p_value, found.n, found.least) == (None, None, 0, None)
+
+
+@given(st.lists(st.none() | st.floats(0, 1), max_size=12))
+def test_holm_never_lowers_a_p_and_keeps_their_order(p_values):
+    adjusted = holm(p_values)
+    assert [p is None for p in adjusted] == [p is None for p in p_values]
+    known = sorted((p, q) for p, q in zip(p_values, adjusted, strict=True) if p is not None)
+    assert all(p <= q <= 1 for p, q in known)
+    assert [q for _, q in known] == sorted(q for _, q in known)

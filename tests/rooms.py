@@ -1,0 +1,84 @@
+"""How hard it is to find one's way: the rooms of a package, the arrows between them, and their floors.
+
+    python -m tests.rooms stages eval stages.cli
+
+prints a line a package, and the arrows that run back up. A room is a folder or a file directly in the package. An arrow
+goes from a room to another one that it imports from. Floors are the layers that the rooms can be stacked in, so that
+each imports from lower ones only. Where rooms import each other in a circle, one arrow of the circle runs back up.
+"""
+
+import sys
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+import grimp
+
+LAYERS = ("protocol", "toolkit", "data", "eval", "stages")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a package looks like from its door."""
+
+    rooms: dict[str, set[str]]
+    """Name -> the rooms it imports from."""
+    back_up: list[tuple[str, str]]
+    """Arrows without which no rooms would import each other in a circle."""
+
+    @property
+    def num_arrows(self) -> int:
+        """Between two different rooms."""
+        return sum(map(len, self.rooms.values()))
+
+    @property
+    def num_floors(self) -> int:
+        """Of the longest way down, without the arrows that run back up."""
+        below = {
+            room: {each for each in found if (room, each) not in self.back_up} for room, found in self.rooms.items()
+        }
+        floors: dict[str, int] = {}
+        for room in TopologicalSorter(below).static_order():
+            floors[room] = 1 + max((floors[each] for each in below[room]), default=0)
+        return max(floors.values(), default=0)
+
+
+def house(package: str) -> House:
+    """Read the imports of a package; those that only type checkers see do not count."""
+    graph = grimp.build_graph(*LAYERS, exclude_type_checking_imports=True)
+    depth = package.count(".") + 1
+    rooms: dict[str, set[str]] = {}
+    for module in sorted(each for each in graph.modules if each.startswith(f"{package}.")):
+        room = module.split(".")[depth]
+        imported = {each for each in graph.find_modules_directly_imported_by(module) if each.startswith(f"{package}.")}
+        rooms.setdefault(room, set()).update({each.split(".")[depth] for each in imported} - {room})
+    return House(rooms, _back_up(rooms))
+
+
+def _back_up(rooms: dict[str, set[str]]) -> list[tuple[str, str]]:
+    """Return arrows whose removal leaves no circle, found one circle at a time."""
+    below = {room: set(found) for room, found in rooms.items()}
+    removed = []
+    while True:
+        try:
+            TopologicalSorter(below).prepare()
+        except CycleError as error:
+            imported, importing = error.args[1][:2]  # graphlib lists a circle from the imported to the importing
+            below[importing].discard(imported)
+            removed.append((importing, imported))
+        else:
+            return removed
+
+
+def main() -> None:
+    """Print a line a package."""
+    for package in sys.argv[1:] or ["stages", "eval", "stages.cli"]:
+        found = house(package)
+        back = "".join(f"\n  back up: {one} -> {other}" for one, other in found.back_up)
+        print(  # noqa: T201 - what it is for
+            f"{package}: {len(found.rooms)} rooms, {found.num_arrows} arrows, {found.num_floors} floors,"
+            f" {len(found.back_up)} arrows back up{back}"
+        )
+
+
+if __name__ == "__main__":
+    main()
