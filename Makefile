@@ -62,7 +62,7 @@ fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.protocol.fuzzing --inputs 200000
 
 kills: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.stages.kills --kills 20
+	$(BIN)/python -m tests.stages.lifecycle.kills --kills 20
 
 gpu-check: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.bench.gpu_check

@@ -24,21 +24,20 @@ from data.negatives import Draw, LengthLedger, Negative, balanced, drawn, traces
 from data.pocket import world
 from data.pocket.described import described
 from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
-from data.rows import Message, PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
+from data.prompts import BUILDER, UNKNOWN, prompt_messages, rollout_prompt
+from data.rows import PreferencePair, Query, SFTRow
 from data.splits import content_key, is_below
 from data.synthesis import Way, reference_response
 from data.workers import map_in_order
-from protocol import Plan, Risk, system_prompt
+from protocol import Risk
 from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 10"
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
 """Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
 Scenes = Literal["drawn", "described"]
-_UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,6 @@ PUBLISHED = Sizes(
     sft=6000, dpo=6200, grpo=6000, validation=100, test=1000, pairs_per_query=3, look_share=1.0, weigh_share=1.0
 )
 """The shape of SaFeR-ToolKit's data (arXiv 2603.02635): 6k for SFT, 18.6k pairs, 6k for GRPO, and 1k held out."""
-
-
-def prompt_messages(text: str, plan: Plan, style: Style) -> tuple[Message, ...]:
-    """Return the conversation that asks a responder: the plan as system message, then the user's words."""
-    return (
-        {"role": "system", "content": system_prompt(plan, style)},
-        {"role": "user", "content": text},
-    )
 
 
 def way_of(query: Query, look_share: float, weigh_share: float) -> Way:
@@ -98,7 +89,7 @@ def sft_rows(
             completion=({"role": "assistant", "content": response},),
             images=query.images,
             plan=plan.to_json(),
-            provenance=query.provenance or _UNKNOWN,
+            provenance=query.provenance or UNKNOWN,
         )
 
 
@@ -135,7 +126,7 @@ def preference_pairs(
                 plan=plan.to_json(),
                 corruption=name,
                 expected_codes=tuple(sorted(CORRUPTIONS[name].codes)),
-                provenance=query.provenance or _UNKNOWN,
+                provenance=query.provenance or UNKNOWN,
             )
 
 
@@ -143,23 +134,6 @@ def _negatives(example: Example, count: int, rng: Random, draw: Draw, ledger: Le
     if draw == "balanced":
         return balanced(example, count, rng, ledger)
     return (traces if draw == "traces" else drawn)(example, count, rng)
-
-
-def rollout_prompt(query: Query, style: Style, planner: Planner = plan_query) -> RolloutPrompt:
-    """Return the prompt of a query, with all that a reward needs to judge responses to it."""
-    plan = planner(query.text, len(query.images))
-    return RolloutPrompt(
-        id=query.id,
-        query_id=query.id,
-        kind=query.kind,
-        split=query.split,
-        prompt=prompt_messages(query.text, plan, style),
-        images=query.images,
-        plan=plan.to_json(),
-        labels=query.labels,
-        query=query.text,
-        provenance=query.provenance or _UNKNOWN,
-    )
 
 
 def build_pocket(

@@ -38,7 +38,7 @@ from stages.cli import (
     training,
 )
 from stages.cli.checking import NOBODY_READS
-from stages.disk_full import EXIT_CODE, is_disk_full
+from stages.lifecycle.disk_full import EXIT_CODE, is_disk_full
 from toolkit.secrets import redacted
 
 app = typer.Typer(

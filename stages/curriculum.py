@@ -18,17 +18,17 @@ from eval.results.samples import Sample
 from eval.results.shortfall import shortfall
 from eval.results.summary import summarize
 from stages import dpo, grpo, sft
-from stages.arguments import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
-from stages.checkpoints import Checkpoint, evaluate_checkpoint
-from stages.device import check_device
+from stages.arguments.judge import JudgeArguments, build_judge, judge_problems, judge_settings
+from stages.arguments.stage import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.errors import StageError
-from stages.judging import JudgeArguments, build_judge, judge_problems, judge_settings
+from stages.lifecycle.device import check_device
 from stages.progress import say
-from stages.published import compared, read_bands
-from stages.reporting import report_run
-from stages.rewards import reward_of
-from stages.tracking import run_of, tracked
-from stages.trust import permissions_of
+from stages.provenance.trust import permissions_of
+from stages.results.checkpoints import Checkpoint, evaluate_checkpoint
+from stages.results.published import compared, read_bands
+from stages.results.reporting import report_run
+from stages.rollouts.reward import reward_of
+from stages.tracking.run import run_of, tracked
 from toolkit.secrets import redacted_values
 
 POCKET = "pocket"
@@ -105,7 +105,7 @@ class Curriculum:
 
     @property
     def base(self) -> str:
-        """The base model with its revision, as `stages.policies.subject_of` reads it."""
+        """The base model with its revision, as `stages.results.subjects.subject_of` reads it."""
         return f"{self.model}@{self.recipe.revision}" if self.recipe.revision else self.model
 
     @property

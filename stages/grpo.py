@@ -14,17 +14,17 @@ from trl import GRPOConfig
 
 from eval.models.loading import load_processor, tokenizer_of
 from eval.policies.constrained import check_budget
-from stages.arguments import GRPOArguments
-from stages.judging import build_judge
-from stages.lifecycle import run_stage
-from stages.loading import load_options
+from stages.arguments.judge import build_judge
+from stages.arguments.stage import GRPOArguments
+from stages.inputs.loading import load_options
+from stages.lifecycle.stage import run_stage
+from stages.lifecycle.training import Setup
 from stages.progress import say
-from stages.rewards import build_reward
 from stages.rollouts.guarded_reward import GuardedReward, Reward
 from stages.rollouts.log import MEBIBYTE, RolloutLog
+from stages.rollouts.reward import build_reward
 from stages.rollouts.trainer import RolloutTrainer
 from stages.rollouts.vllm import ScaledPictures
-from stages.training import Setup
 
 
 def run(arguments: GRPOArguments, config: GRPOConfig, reward: Reward | None = None) -> Path:

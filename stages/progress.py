@@ -30,7 +30,7 @@ def say(line: str) -> None:
 
 
 class ProgressCallback(TrainerCallback):
-    """Shows how far training is and the few numbers to watch; everything else is tracked (`stages/tracking.py`)."""
+    """Shows how far training is and the few numbers to watch; everything else is tracked (`stages/tracking/run.py`)."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from trl import SFTConfig, SFTTrainer
 
-from stages.arguments import StageArguments
-from stages.lifecycle import run_stage
-from stages.training import Setup
+from stages.arguments.stage import StageArguments
+from stages.lifecycle.stage import run_stage
+from stages.lifecycle.training import Setup
 
 
 def run(arguments: StageArguments, config: SFTConfig) -> Path:

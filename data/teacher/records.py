@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from data.build import prompt_messages
+from data.prompts import prompt_messages
 from data.rows import Provenance, SFTRow
 from data.teacher.conversation import Fate, Outcome
 from data.teacher.synthesis import Progress, Synthesis

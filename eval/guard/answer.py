@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from data.build import rollout_prompt
 from data.images import ground_of, portable_uri, read_image
+from data.prompts import rollout_prompt
 from data.rows import Query, RolloutPrompt
 from eval.guard.audit import AuditLog, text_hash
 from eval.guard.release import UNCHECKED, Reason, faults

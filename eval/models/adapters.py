@@ -17,6 +17,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
+from data.hashing import hash_folder
 from eval.families import TARGETS
 from eval.models.loading import ModelError, quiet_libraries
 
@@ -58,6 +59,17 @@ _FREE = frozenset(
     }
 )
 """Settings that may differ from peft's defaults; each is harmless or checked below."""
+
+
+def adapter_folder(stage: Path) -> Path:
+    """Return where a stage's adapter is; one that was trained elsewhere may be the folder itself."""
+    is_itself = not (stage / "adapter").is_dir() and (stage / "adapter_config.json").is_file()
+    return stage if is_itself else stage / "adapter"
+
+
+def adapter_hash(stage: Path) -> str:
+    """Return the SHA-256 of the weights in a stage's folder."""
+    return hash_folder(adapter_folder(stage), "*.safetensors")
 
 
 @quiet_libraries()

@@ -16,7 +16,7 @@ Not here: what is measured (`eval/results/metrics.py`). One method serves shares
 
 For a share under one seed this is exactly Wilson's interval. With one seed it covers other prompts of the
 same kind for this one checkpoint; with several, other prompts and other training runs of the same recipe.
-`python -m tests.eval.statistics.coverage` prints how often it holds the truth of simulated evaluations, and
+`python -m tests.eval.statistics.interval_coverage` prints how often it holds the truth of simulated evaluations, and
 beside it the percentile bootstrap over prompts and seeds, which few seeds mislead (three have ten distinct
 resamples) and which has no width at 0 of n.
 """

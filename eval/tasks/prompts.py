@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.build import Sizes, build_pocket, rollout_prompt
+from data.build import Sizes, build_pocket
 from data.files import read_rows, row_to_json
+from data.prompts import rollout_prompt
 from data.rows import Query, RolloutPrompt
 from data.sources.registry import built_in_sources
 from data.splits import content_key

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from data.build import rollout_prompt
 from data.images import decode_picture, read_image
+from data.prompts import rollout_prompt
 from data.rows import Query
 from data.text import refuse_surrogates
 from eval.guard.answer import Guard, GuardedAnswer
@@ -25,8 +25,8 @@ from eval.policies.base import Policy
 from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
 from protocol.errors import UserError
+from stages.arguments.judge import JudgeArguments, build_judge
 from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode, checkpoint_of, server_of, style_of
-from stages.judging import JudgeArguments, build_judge
 from toolkit.planner import plan_query
 
 INVALID, WITHHELD = 1, 3

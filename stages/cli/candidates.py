@@ -54,19 +54,19 @@ def checkpoint_of(
         load_in_4bit: quantise the base; None does as the stage was trained.
         batch_size: prompts sampled together; None samples as many as fit.
         max_new_tokens: limit of a response; None allows as many as the recipe.
-        allowed: fields of `stages.trust.Permissions`.
+        allowed: fields of `stages.provenance.trust.Permissions`.
 
     Raises:
         UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
         ModelError: there is no such model.
     """
-    from stages.elsewhere import is_elsewhere
+    from stages.provenance.elsewhere import is_elsewhere
 
     if (adapter is None) == (model is None) and not (adapter and is_elsewhere(adapter)):
         raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
     from stages.fit.evaluation import fitted_batch, response_limit
-    from stages.policies import subject_of
-    from stages.trust import Permissions
+    from stages.provenance.trust import Permissions
+    from stages.results.subjects import subject_of
 
     subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
     limit = max_new_tokens or response_limit(subject.manifest)

@@ -25,9 +25,9 @@ def manifest(
     Exit 0 if all links hold, 1 if one is broken, 2 if there is no chain to read. What is not here cannot be checked,
     and is said so.
     """
-    from stages.chain import broken, read_chain
-    from stages.export.draft import is_export
-    from stages.exported_chain import read_export
+    from stages.provenance.chain import broken, read_chain
+    from stages.provenance.export_mark import is_export
+    from stages.provenance.exported_chain import read_export
 
     chain = read_export(run) if is_export(run) else read_chain(run, with_model=with_model)
     console = Console(highlight=False, soft_wrap=True)

@@ -48,7 +48,7 @@ def report(
 ) -> None:
     """Write report.html, report.json and table.md again, from what a run has written."""
     need_scipy()
-    from stages.reporting import rebuild_report
+    from stages.results.reporting import rebuild_report
 
     typer.echo(f"report: {rebuild_report(run, images_root=data, max_samples=max_samples)}")
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from protocol.errors import UserError
 from protocol.prompt import Style
+from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
 from stages.cli.candidates import (
     AllowBroken,
     AllowPickle,
@@ -26,7 +27,6 @@ from stages.cli.candidates import (
     style_of,
 )
 from stages.cli.extras import need_scipy
-from stages.judging import JudgeArguments, Kind, build_judge, judge_settings
 
 if TYPE_CHECKING:
     from eval.judges import Judge

@@ -40,7 +40,7 @@ def export(
     A folder that is there already is left alone, unless it is an earlier export and --overwrite is given.
     """
     from stages.export.run import ExportOptions, export_stage
-    from stages.trust import Permissions
+    from stages.provenance.trust import Permissions
 
     allowed = Permissions(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, allow_broken=allow_broken)
     options = ExportOptions(

@@ -42,7 +42,7 @@ def lm_eval(
     backend: Annotated[str, typer.Option(help="lm_eval's model class; hf-multimodal for pictures")] = "hf",
 ) -> None:
     """Run lm-evaluation-harness, and show what it found. What follows -- goes to lm_eval, such as -- --limit 100."""
-    from stages.harness import default_python, lm_eval_job, run_job
+    from stages.results.harness import default_python, lm_eval_job, run_job
 
     python = python or default_python()
     run_job(lm_eval_job(checkpoint, task, output, python=python, backend=backend, more=context.args))
@@ -60,7 +60,7 @@ def vlmeval(
     model_class: Annotated[str, typer.Option(help="VLMEvalKit's class for such models")] = "Qwen2VLChat",
 ) -> None:
     """Run VLMEvalKit on an exported model, and show what it found. What follows -- goes to run.py."""
-    from stages.harness import default_python, run_job, vlmeval_job
+    from stages.results.harness import default_python, run_job, vlmeval_job
 
     python = python or default_python()
     job = vlmeval_job(
@@ -78,7 +78,7 @@ def show(
     need_scipy()
     from eval.harness.reading import read_results
     from eval.harness.scores import benchmark_rows
-    from stages.reporting import harness_scores
+    from stages.results.reporting import harness_scores
 
     if missing := [path for path in paths if not path.exists()]:
         raise UserError(f"{missing[0]}: there is no such file or folder")

@@ -31,10 +31,10 @@ def preflight(
     Any field of the recipe can be given as a flag, such as --card_gib 24. Exit 0 if the run can start, 1 if it would
     fail, 2 if something given is unusable.
     """
-    from stages.arguments import parse_stage
-    from stages.preflight.command import prepare, run_checks
+    from stages.arguments.stage import parse_stage
     from stages.preflight.findings import worst
     from stages.preflight.show import print_sections
+    from stages.rehearsal.command import prepare, run_checks
 
     name = stage or next((each for each in ("sft", "dpo", "grpo") if each in config.stem), "")
     if name not in {"sft", "dpo", "grpo"}:

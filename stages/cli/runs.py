@@ -15,7 +15,7 @@ from protocol.diagnostics import printable
 from protocol.errors import UserError
 
 if TYPE_CHECKING:
-    from stages.run_list import TrackedRun
+    from stages.tracking.run_list import TrackedRun
 
 app = typer.Typer(help="The tracked runs and their results.", invoke_without_command=True)
 
@@ -44,8 +44,8 @@ def runs(
     if context.invoked_subcommand is not None:
         return
     try:
-        from stages.run_list import tracked_runs
-        from stages.store import shown_uri
+        from stages.tracking.run_list import tracked_runs
+        from stages.tracking.store import shown_uri
     except ModuleNotFoundError as error:
         raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
     try:
@@ -65,7 +65,7 @@ def runs(
 
 def _table(found: "list[TrackedRun]") -> Table:
     from eval.results.metrics import metric_by_name
-    from stages.run_list import shown_metrics
+    from stages.tracking.run_list import shown_metrics
 
     table = Table("run", "started", "status", box=box.SIMPLE_HEAD)
     names = shown_metrics()

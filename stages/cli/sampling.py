@@ -34,7 +34,7 @@ class Sampling:
     batch_size: int
     max_new_tokens: int
     allowed: Mapping[str, bool] = field(default_factory=dict)
-    """Fields of `stages.trust.Permissions`."""
+    """Fields of `stages.provenance.trust.Permissions`."""
 
 
 def check_beside(output: Path, prompts: Path) -> None:
@@ -105,8 +105,8 @@ def grade(prompt: RolloutPrompt, text: str) -> Scored:
 def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling) -> dict[str, list[str]]:
     if (sampling.checkpoint is None) == (sampling.model is None):
         raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
-    from stages.policies import load_policy
-    from stages.trust import Permissions
+    from stages.provenance.trust import Permissions
+    from stages.results.subjects import load_policy
 
     policy = load_policy(
         sampling.model,

@@ -12,9 +12,9 @@ from data.files import read_rows
 from data.quotas import read_quotas
 from data.rows import Query
 from protocol.errors import UserError
+from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
 from stages.cli.records import plan_option
 from stages.cli.sampling import check_beside
-from stages.judging import JudgeArguments, Kind, build_judge, judge_settings
 from toolkit.planner import Planner, plan_query
 from toolkit.sampling import SamplingPlanner
 

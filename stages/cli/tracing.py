@@ -26,8 +26,8 @@ def trace(
     from eval.results.samples import read_samples
 
     try:
-        from stages.store import shown_uri
-        from stages.traces import evaluation_name, log_traces, worst_first
+        from stages.tracking.store import shown_uri
+        from stages.tracking.traces import evaluation_name, log_traces, worst_first
     except ModuleNotFoundError as error:
         raise UserError(f'this command needs {error.name}: pip install ".[train]"') from None
     for stage, paths in evaluations(evaluation).items():

@@ -32,7 +32,7 @@ def curriculum(
 def sft(context: typer.Context) -> None:
     """Train one stage: supervised fine-tuning. Takes --config FILE and any field of the recipe as a flag."""
     from stages import sft as stage
-    from stages.arguments import parse_stage
+    from stages.arguments.stage import parse_stage
 
     stage.run(*parse_stage("sft", context.args))
 
@@ -40,7 +40,7 @@ def sft(context: typer.Context) -> None:
 def dpo(context: typer.Context) -> None:
     """Train one stage: direct preference optimisation. Takes --config FILE and any field of the recipe as a flag."""
     from stages import dpo as stage
-    from stages.arguments import parse_stage
+    from stages.arguments.stage import parse_stage
 
     stage.run(*parse_stage("dpo", context.args))
 
@@ -48,6 +48,6 @@ def dpo(context: typer.Context) -> None:
 def grpo(context: typer.Context) -> None:
     """Train one stage: group relative policy optimisation. Takes --config FILE and any recipe field as a flag."""
     from stages import grpo as stage
-    from stages.arguments import parse_stage
+    from stages.arguments.stage import parse_stage
 
     stage.run(*parse_stage("grpo", context.args))

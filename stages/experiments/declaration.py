@@ -28,9 +28,9 @@ from typing import Any, get_args
 
 from eval.results.metrics import metric_by_name
 from eval.tasks.task import NAME
-from stages.arguments import Stage
+from stages.arguments.reading import read_yaml, unknown_key
+from stages.arguments.stage import Stage
 from stages.errors import StageError
-from stages.recipe_files import read_yaml, unknown_key
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 STARTS = ("base", *STAGES)

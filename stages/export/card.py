@@ -26,7 +26,7 @@ from stages.errors import StageError
 from stages.export.lineage import Ancestor, is_whole, rows_of, sources_of
 from stages.export.plans import PlanFolder
 from stages.export.weights import is_quantised
-from stages.manifest import Manifest, merged_manifest
+from stages.provenance.manifest import Manifest, merged_manifest
 
 _DECISIVE = (
     "learning_rate",

@@ -1,17 +1,13 @@
 """A folder that appears whole or not at all."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from data.locks import held
 from stages.errors import StageError
-
-MARK = "export.json"
-"""The file by which an export is known as one."""
+from stages.provenance.export_mark import is_export
 
 
 @contextmanager
@@ -59,26 +55,3 @@ def refuse_what_is_in_the_way(to: Path, *, overwrite: bool) -> None:
         raise StageError(f"{to}: is not empty and no earlier export ({shown}); name another folder")
     if not overwrite:
         raise StageError(f"{to}: holds an earlier export; give --overwrite to replace it")
-
-
-def read_mark(folder: Path) -> dict[str, Any] | None:
-    """Return what an export says of itself; None for no export."""
-    try:
-        record = json.loads((folder / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and "tritrace_export" in record else None
-
-
-def exported_files(folder: Path) -> dict[str, str] | None:
-    """Return the SHA-256 of an export's files by name; {} of one that was written before; None for no export."""
-    record = read_mark(folder)
-    files = None if record is None else record.get("files", {})
-    if not isinstance(files, dict):
-        return None
-    return {str(name): str(digest) for name, digest in files.items()}
-
-
-def is_export(folder: Path) -> bool:
-    """Whether a folder was written by `tritrace export`."""
-    return exported_files(folder) is not None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import RowsError, read_rows
-from stages.columns import ROW_TYPES, Row
 from stages.errors import StageError
-from stages.manifest import Manifest, read_manifest
+from stages.inputs.columns import ROW_TYPES, Row
+from stages.provenance.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from protocol import Plan, grammar_of, system_prompt, trace_schema
 from protocol.prompt import Style
-from stages.columns import Row
+from stages.inputs.columns import Row
 from toolkit.planner import named_plan
 
 MAX_PLANS = 32

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import replacing
+from data.hashing import file_hashes
 from protocol.prompt import Style
 from stages.export.card import Card, model_card
-from stages.export.draft import MARK, drafted, refuse_what_is_in_the_way
+from stages.export.draft import drafted, refuse_what_is_in_the_way
 from stages.export.lineage import Ancestor, lineage, rows_of
 from stages.export.plans import choose_plans, write_plans
 from stages.export.weights import export_dtype, write_adapter, write_merged
-from stages.hashing import file_hashes
 from stages.progress import say
-from stages.trust import NO_PERMISSIONS, Permissions, check_stage, load_options
+from stages.provenance.export_mark import MARK
+from stages.provenance.trust import NO_PERMISSIONS, Permissions, check_stage, load_options
 
 EXPORT_VERSION = 1
 

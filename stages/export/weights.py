@@ -23,7 +23,7 @@ from eval.models.loading import (
     tokenizer_of,
 )
 from stages.errors import StageError
-from stages.manifest import Manifest
+from stages.provenance.manifest import Manifest
 
 
 def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOptions) -> None:

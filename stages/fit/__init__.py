@@ -4,5 +4,5 @@
     tritrace fit Qwen/Qwen3-VL-4B-Instruct --card 16 --budget 12h --write my-recipes
 
 `model.py` finds the configuration, `choice.py` searches, `roofline.py` tells the time, `recipe_text.py` writes recipes.
-Memory is the estimate of `stages/preflight/memory.py`, which is compared with the real graph (`tracing.py`).
+Memory is the estimate of `stages/memory/estimate.py`, which is compared with the real graph (`tracing.py`).
 """

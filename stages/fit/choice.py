@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from eval.models.loading import quiet_libraries
-from stages.arguments import Stage, parse_stage
+from stages.arguments.stage import Stage, parse_stage
 from stages.fit.model import FitModel
+from stages.memory.estimate import GIB, Estimate, Step, estimate
+from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.check import COMFORT
-from stages.preflight.memory import GIB, Estimate, Step, estimate
-from stages.preflight.shapes import ModelShape, model_shape
 
 GENERATIONS = 4
 """Responses a prompt in GRPO; published (SaFeR-ToolKit, arXiv 2603.02635)."""

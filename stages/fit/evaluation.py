@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from eval.models.loading import load_config, quiet_libraries
-from stages.arguments import parse_stage
+from stages.arguments.stage import parse_stage
 from stages.errors import StageError
-from stages.lengths import model_limit
-from stages.preflight.card import available
+from stages.inputs.lengths import model_limit
+from stages.memory.card import available
+from stages.memory.estimate import CUDA_CONTEXT_BYTES, GIB, sampling_phases
+from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.check import COMFORT
-from stages.preflight.memory import CUDA_CONTEXT_BYTES, GIB, sampling_phases
-from stages.preflight.shapes import ModelShape, model_shape
-from stages.trust import load_options
+from stages.provenance.trust import load_options
 
 if TYPE_CHECKING:
-    from stages.manifest import Manifest
-    from stages.policies import Subject
+    from stages.provenance.manifest import Manifest
+    from stages.results.subjects import Subject
 
 BATCHES = (64, 32, 16, 8, 4, 2, 1)
 USUAL_RESPONSE, SHORT_RESPONSE = 1024, 256

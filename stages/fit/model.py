@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.models.loading import load_config
-from stages.preflight.shapes import shape_config, shape_names
+from stages.memory.shapes import shape_config, shape_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.arguments import Stage
+from stages.arguments.stage import Stage
 from stages.fit.choice import GENERATIONS, NUM_UPDATE, Fit, StageFit
 from stages.fit.evaluation import eval_batch_size
 from stages.fit.time import Plan

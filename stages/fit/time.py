@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from stages.arguments import Stage
+from stages.arguments.stage import Stage
 from stages.errors import StageError
 from stages.fit.cards import Card
 from stages.fit.choice import GENERATIONS, NUM_UPDATE, StageFit

@@ -14,7 +14,7 @@ from stages.grid.page import Opening, write_section
 from stages.grid.results import Findings, bands, metrics_table, read_findings, section
 from stages.grid.run import run_cells
 from stages.progress import say
-from stages.published import write_bands
+from stages.results.published import write_bands
 
 _TITLES: dict[HeldOut, str] = {
     "validation": "## The pocket world, validation split",

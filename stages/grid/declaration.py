@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.arguments.reading import read_yaml, unknown_key
 from stages.errors import StageError
-from stages.recipe_files import read_yaml, unknown_key
 
 SHIPPED = "shipped"
 """Name of the base that ships."""

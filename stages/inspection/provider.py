@@ -32,8 +32,8 @@ from protocol import Labels
 from protocol.errors import UserError
 from stages.inspection.batching import Batcher
 from stages.inspection.samples import PLAN, pictures_of
-from stages.policies import subject_of
-from stages.trust import Permissions
+from stages.provenance.trust import Permissions
+from stages.results.subjects import subject_of
 
 MAX_TOKENS = 256
 _PROVENANCE = Provenance("inspect", "unknown", "inspect 1")
@@ -68,7 +68,7 @@ class CheckpointAPI(ModelAPI):
             api_key: not used.
             config: Inspect's generation options.
             batch_size: prompts sampled together.
-            allowed: fields of `stages.trust.Permissions`, false where they are not given.
+            allowed: fields of `stages.provenance.trust.Permissions`, false where they are not given.
 
         Raises:
             UserError: there is no such checkpoint, or it cannot be loaded.

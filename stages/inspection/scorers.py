@@ -22,9 +22,9 @@ from eval.results.samples import Sample
 from eval.scores.response import Unscored
 from eval.statistics.intervals import Observation, estimate
 from protocol import Labels, Plan, diagnose
+from stages.arguments.judge import JudgeArguments, build_judge
 from stages.inspection.naming import PREFIX, ours
 from stages.inspection.samples import PLAN, metadata_text, pictures_of
-from stages.judging import JudgeArguments, build_judge
 
 _MAX_KEPT = 1024
 """Samples whose scores are remembered: those that are being scored at the same time."""

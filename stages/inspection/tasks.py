@@ -47,7 +47,7 @@ def _register(declared: OurTask) -> Callable[..., Task]:
             style: how prompts put a plan into words, compact or full; None takes what the checkpoint was trained on,
                 and full for any other model.
             constrained: decode under each plan's grammar; our own provider only.
-            judge: rule, llm or guard (`stages/judging.py`).
+            judge: rule, llm or guard (`stages/arguments/judge.py`).
             judge_url: of the endpoint that the judge asks.
             judge_model: the endpoint's name of the model, or the guard's folder.
         """
@@ -75,7 +75,7 @@ def rows(
     Args:
         data: the file.
         constrained: decode under each plan's grammar; our own provider only.
-        judge: rule, llm or guard (`stages/judging.py`).
+        judge: rule, llm or guard (`stages/arguments/judge.py`).
         judge_url: of the endpoint that the judge asks.
         judge_model: the endpoint's name of the model, or the guard's folder.
     """

@@ -12,23 +12,23 @@ from accelerate import PartialState
 from data.rows import RolloutPrompt
 from eval.models.generation_settings import added_settings, in_words
 from eval.models.loading import end_tokens, load_config, load_processor, tokenizer_of
-from stages.arguments import GRPOArguments, StageArguments, TRLConfig
-from stages.columns import Row, escape_rows
+from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from stages.errors import StageError
-from stages.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
-from stages.loading import has_vision, load_options
+from stages.inputs.columns import Row, escape_rows
+from stages.inputs.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
+from stages.inputs.loading import has_vision, load_options
+from stages.memory.card import available
+from stages.memory.estimate import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
+from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.arithmetic import arithmetic_sections
-from stages.preflight.card import available
 from stages.preflight.disk import disk_section
 from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
 from stages.preflight.findings import Finding, Section, problems
 from stages.preflight.mask import mask_section
-from stages.preflight.memory import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
 from stages.preflight.reward import reward_section
 from stages.preflight.row_faults import RowReader, row_findings
 from stages.preflight.rows import pictures_findings, rows_section
-from stages.preflight.shapes import ModelShape, model_shape
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
 from stages.preflight.toolchain import toolchain_sections

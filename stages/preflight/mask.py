@@ -7,7 +7,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models.loading import tokenizer_of
-from stages.columns import Row
+from stages.inputs.columns import Row
 from stages.preflight.findings import Finding, Section
 
 NUM_CHARACTERS = 160

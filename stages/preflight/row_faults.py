@@ -17,8 +17,8 @@ from data.rows import PreferencePair, SFTRow
 from data.sources.local import is_damaged
 from eval.models.loading import tokenizer_of
 from eval.models.special_tokens import special_tokens, tokens_in
-from stages.columns import Row
-from stages.pictures import PictureFact, picture_fact
+from stages.inputs.columns import Row
+from stages.inputs.pictures import PictureFact, picture_fact
 from stages.preflight.findings import Finding, Level
 
 NUM_SHOWN = 5

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.arguments import TRLConfig
-from stages.columns import Row
-from stages.pictures import notes_of, picture_fact
+from stages.arguments.stage import TRLConfig
+from stages.inputs.columns import Row
+from stages.inputs.pictures import notes_of, picture_fact
 from stages.preflight.findings import Finding, Section
 
 

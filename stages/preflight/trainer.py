@@ -1,14 +1,14 @@
 """What the trainers would refuse when they are built: asked before a model is loaded.
 
 The conditions are those of TRL 1.16 and transformers 5.23, which check them after minutes of loading or in the middle
-of a run. What no data can change is refused when the recipe is read (`stages/arguments.py`).
+of a run. What no data can change is refused when the recipe is read (`stages/arguments/stage.py`).
 """
 
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from stages.loading import has_vision
+from stages.inputs.loading import has_vision
 from stages.preflight.findings import Finding
 
 

@@ -14,7 +14,7 @@ from accelerate.utils import gather_object
 from stages.rollouts.files import RolloutFiles
 from stages.rollouts.guarded_reward import DIAGNOSTICS, GuardedReward, Judged, picked
 from stages.rollouts.stats import samples_table, step_metrics
-from stages.tracking import Run
+from stages.tracking.run import Run
 
 _COPIED = ("id", "query_id", "kind", "plan", "labels")
 _NO_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})

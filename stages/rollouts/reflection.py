@@ -22,7 +22,7 @@ from jinja2 import Environment, StrictUndefined
 
 from protocol import Labels, Plan, diagnose
 from protocol.diagnostics import show
-from stages.rollouts.arguments import Reflect, num_corrections
+from stages.arguments.rollouts import Reflect, num_corrections
 from stages.rollouts.guarded_reward import Judged
 from stages.rollouts.stats import groups_of
 

@@ -23,8 +23,8 @@ from transformers import LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
 from eval.policies.constrained import PlanLogitsProcessor
-from stages.lengths import model_limit
-from stages.rollouts.arguments import RolloutArguments
+from stages.arguments.rollouts import RolloutArguments
+from stages.inputs.lengths import model_limit
 from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
 from stages.rollouts.picture_counts import telling_picture_counts

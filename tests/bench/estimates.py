@@ -10,11 +10,11 @@ import argparse
 import sys
 from typing import NamedTuple
 
-from stages.arguments import parse_stage
+from stages.arguments.stage import parse_stage
 from stages.fit.choice import fit
 from stages.fit.model import find_model
-from stages.preflight.memory import GIB
-from stages.preflight.tracing import traced_peaks
+from stages.memory.estimate import GIB
+from stages.memory.tracing import traced_peaks
 
 CASES = ("qwen2.5-vl-3b:24", "qwen3-vl-4b:24", "qwen3.5-4b:24")
 HEAD = (

@@ -11,7 +11,7 @@ from stages.fit.cards import find_cards
 from stages.fit.choice import fit
 from stages.fit.model import find_model
 from stages.fit.time import hours, whole_plan
-from stages.preflight.memory import GIB
+from stages.memory.estimate import GIB
 
 MODELS = ("smollm2-135m", "qwen3-vl-2b", "qwen2.5-vl-3b", "qwen3-vl-4b", "qwen2.5-vl-7b", "qwen3-vl-8b")
 CARDS = (8, 12, 16, 24)

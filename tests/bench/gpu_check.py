@@ -4,7 +4,7 @@ For each model and cap (24 and 16 GiB) the recipes are those of `tritrace fit`, 
 in a process of its own: a few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO,
 responses of full length. The weights are random, of the model's exact shape, so that nothing is downloaded. TRL's
 trainers get the same model, adapter, settings and row, and GRPO a constant reward. Then a stage is killed and resumed
-(`tests/stages/kills.py`). What the time does not suffice for is a line that says so.
+(`tests/stages/lifecycle/kills.py`). What the time does not suffice for is a line that says so.
 
 The table is printed, and written as Markdown to `runs/gpu-check.md`, to be pasted into RESULTS.md as it is.
 """
@@ -25,18 +25,18 @@ import torch
 
 from data.build import Sizes, build_pocket
 from eval.models.loading import load_config, load_processor, quiet_libraries
-from stages.arguments import parse_stage
-from stages.columns import ROW_TYPES, read_training_rows
+from stages.arguments.stage import parse_stage
 from stages.fit.choice import fit
 from stages.fit.model import find_model
 from stages.fit.recipe_text import recipe_files, write_recipes
 from stages.fit.time import planned
-from stages.loading import load_options
+from stages.inputs.columns import ROW_TYPES, read_training_rows
+from stages.inputs.loading import load_options
+from stages.memory.estimate import GIB, estimate
+from stages.memory.shapes import model_shape, shape_config, shape_names
 from stages.preflight.check import Subject, longest_row, step_of
-from stages.preflight.measure import measure
-from stages.preflight.memory import GIB, estimate
-from stages.preflight.shapes import model_shape, shape_config, shape_names
-from stages.preflight.stand_in import stand_in_processor, write_random_model
+from stages.rehearsal.measure import measure
+from stages.rehearsal.stand_in import stand_in_processor, write_random_model
 from tests.bench.bare import build_bare
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
 MINUTES = 12.0
 """All together, from the start of the script."""
-KILLED = [sys.executable, "-m", "tests.stages.kills", "--kills", "1", "--stage", "sft"]
+KILLED = [sys.executable, "-m", "tests.stages.lifecycle.kills", "--kills", "1", "--stage", "sft"]
 RESULT = ROOT / "runs" / "gpu-check.md"
 
 

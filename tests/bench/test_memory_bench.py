@@ -19,10 +19,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from data.build import prompt_messages, rollout_prompt, sft_rows
+from data.build import sft_rows
 from data.files import write_rows
 from data.pocket.described import described
 from data.pocket.world import generate
+from data.prompts import prompt_messages, rollout_prompt
 from protocol import Plan
 
 ROOT = Path(__file__).parents[2]

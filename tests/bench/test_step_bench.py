@@ -24,15 +24,16 @@ from transformers import PrinterCallback, TrainerCallback
 
 from data.files import read_rows
 from eval.models.loading import quiet_libraries
-from stages import dpo, grpo, sft, store
-from stages.arguments import parse_stage
-from stages.columns import ROW_TYPES, to_dataset
-from stages.loading import load_for_training
-from stages.manifest import Manifest
+from stages import dpo, grpo, sft
+from stages.arguments.stage import parse_stage
+from stages.inputs.columns import ROW_TYPES, to_dataset
+from stages.inputs.loading import load_for_training
+from stages.lifecycle.training import Job, Setup
 from stages.progress import ProgressCallback
-from stages.rewards import reward_of
-from stages.tracking import TrackingCallback, tracked
-from stages.training import Job, Setup
+from stages.provenance.manifest import Manifest
+from stages.rollouts.reward import reward_of
+from stages.tracking import store
+from stages.tracking.run import TrackingCallback, tracked
 from tests.bench.bare import build_bare
 
 BARE = "TRL"

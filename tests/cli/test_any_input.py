@@ -1,7 +1,7 @@
 """Whatever rows, sources and pictures people bring, no command ends in a traceback, and none says 0 for nothing.
 
 Inputs are drawn from what really comes: rows with a field changed, bytes of other encodings, half files, pictures of
-all kinds, damaged ones too. What preflight lets through is trained in `tests/stages/test_any_rows.py`.
+all kinds, damaged ones too. What preflight lets through is trained in `tests/stages/preflight/test_any_rows.py`.
 """
 
 import json

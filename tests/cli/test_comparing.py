@@ -89,7 +89,7 @@ def test_a_users_mistake_is_said(run, arguments, message):
 
 
 def test_a_report_is_built_again_without_torch(run):
-    code = "import sys; from pathlib import Path; from stages.reporting import rebuild_report; "
+    code = "import sys; from pathlib import Path; from stages.results.reporting import rebuild_report; "
     code += "rebuild_report(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, run], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-import stages.policies
-from data.build import rollout_prompt
+import stages.results.subjects
 from data.files import write_rows
 from data.pocket.world import generate
+from data.prompts import rollout_prompt
 from eval.policies.checkpoint import Generation
 from protocol.closing import closer_of
 from stages.__main__ import main
@@ -31,11 +31,11 @@ class StubPolicy:
 
 @pytest.fixture(autouse=True)
 def _stubs(monkeypatch):
-    monkeypatch.setattr(stages.policies, "HFPolicy", StubPolicy)
+    monkeypatch.setattr(stages.results.subjects, "HFPolicy", StubPolicy)
     manifest = SimpleNamespace(model="m", stage="sft", data={}, recipe={}, adapter="a", files={}, base_commit=None)
-    monkeypatch.setattr(stages.policies, "check_stage", lambda *_, **__: manifest)
+    monkeypatch.setattr(stages.results.subjects, "check_stage", lambda *_, **__: manifest)
     monkeypatch.setattr("stages.fit.evaluation.fitted_batch", lambda *_: 4)
-    monkeypatch.setattr(stages.policies, "model_revision", lambda *_: "of no model")
+    monkeypatch.setattr(stages.results.subjects, "model_revision", lambda *_: "of no model")
 
 
 def run(monkeypatch, *args):

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from data.build import rollout_prompt
 from data.files import read_rows, write_rows
 from data.pocket.world import generate
+from data.prompts import rollout_prompt
 from data.rows import RolloutPrompt
 from data.synthesis import reference_response
 from stages.__main__ import main

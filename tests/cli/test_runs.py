@@ -9,7 +9,7 @@ from eval.results.samples import Sample
 from protocol import Labels
 from protocol.errors import UserError
 from stages.__main__ import app
-from stages.tracking import tracked
+from stages.tracking.run import tracked
 
 
 @pytest.fixture

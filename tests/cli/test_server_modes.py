@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data.build import rollout_prompt
 from data.files import write_rows
+from data.prompts import rollout_prompt
 from data.rows import Query
 from eval.results.samples import read_samples
 from protocol import Labels, Plan, Risk

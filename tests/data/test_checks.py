@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from data import images as image_module
-from data.build import Sizes, build_pocket, rollout_prompt
+from data.build import Sizes, build_pocket
 from data.checks.cleaning import write_cleaned
 from data.checks.counts import OVERALL
 from data.checks.index import near_texts
@@ -17,6 +17,7 @@ from data.checks.page import write_page
 from data.checks.pictures import image_fact, is_near, look_alike
 from data.checks.run import check_of
 from data.files import read_rows, row_to_json, write_rows
+from data.prompts import rollout_prompt
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol.errors import UserError
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from data.build import rollout_prompt
 from data.files import row_from_json, row_to_json
 from data.negatives import LengthLedger
 from data.on_policy import ON_POLICY, Scored, pairs_by_score
 from data.pocket.world import generate
+from data.prompts import rollout_prompt
 from data.rows import PreferencePair
 
 PROMPT = rollout_prompt(next(generate("train", 1, seed=0)).query, "compact")

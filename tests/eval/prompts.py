@@ -1,7 +1,7 @@
 """Prompts of the pocket world to respond to, and policies that need no model."""
 
-from data.build import rollout_prompt
 from data.pocket.world import generate, save
+from data.prompts import rollout_prompt
 from eval.policies.base import Generation, keep_nothing
 
 

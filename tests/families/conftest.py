@@ -9,12 +9,13 @@ import torch
 from transformers import PrinterCallback
 
 from eval.models.loading import load_processor, quiet_libraries
-from stages import dpo, grpo, sft, store
-from stages.arguments import parse_stage
-from stages.columns import to_dataset
-from stages.loading import load_for_training
-from stages.manifest import Manifest
-from stages.training import Job, Setup
+from stages import dpo, grpo, sft
+from stages.arguments.stage import parse_stage
+from stages.inputs.columns import to_dataset
+from stages.inputs.loading import load_for_training
+from stages.lifecycle.training import Job, Setup
+from stages.provenance.manifest import Manifest
+from stages.tracking import store
 from tests.families import models, rows
 
 STAGES = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}

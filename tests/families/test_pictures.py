@@ -13,7 +13,7 @@ from eval.families import scaling_of
 from eval.families.scaling import UNKNOWN, replacements
 from eval.models.loading import LoadOptions, ModelError
 from eval.policies.checkpoint import HFPolicy
-from stages.lengths import image_tokens, row_lengths
+from stages.inputs.lengths import image_tokens, row_lengths
 
 SIDES = (9, 31, 84, 173)
 MARK = {"gemma3": "<image_soft_token>", "internvl3.5": "<IMG_CONTEXT>"}

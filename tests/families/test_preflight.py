@@ -6,9 +6,9 @@ from data.files import read_rows
 from data.rows import SFTRow
 from eval.families.scaling import merged_side
 from eval.models.loading import load_config
+from stages.memory.shapes import model_shape
 from stages.preflight.check import check_before_training
 from stages.preflight.family import family_section
-from stages.preflight.shapes import model_shape
 from tests.families.test_templates import WRAPPED
 
 MERGED = {"smolvlm2": 2, "gemma3": 2, "internvl3.5": 2, "llava-onevision": 1}

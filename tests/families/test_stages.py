@@ -18,8 +18,8 @@ from eval.policies.checkpoint import HFPolicy
 from stages import dpo, grpo, sft
 from stages.__main__ import app
 from stages.export.run import ExportOptions, export_stage
-from stages.loading import adapter_weights, is_same_adapter, load_for_training
-from stages.policies import subject_of
+from stages.inputs.loading import adapter_weights, is_same_adapter, load_for_training
+from stages.results.subjects import subject_of
 from tests.families.conftest import longer_reward
 from tests.families.models import BUILDERS
 

@@ -15,7 +15,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from eval.models.loading import LoadOptions
 from eval.policies.structured import sampling_params
 from stages.errors import StageError
-from stages.loading import load_for_training
+from stages.inputs.loading import load_for_training
 from stages.rollouts.vllm import ScaledPictures, keeping_weights
 from tests.families.rows import PLAN, SIZES
 from tests.families.test_pictures import BOUNDS

@@ -9,9 +9,9 @@ import pytest
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
 
+from eval.models.adapters import adapter_hash
 from stages import dpo, sft
-from stages.hashing import adapter_hash
-from stages.manifest import read_manifest
+from stages.provenance.manifest import read_manifest
 from tests.conftest import REPOSITORY
 from tests.invariant.test_trajectories import PARTS, STEPS, adapter, assert_same_trajectory
 from tests.stages.conftest import short_flags
@@ -48,7 +48,7 @@ def test_two_shards_are_one_process(parse, tmp_path, tiny_model_path):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launcher, "-m", "tests.stages.fsdp_on_cpu", json.dumps(commands)],
+        [*launcher, "-m", "tests.stages.lifecycle.fsdp_on_cpu", json.dumps(commands)],
         env=os.environ | shipped_environment() | store,
         cwd=REPOSITORY,
         capture_output=True,

@@ -11,15 +11,16 @@ from data.files import read_rows, write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
 from eval.models.loading import quiet_libraries
 from protocol import Labels, system_prompt
-from stages import grpo, store
-from stages.arguments import parse_stage
-from stages.columns import to_dataset
-from stages.loading import load_for_training
-from stages.manifest import Manifest
+from stages import grpo
+from stages.arguments.stage import parse_stage
+from stages.inputs.columns import to_dataset
+from stages.inputs.loading import load_for_training
+from stages.lifecycle.training import Job, Setup
 from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
+from stages.provenance.manifest import Manifest
 from stages.rollouts.files import read_rollouts
-from stages.training import Job, Setup
+from stages.tracking import store
 from toolkit.planner import plan_query
 
 SIZES = PocketSizes(

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stages.__main__ import app
-from stages.arguments import parse_flat, parse_stage
+from stages.arguments.stage import parse_flat, parse_stage
 from stages.curriculum import CurriculumRecipe
 from stages.errors import StageError
 from stages.fit.cards import cards, find_cards
@@ -18,11 +18,11 @@ from stages.fit.recipe_text import recipe_files
 from stages.fit.roofline import update_seconds
 from stages.fit.show import nothing_fits
 from stages.fit.time import LEAST_UPDATES, hours, planned, read_budget, whole_plan
-from stages.manifest import Manifest
-from stages.policies import subject_of
+from stages.memory.estimate import GIB
+from stages.memory.shapes import shape_names
 from stages.preflight.check import COMFORT
-from stages.preflight.memory import GIB
-from stages.preflight.shapes import shape_names
+from stages.provenance.manifest import Manifest
+from stages.results.subjects import subject_of
 
 STAGES = ("sft", "dpo", "grpo")
 RECIPES = files("stages").joinpath("recipes")

@@ -15,7 +15,7 @@ from stages.grid import run
 from stages.grid.declaration import read_grid
 from stages.grid.page import OPENINGS, Opening, write_section
 from stages.grid.results import Findings, bands, differences_table, metrics_table, trainings_table, worst
-from stages.published import compared, read_bands, write_bands
+from stages.results.published import compared, read_bands, write_bands
 
 GOOD = """
 curriculum: curriculum.yaml

@@ -22,12 +22,12 @@ from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError
 from stages import dpo, sft
 from stages.__main__ import app
-from stages.chain import broken, read_chain
 from stages.errors import StageError
 from stages.export import run as export_run
 from stages.export.run import ExportOptions, export_stage
-from stages.manifest import read_manifest
-from stages.policies import load_policy
+from stages.provenance.chain import broken, read_chain
+from stages.provenance.manifest import read_manifest
+from stages.results.subjects import load_policy
 from tests.data.test_pixels import palette, words
 from tests.stages.conftest import PLAN, PROMPT, QUESTION, write_tiny_model
 

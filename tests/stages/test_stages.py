@@ -13,10 +13,10 @@ from eval.policies.checkpoint import HFPolicy
 from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
 from stages import dpo, grpo, sft
-from stages.arguments import parse_stage
+from stages.arguments.stage import parse_stage
 from stages.errors import StageError
-from stages.loading import load_for_training
-from stages.manifest import read_manifest
+from stages.inputs.loading import load_for_training
+from stages.provenance.manifest import read_manifest
 from stages.rollouts.trainer import GroupSampler, merged
 from tests.stages.conftest import TRACE, longer_reward
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.build import rollout_prompt
 from data.files import write_rows
+from data.prompts import rollout_prompt
 from data.rows import Query
 from eval.evaluation import evaluate_once
 from eval.judges import RuleJudge

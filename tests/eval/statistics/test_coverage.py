@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.eval.statistics.coverage import SCENARIOS, Scenario, cluster_bootstrap, coverage
+from tests.eval.statistics.interval_coverage import SCENARIOS, Scenario, cluster_bootstrap, coverage
 
 ONE_SEED = [each for each in SCENARIOS if each.num_seeds == 1]
 SEVERAL_SEEDS = [each for each in SCENARIOS if each.num_seeds > 1]

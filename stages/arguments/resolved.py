@@ -1,0 +1,146 @@
+"""The recipe as resolved: what is shown before the first step, logged to MLflow and kept in the manifest."""
+
+from dataclasses import MISSING, fields
+from enum import Enum
+from typing import Any
+
+from transformers import TrainingArguments
+
+from eval.presets import PRESETS
+from stages.arguments.rollouts import without_effect
+from stages.arguments.stage import StageArguments, TRLConfig
+from toolkit.secrets import redacted_values
+
+# Follow from other values or from the machine, and would only blur what was chosen.
+_DERIVED = frozenset(
+    {
+        "accelerator_config",
+        "debug",
+        "generation_batch_size",
+        "gradient_checkpointing",
+        "hub_token",
+        "output_dir",
+        "pad_to_multiple_of",
+        "run_name",
+    }
+)
+
+# Change where things are, how they are shown or how much memory they take, but not what they are.
+_COSMETIC = frozenset(
+    {
+        "activation_checkpointing",
+        "allow_broken",
+        "allow_pickle",
+        "card_gib",
+        "data",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "disable_tqdm",
+        "extend",
+        "judge_cache",
+        "judge_concurrency",
+        "judge_max_tokens",
+        "judge_max_unscored",
+        "judge_timeout",
+        "judge_url",
+        "judge_window",
+        "logging_first_step",
+        "logging_steps",
+        "logging_strategy",
+        "max_tokens",
+        "model",
+        "output",
+        "parent",
+        "preflight",
+        "report_to",
+        "revision",
+        "rollouts_file_mib",
+        "save_steps",
+        "save_total_limit",
+    }
+)
+
+
+# Keys that stages made earlier lack, with the value they had: at that value they decide nothing.
+_ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": None, "fold_system": False}
+_DIVISION = ("per_device_train_batch_size", "gradient_accumulation_steps")
+
+
+def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
+    """Return every value of ours, and each of TRL's that differs from its default; of weights those of the preset.
+
+    Together with TRL's version this is the whole recipe, but for its secrets: this is what is shown and written.
+    """
+    unused = _unused_weights(arguments)
+    ours = {
+        option.name: getattr(arguments, option.name)
+        for option in fields(arguments)
+        if option.init and option.name not in unused
+    }
+    theirs = {}
+    for option in fields(config):
+        value = _plain(getattr(config, option.name, None))
+        if option.init and option.name not in _DERIVED and value != _plain(_default(option)):
+            theirs[option.name] = value
+    return dict(redacted_values(ours | dict(sorted(theirs.items()))))
+
+
+def _unused_weights(arguments: StageArguments) -> set[str]:
+    """Return the weights of the presets that were not chosen: they change nothing."""
+    chosen = getattr(arguments, "reward", None)
+    return {option.name for name, preset in PRESETS.items() if name != chosen for option in fields(preset.weights)}
+
+
+def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved recipe that decides the outcome of training, paths aside.
+
+    Keys that change nothing are left out, so that a stage made before there was a key is not made again.
+    """
+    unused = _COSMETIC | without_effect(recipe)
+    return {
+        name: value
+        for name, value in recipe.items()
+        if name not in unused and not (name in _ADDED and _ADDED[name] == value)
+    }
+
+
+def comparable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the decisive part with batches as totals: how they are divided for memory's sake changes no outcome.
+
+    Rows go through the model `per_device_train_batch_size` at a time, and as many times as
+    `gradient_accumulation_steps` says make an update; in GRPO `steps_per_generation` of them are sampled together.
+    """
+    found = decisive(recipe)
+    fallback = TrainingArguments.__dataclass_fields__
+    batch, accumulation = (found.pop(name, None) or fallback[name].default for name in _DIVISION)
+    sampled = found.pop("steps_per_generation", None)
+    found["rows_per_update"] = batch * accumulation
+    return found if sampled is None else found | {"rows_per_generation": batch * sampled}
+
+
+def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:
+    """Return the resolved recipe as lines that say of each value whether it is inherited or overridden."""
+    lines = []
+    values = resolved(arguments, config)
+    # What was given is told even where it came to be TRL's default, as a warmup cut to nothing.
+    given = {name: getattr(config, name) for name in arguments.notes if name in arguments.origins}
+    for name, value in (values | given).items():
+        origin = arguments.origins.get(name)
+        note = f"overridden by the {origin}" if origin else "inherited"
+        if name in arguments.notes:
+            note += f"; {arguments.notes[name]}"
+        lines.append(f"  {name:<26} {value!s:<44} {note}")
+    return [*lines, f"  {'(all else)':<26} {'as in ' + type(config).__name__:<44} inherited"]
+
+
+def _default(option: Any) -> Any:
+    return option.default_factory() if option.default_factory is not MISSING else option.default
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value: enums as their text, sequences as lists."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if not isinstance(value, (int, float, dict, type(None))) else value

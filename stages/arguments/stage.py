@@ -1,0 +1,286 @@
+"""What a stage can be told: our few fields beside TRL's own, in one flat YAML file and on the command line.
+
+    tritrace dpo --config stages/recipes/pocket/dpo.yaml --model MODEL --parent RUN/sft --learning_rate 1e-4
+
+A flag overrides the file, the file overrides our defaults, our defaults override TRL's. How the outcome is shown is
+in `stages/arguments/resolved.py`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
+
+import torch
+from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
+
+from data.pixels import GROUND, is_colour
+from eval.models.loading import resolve_dtype, split_gguf
+from eval.presets.safegrpo import SafegrpoWeights
+from eval.presets.safer_toolkit import SaferToolkitWeights
+from eval.presets.safer_vlm import SaferVlmWeights
+from eval.presets.tritrace import TritraceWeights
+from stages.arguments.impossible import refused_by_trainer
+from stages.arguments.judge import JudgeArguments, judge_problems
+from stages.arguments.reading import fits, option_hints, read_recipe, unknown_key
+from stages.arguments.rollouts import RolloutArguments, rollout_problems, without_bite
+from stages.errors import StageError
+
+Stage = Literal["sft", "dpo", "grpo"]
+TRLConfig: TypeAlias = SFTConfig | DPOConfig | GRPOConfig
+
+RecipeT = TypeVar("RecipeT")
+
+config_by_stage: dict[str, type[Any]] = {"sft": SFTConfig, "dpo": DPOConfig, "grpo": GRPOConfig}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageArguments:
+    """What a stage reads and writes, and how the model is adapted. The seed is TRL's."""
+
+    model: str
+    """Folder or hub name of the base model, or of a text model with its GGUF file behind it (`FOLDER/x.gguf`)."""
+    revision: str | None = None
+    """Commit, tag or branch of a model on the hub; none takes its main branch, whose next commit is another base."""
+    data: str
+    """The rows file to train on."""
+    output: str
+    """Folder of this stage: `adapter/`, `manifest.json`, `checkpoints/`."""
+    parent: str | None = None
+    """Folder of the previous stage, whose adapter is continued; none starts a fresh adapter on the base."""
+    max_rows: int | None = None
+    """Train on the first so many rows only."""
+    max_tokens: int | None = None
+    """Longest row, its image tokens and (in GRPO) the longest completion included; longer rows are refused, not cut."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the base weights; auto is bfloat16 on a GPU that has it, else float32. The adapter is float32."""
+    load_in_4bit: bool = False
+    """Quantise the base to NF4 with double quantisation (bitsandbytes)."""
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] | None = None
+    """Attention kernel; none leaves it to transformers, which takes sdpa where the model has it. It is printed."""
+    allow_pickle: bool = False
+    """Also read weights that are no safetensors; such a file can run code when it is opened."""
+    allow_broken: bool = False
+    """Continue a parent, or train on a merged model, that is not what its manifest says; what is broken is told."""
+    min_pixels: int | None = None
+    """Smaller pictures are scaled up to so many pixels; none keeps the processor's own bound."""
+    max_pixels: int | None = None
+    """Larger pictures are scaled down to so many pixels, which bounds their tokens; none keeps the processor's own."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
+    fold_system: bool = False
+    """Put the system message into the first user turn where the chat template takes none; else that is refused."""
+    special_tokens: Literal["refuse", "escape"] = "refuse"
+    """What becomes of rows whose words hold the model's own markup: refused by name, or kept with a blank inside it."""
+    end_token: str | None = None
+    """Token that ends a response, where the template writes another than the tokenizer names; none keeps that one."""
+    extend: bool = False
+    """Train a finished stage on to more steps, where that ends as a longer run would; else it is moved aside."""
+    lora_r: int = 16
+    """Rank of a fresh adapter; a continued one keeps its own."""
+    lora_alpha: int = 32
+    """Scale of a fresh adapter: its output is multiplied by alpha / r."""
+    lora_dropout: float = 0.0
+    """Dropout on a fresh adapter's input, as a share."""
+    lora_target: Literal["language", "all-linear"] = "language"
+    """Which layers a fresh adapter adapts: the language model's, or every linear one but the head, vision too."""
+    preflight: bool = True
+    """Check rows, lengths, loss mask, reward, disk and memory before training (`tritrace preflight`)."""
+    card_gib: float | None = None
+    """Memory of the card the recipe is made for, which preflight compares with; none takes that of the GPU found."""
+    origins: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Where each value that is not TRL's default comes from, by key; filled by `parse_stage`."""
+    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What else the resolved recipe says of a value, by key: that it was changed, or that it has no effect."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRPOArguments(
+    StageArguments,
+    JudgeArguments,
+    RolloutArguments,
+    TritraceWeights,
+    SaferToolkitWeights,
+    SafegrpoWeights,
+    SaferVlmWeights,
+):
+    """What GRPO can be told beside that: reward, judge, rollouts, and the weights of each preset (`eval/presets`)."""
+
+    reward: str = "tritrace"
+    """Name of the reward preset."""
+
+
+arguments_by_stage: dict[str, type[StageArguments]] = {
+    "sft": StageArguments,
+    "dpo": StageArguments,
+    "grpo": GRPOArguments,
+}
+
+
+@overload
+def parse_stage(stage: Literal["grpo"], argv: Sequence[str]) -> tuple[GRPOArguments, TRLConfig]: ...
+@overload
+def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLConfig]: ...
+def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLConfig]:
+    """Read a stage's recipe and flags.
+
+    Args:
+        stage: which stage.
+        argv: the flags, such as `["--config", "sft.yaml", "--max_steps", "3"]`.
+
+    Raises:
+        StageError: unreadable file, unknown keys (with the nearest name) or unfit values, all of them listed.
+    """
+    flags = [part for flag in argv for part in _split_config_flag(flag)]
+    classes = (arguments_by_stage[stage], config_by_stage[stage])
+    path = _flag(flags, "config")
+    recipe = read_recipe(path, classes, _RESERVED) if path else {}
+    defaults = our_defaults(stage, dtype=str(_flag(flags, "dtype") or recipe.get("dtype") or "auto"))
+    arguments, config = _parse(flags, classes, defaults, source=path or "command line")
+    if getattr(config, "use_vllm", False) and config.vllm_max_model_length is None:
+        config.vllm_max_model_length = arguments.max_tokens  # of a row with its completion, which vLLM has to hold
+    if problems := _unfit(arguments, config):
+        raise StageError([f"{path or 'command line'}: {problem}" for problem in problems])
+    config.output_dir = str(Path(arguments.output) / "checkpoints")
+    arguments.origins.update(dict.fromkeys(recipe, "recipe") | dict.fromkeys(_flag_names(flags), "flag"))
+    if stage == "grpo":
+        arguments.notes.update(without_bite(config))
+    return arguments, config
+
+
+def parse_flat(recipe_class: type[RecipeT], argv: Sequence[str]) -> RecipeT:
+    """Read a recipe that is a single dataclass, by the rules of a stage's.
+
+    Raises:
+        StageError: as `parse_stage`.
+    """
+    path = _flag(argv, "config")
+    if path:
+        read_recipe(path, (recipe_class,), {})
+    (recipe,) = _parse(argv, (recipe_class,), {}, source=path or "command line")
+    return cast("RecipeT", recipe)
+
+
+def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
+    """Return the defaults in which we differ from TRL, or that matter too much to be inherited in silence."""
+    has_gpu = torch.cuda.is_available()
+    defaults: dict[str, Any] = {
+        "bf16": has_gpu and resolve_dtype(dtype) is torch.bfloat16,
+        "use_cpu": not has_gpu,
+        "activation_checkpointing": has_gpu,  # trades time for memory, which the CPU has
+        "dataloader_pin_memory": has_gpu,
+        "dataloader_num_workers": 0,  # a worker costs more than it saves at the pocket's size
+        "report_to": "none",  # `stages/tracking/run.py` reports
+        "disable_tqdm": True,  # `stages/progress.py` prints
+        "logging_steps": 10,
+        "logging_first_step": True,
+        "save_strategy": "steps",  # what an interrupted stage resumes from
+        "save_steps": 50,
+        "save_total_limit": 2,
+        "remove_unused_columns": False,
+        "eval_strategy": "no",
+    }
+    if stage == "grpo":
+        # beta > 0 makes TRL keep the parent's adapter as the reference; completions go to rollouts.jsonl.
+        return defaults | {"beta": 0.02, "log_completions": False}
+    # TRL cuts at 1024 tokens by default; here rows that are too long are refused (`stages/inputs/lengths.py`).
+    return defaults | {"max_length": None}
+
+
+# Fields of TRL that a recipe may not set, and what to use instead.
+_RESERVED = {
+    "output_dir": "output",
+    "resume_from_checkpoint": "the same command again, which resumes by itself",
+    "eos_token": "end_token, which all stages and whoever samples the checkpoint go by",
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+
+
+class _Parser(TrlParser):
+    """TRL's parser, raising instead of exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+    def read_null(self, hints: Mapping[str, Any]) -> None:
+        """Take `null` on the command line for what it is in a recipe also where text or a choice is expected.
+
+        TRL's own takes it for numbers.
+        """
+        for action in self._actions:
+            if (action.type is str or action.choices) and fits(None, hints.get(action.dest, str)):
+                action.type = partial(_or_null, action.type)
+                action.choices = action.choices and [*action.choices, None]
+
+
+def _or_null(read: Callable[[str], Any], text: str) -> Any:
+    return None if text == "null" else read(text)
+
+
+def _parse(flags: Sequence[str], classes: Sequence[type], defaults: dict[str, Any], *, source: str) -> tuple[Any, ...]:
+    _check_flags(flags, classes)
+    parser = _Parser(classes, allow_abbrev=False, add_help=False)
+    parser.read_null(option_hints(classes))
+    parser.set_defaults_with_config(**defaults)
+    try:
+        return tuple(parser.parse_args_and_config(flags))
+    except (ValueError, KeyError) as error:  # KeyError: an unknown choice, such as an optimiser's name
+        raise StageError(f"{source}: {error}") from error
+
+
+def _check_flags(flags: Sequence[str], classes: Sequence[type]) -> None:
+    known = option_hints(classes)
+    problems = []
+    for name in _flag_names(flags):
+        if name in _RESERVED:
+            problems.append(f"command line: --{name} cannot be set; use {_RESERVED[name]}")
+        elif name != "config" and name.removeprefix("no_") not in known:
+            problems.append(f"command line: {unknown_key(name, known)}")
+    if problems:
+        raise StageError(problems)
+
+
+def _split_config_flag(flag: str) -> list[str]:
+    return ["--config", flag.removeprefix("--config=")] if flag.startswith("--config=") else [flag]
+
+
+def _flag_names(flags: Iterable[str]) -> list[str]:
+    return [flag[2:].split("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")]
+
+
+def _flag(flags: Sequence[str], name: str) -> str | None:
+    for position, flag in enumerate(flags):
+        if flag.startswith(f"--{name}="):
+            return flag.partition("=")[2]
+        if flag == f"--{name}" and position + 1 < len(flags):
+            return flags[position + 1]
+    return None
+
+
+def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
+    """Return what is out of bounds, or cannot work together."""
+    problems = []
+    for name in ("lora_r", "lora_alpha", "max_rows", "max_tokens", "min_pixels", "max_pixels"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            problems.append(f"{name}: expected 1 or more, found {value}")
+    if arguments.min_pixels and arguments.max_pixels and arguments.min_pixels > arguments.max_pixels:
+        problems.append(f"min_pixels: expected at most {arguments.max_pixels}, found {arguments.min_pixels}")
+    if arguments.revision is not None and Path(split_gguf(arguments.model)[0]).is_dir():
+        problems.append(f"revision: is of a model on the hub, and {arguments.model} is a folder; leave it out, or null")
+    if arguments.card_gib is not None and arguments.card_gib <= 0:
+        problems.append(f"card_gib: expected more than 0, found {arguments.card_gib:g}")
+    if not is_colour(arguments.picture_ground):
+        problems.append(
+            f"picture_ground: expected a colour such as white or #808080, found {arguments.picture_ground!r}"
+        )
+    if not 0 <= arguments.lora_dropout < 1:
+        problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
+    problems += refused_by_trainer(config)
+    if config.save_total_limit == 1:
+        problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
+    if isinstance(arguments, GRPOArguments):
+        problems += judge_problems(arguments) + rollout_problems(arguments, config)
+    return problems

@@ -1,0 +1,217 @@
+"""The life of a stage, the same for all three: skip what is done, take up what was interrupted, train what is left.
+
+How a stage trains is in `training.py`; what it trains, in its own module (`sft.py`, `dpo.py`, `grpo.py`).
+"""
+
+import shutil
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from data.locks import held
+from eval.models.loading import quiet_libraries
+from eval.models.revision import model_revision
+from protocol.errors import UserError
+from stages.arguments.resolved import describe, resolved
+from stages.arguments.stage import StageArguments, TRLConfig
+from stages.errors import StageError
+from stages.inputs.columns import ROW_TYPES, fingerprint_rows, read_training_rows
+from stages.lifecycle.device import check_device
+from stages.lifecycle.disk_full import EXIT_CODE, free_bytes, is_disk_full
+from stages.lifecycle.out_of_memory import advice, is_out_of_memory
+from stages.lifecycle.resuming import checkpoints, damage, sound_checkpoint, step_of
+from stages.lifecycle.schedule import fit_warmup
+from stages.lifecycle.set_aside import go_on_from, move_aside, not_exact
+from stages.lifecycle.training import BuildTrainer, Job, train
+from stages.memory.peak import peak_memory
+from stages.progress import say
+from stages.provenance.elsewhere import STAGE as ELSEWHERE
+from stages.provenance.manifest import Manifest, read_manifest
+from stages.provenance.trust import check_model, check_parent
+from stages.rollouts.guarded_reward import Reward
+from stages.tracking.run import tracked
+
+
+def run_stage(
+    stage: str,
+    arguments: StageArguments,
+    config: TRLConfig,
+    build_trainer: BuildTrainer,
+    reward: Reward | None = None,
+) -> Path:
+    """Bring a stage to its end from wherever it is.
+
+    Args:
+        stage: sft, dpo or grpo.
+        arguments: ours.
+        config: TRL's.
+        build_trainer: makes the stage's trainer.
+        reward: what GRPO pays for.
+
+    Returns:
+        The stage's folder, with `adapter/` and `manifest.json`.
+
+    Raises:
+        StageError: the recipe, its files or the parent stage will not do.
+        RowsError: the data file cannot be read.
+        ModelError: the base model cannot be loaded.
+        LockedError: another process trains the same stage.
+        SystemExit: with code 130 when interrupted, 75 when the disk is full; the same command takes the stage up again.
+    """
+    # Of several processes that train together the first one alone writes.
+    with held(Path(arguments.output)) if PartialState().is_main_process else nullcontext():
+        return _run(stage, arguments, config, build_trainer, reward)
+
+
+def _run(
+    stage: str, arguments: StageArguments, config: TRLConfig, build_trainer: BuildTrainer, reward: Reward | None
+) -> Path:
+    output = Path(arguments.output)
+    check_device(stage, arguments, config)
+    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, arguments.picture_ground)
+    fit_warmup(stage, arguments, config, len(rows))
+    manifest = _begin(stage, arguments, config, rows)
+    if _is_finished(output, manifest):
+        say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
+        return output
+    _make_room(arguments, manifest)
+    processes = f", {config.world_size} processes" if config.world_size > 1 else ""
+    say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}{processes}", *describe(arguments, config)]))
+    try:
+        job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
+        tracking = tracked(
+            f"{stage} {output}",
+            manifest.recipe,
+            home=output,
+            identity=manifest.outcome(),
+            first_step=job.first_step,
+        )
+        with quiet_libraries(), tracking as run:
+            train(job, build_trainer, run)
+    except UserError:
+        if sound_checkpoint(output)[0]:
+            say(f"{stage}: stopped; once that is mended, the same command continues from {_place(output)}")
+        raise
+    except KeyboardInterrupt:
+        say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
+        raise SystemExit(130) from None
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _memory_error(stage, arguments, config, error) from error
+        if not is_disk_full(error, output):
+            raise
+        _end_on_full_disk(stage, output)
+        raise SystemExit(EXIT_CODE) from None
+    return output
+
+
+def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Any]) -> Manifest:
+    revision = model_revision(arguments.model, arguments.revision)
+    parent = None
+    if arguments.parent is not None:
+        folder, is_allowed = Path(arguments.parent), arguments.allow_broken
+        parent = check_parent(folder, model_revision=revision, child=stage, allow_broken=is_allowed)
+        if parent.stage == ELSEWHERE:
+            say(f"{stage}: {folder} was trained elsewhere: nothing says how, and the chain begins with its files")
+    merged = check_model(arguments.model, allow_broken=arguments.allow_broken, is_base=True)
+    return Manifest(
+        stage=stage,
+        model=arguments.model,
+        model_revision=revision,
+        parent=parent.digest if parent else None,
+        recipe=resolved(arguments, config),
+        data=fingerprint_rows(Path(arguments.data), rows),
+        seed=config.seed,
+        start=(ELSEWHERE if parent.stage == ELSEWHERE else "stage") if parent else "merged" if merged else "base",
+        merged=merged.digest if merged else None,
+    )
+
+
+def _is_finished(output: Path, manifest: Manifest) -> bool:
+    if not (output / "manifest.json").is_file() or not (output / "adapter").is_dir():
+        return False
+    return not _changes(manifest, output / "manifest.json")
+
+
+def _make_room(arguments: StageArguments, manifest: Manifest) -> None:
+    """Move aside what another recipe has left in the stage's folder, and say so; with `extend`, go on from it.
+
+    Raises:
+        StageError: it cannot be moved, or the stage cannot be extended to the same result as a longer run.
+    """
+    output, stage = Path(arguments.output), manifest.stage
+    is_done = (output / "manifest.json").is_file() and (output / "adapter").is_dir()
+    before = output if is_done else output / "checkpoints"
+    checkpoint, _ = sound_checkpoint(output)
+    changes = _changes(manifest, before / "manifest.json") if is_done or checkpoint else []
+    is_extended = is_done and bool(changes) and arguments.extend
+    if is_extended and (problems := not_exact(read_manifest(before / "manifest.json"), manifest, output)):
+        raise StageError([f"extend: {problem}" for problem in problems])
+    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    if changes and PartialState().is_main_process:
+        told = f"{output} was made otherwise" if is_done else f"starts afresh, not from {checkpoint}"
+        place = move_aside(output, Path(arguments.data))
+        say(f"{stage}: {told}: {'; '.join(changes)}; what is there is kept in {place}")
+        if is_extended:
+            go_on_from(place, output, manifest)
+    PartialState().wait_for_everyone()
+
+
+def _find_checkpoint(output: Path, manifest: Manifest) -> Path | None:
+    """Return the checkpoint to resume from; damaged ones are cleared away, saying why."""
+    folder = output / "checkpoints"
+    checkpoint, faults = sound_checkpoint(output)
+    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    if PartialState().is_main_process:
+        for damaged, fault in faults.items():
+            say(f"{manifest.stage}: {damaged.name} is left out: {fault}")
+            shutil.rmtree(damaged)
+        if checkpoint is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        (output / "manifest.json").unlink(missing_ok=True)
+        manifest.write(folder / "manifest.json")
+    PartialState().wait_for_everyone()
+    if checkpoint is None:
+        return None
+    say(f"{manifest.stage}: resumes from step {step_of(checkpoint)}")
+    return checkpoint
+
+
+def _changes(manifest: Manifest, path: Path) -> list[str]:
+    try:
+        return manifest.differences(read_manifest(path))
+    except StageError as error:
+        return [str(error)]
+
+
+def _place(output: Path) -> str:
+    """Return where the same command would take a stage up."""
+    checkpoint, _ = sound_checkpoint(output)
+    return f"step {step_of(checkpoint)}" if checkpoint else "its beginning"
+
+
+def _memory_error(stage: str, arguments: StageArguments, config: TRLConfig, error: BaseException) -> StageError:
+    output = Path(arguments.output)
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    hints = [f"  {hint}" for hint in advice(stage, arguments, config, error)]
+    return StageError(
+        [
+            f"{stage}: out of memory after a peak of {peak_memory()}: {reason[0]}",
+            f"{stage}: add one of these to the command, or several; the same stage continues from {_place(output)}:",
+            *(hints or ["  nothing is left to give up in the recipe: take a smaller model, or a larger card"]),
+        ]
+    )
+
+
+def _end_on_full_disk(stage: str, output: Path) -> None:
+    """Clear away what was half written, and say what happened; the words may go to the same full disk."""
+    for checkpoint in checkpoints(output):
+        if damage(checkpoint):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    with suppress(OSError):
+        say(
+            f"{stage}: the disk of {output} is full ({free_bytes(output) / 2**20:.1f} MiB free); free some and run the "
+            f"same command again to continue from {_place(output)}"
+        )

@@ -1,0 +1,219 @@
+"""Training one adapter to its end: load, check, train, export, sign.
+
+The facts a curriculum rests on are checked here in every run, not hoped for: something is trained, the reference
+policy is the adapter that the stage started from, and training changed it.
+"""
+
+import copy
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from safetensors.torch import save_file
+from transformers import PrinterCallback, TrainerState
+
+from data.hashing import file_hashes
+from data.rows import RolloutPrompt
+from eval.models.adapters import adapter_hash
+from protocol.errors import UserError
+from stages.arguments.stage import StageArguments, TRLConfig
+from stages.errors import StageError, UnchangedError
+from stages.inputs.columns import escape_rows, to_dataset
+from stages.inputs.lengths import check_lengths, model_limit
+from stages.inputs.loading import adapter_weights, has_vision, is_same_adapter, load_for_training
+from stages.lifecycle.resuming import SealCallback, step_of
+from stages.memory.peak import peak_memory, start_counting
+from stages.preflight.check import check_before_training
+from stages.progress import ProgressCallback, say
+from stages.provenance.manifest import Manifest
+from stages.rollouts.guarded_reward import Reward
+from stages.tracking.run import Run, TrackingCallback
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stage that has to be trained."""
+
+    stage: str
+    arguments: StageArguments
+    config: TRLConfig
+    rows: list[Any]
+    manifest: Manifest
+    """As far as it is known before training."""
+    checkpoint: Path | None
+    """Where to take training up; None for the beginning."""
+    reward: Reward | None = None
+    """What GRPO pays for; None in the other stages."""
+
+    @property
+    def first_step(self) -> int:
+        """The step at which training is taken up."""
+        return step_of(self.checkpoint) if self.checkpoint else 0
+
+    @property
+    def output(self) -> Path:
+        """The stage's folder."""
+        return Path(self.arguments.output)
+
+    @property
+    def images_root(self) -> Path:
+        """The folder that image paths are relative to."""
+        return Path(self.arguments.data).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a stage builds its trainer from."""
+
+    job: Job
+    model: Any
+    """A `PeftModel` with the adapter to train."""
+    processor: Any
+    dataset: Dataset
+    run: Run | None = None
+    """Where the trainer tracks what the callbacks do not; None for nowhere."""
+
+
+BuildTrainer = Callable[[Setup], Any]
+
+
+def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
+    """Train, export and sign a stage.
+
+    Raises:
+        StageError: the rows do not suit the model.
+        UnchangedError: training changed nothing.
+        RuntimeError: the reference policy is not the adapter that the stage started from.
+    """
+    if job.arguments.preflight:
+        check_before_training(job.stage, job.arguments, job.config, job.rows, job.reward)
+    start_counting()
+    model, processor = load_for_training(job.arguments, job.config.seed, trust_remote_code=job.config.trust_remote_code)
+    if not job.arguments.preflight:
+        _check_rows(job, model, processor)
+    if job.arguments.special_tokens == "escape":
+        job = replace(job, rows=escape_rows(job.rows, processor))
+    start = adapter_weights(model)
+    dataset = to_dataset(job.rows, job.images_root, job.arguments.picture_ground)
+    trainer = built(Setup(job, model, processor, dataset, run), build_trainer)
+    trainer.add_callback(ProgressCallback(job.stage))
+    trainer.add_callback(TrackingCallback(run))
+    trainer.add_callback(SealCallback())
+    if job.stage != "sft":
+        _check_reference(trainer.model, start)
+    started = time.monotonic()
+    _train(trainer, job)
+    trained = adapter_weights(trainer.model)  # by all processes: under FSDP2 and ZeRO-3 each has a part
+    if start.keys() != trained.keys():
+        raise RuntimeError("after training the adapter has other weights, by their names, than before")
+    if is_same_adapter(start, trained):
+        raise UnchangedError(_unchanged(job))
+    if trainer.is_world_process_zero():
+        _finish(job, trainer, trained, time.monotonic() - started, run)
+
+
+def built(setup: Setup, build_trainer: BuildTrainer) -> Any:
+    """Return a stage's trainer, its adapter in the precision that it was loaded in.
+
+    TRL 1.16 casts the adapter of a quantised base to bfloat16, in which most updates of 1e-5 and less round away. It
+    keeps no copy, so the tensors of before are put back; the reference is a copy of those already.
+    """
+    before = [(weight, weight.data) for weight in setup.model.parameters() if weight.requires_grad]
+    trainer = _built(build_trainer, setup)
+    for weight, data in before:
+        if weight.dtype != data.dtype:
+            weight.data = data.to(weight.device)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _built(build_trainer: BuildTrainer, setup: Setup) -> Any:
+    """Return the trainer; what it refuses is the recipe's fault, and said in its own words."""
+    try:
+        return build_trainer(setup)
+    except UserError:
+        raise
+    except (ValueError, ImportError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StageError(f"{setup.job.stage}: the trainer refuses this recipe: {reason}") from error
+
+
+def _train(trainer: Any, job: Job) -> None:
+    if job.checkpoint is None:
+        trainer.train()
+    elif 0 < job.config.max_steps <= job.first_step:
+        # It ended between its last checkpoint and its export. The trainer would take one step more than it is told.
+        trainer._load_from_checkpoint(str(job.checkpoint))  # noqa: SLF001
+        trainer.state = TrainerState.load_from_json(str(job.checkpoint / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=str(job.checkpoint))
+
+
+def _check_rows(job: Job, model: Any, processor: Any) -> None:
+    if any(row.images for row in job.rows) and not has_vision(processor):
+        raise StageError(f"{job.arguments.data}: has images, but {job.arguments.model} is a text model")
+    response = job.config.max_completion_length if isinstance(job.rows[0], RolloutPrompt) else 0
+    limit = min(model_limit(model.config), job.arguments.max_tokens or sys.maxsize)
+    check_lengths(job.rows, processor, limit - response, job.images_root)
+
+
+def _check_reference(model: Any, start: dict[str, torch.Tensor]) -> None:
+    """Assert that the policy is held to the adapter it started from, which is the previous stage's."""
+    if not is_same_adapter(start, adapter_weights(model, "ref")):
+        raise RuntimeError("the reference policy is not the adapter that the stage started from")
+    if any(parameter.requires_grad for name, parameter in model.named_parameters() if ".ref." in name):
+        raise RuntimeError("the reference policy is not frozen")
+
+
+def _unchanged(job: Job) -> str:
+    reason = f"{job.stage}: training changed nothing; learning_rate is {job.config.learning_rate}"
+    if job.stage != "grpo":
+        return reason
+    return f"{reason}, or the rollouts of each prompt earned equal rewards; see {job.output / 'rollouts.jsonl'}"
+
+
+def _finish(job: Job, trainer: Any, trained: dict[str, torch.Tensor], seconds: float, run: Run) -> None:
+    _export(trainer, trained, job.output / "adapter")
+    metrics: dict[str, float] = {}
+    for entry in trainer.state.log_history:
+        metrics |= {name: value for name, value in entry.items() if isinstance(value, (int, float))}
+    peak = peak_memory()
+    manifest = replace(
+        job.manifest,
+        adapter=adapter_hash(job.output),
+        files=file_hashes(job.output / "adapter"),
+        metrics=metrics,
+        seconds=round(seconds, 1),
+        resumed_from_step=job.first_step or None,
+        peak_memory_bytes=peak.main,
+        peak_reserved_bytes=peak.reserved,
+        peak_host_bytes=peak.host,
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    )
+    manifest.write(job.output / "manifest.json")
+    run.log_file(job.output / "manifest.json")
+    run.log_metrics(peak.numbers(), step=trainer.state.global_step)
+    say(f"{job.stage}: done in {seconds:.0f} s, at most {peak}, {job.output / 'adapter'}")
+
+
+def _export(trainer: Any, trained: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write the trained adapter as PEFT does, from weights that were gathered.
+
+    PEFT's own saving looks for weights by the names of a model's modules. FSDP's activation checkpointing changes
+    those, and PEFT 0.21 then writes a file without any weights. TRL's saving adds the reference's copy.
+    """
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    config = copy.copy(trainer.accelerator.unwrap_model(trainer.model).peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(str(draft))
+    save_file(trained, draft / "adapter_model.safetensors", metadata={"format": "pt"})
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.replace(folder)

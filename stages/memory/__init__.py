@@ -1,0 +1,1 @@
+"""How much memory a stage needs: estimated from shapes, traced on fake tensors, and counted at its peak."""

@@ -1,0 +1,220 @@
+"""A model without its weights: the real classes on the meta device, from a configuration alone.
+
+The shapes of some models lie in `stages/shapes/<name>/config.json`, so that nothing has to be downloaded to know what
+they need; where their values come from is in `stages/shapes/sources.toml`.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from transformers import AutoConfig
+from transformers.quantizers.base import get_keys_to_not_convert
+
+from eval.families.scaling import merged_side, side_of
+from eval.models.adapters import adapter_folder, read_adapter_config
+from eval.models.loading import auto_class, quiet_libraries, resolve_dtype
+from protocol.nearest import nearest
+from stages.arguments.stage import StageArguments
+from stages.errors import StageError
+from stages.inputs.loading import fresh_adapter, num_trainable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """What the memory of a training step follows from; widths in elements."""
+
+    num_parameters: int
+    """Of the base; tied weights count once."""
+    weight_bytes: int
+    """Of the base as it is loaded, quantised or not."""
+    merged_bytes: int
+    """Of the layers that carry the adapter, as dense weights; 0 where they are not merged for sampling."""
+    num_text: int
+    """Of the base's, those that every token goes through: without embeddings, head and vision tower."""
+    num_vision: int
+    """Of the base's, the vision tower's."""
+    num_trainable: int
+    """Weights of the adapter."""
+    element: int
+    """Bytes of an element of the hidden states: that of the dtype."""
+    quantised: bool
+    lora_r: int
+    adapts_vision: bool
+    layers: int
+    full_layers: int
+    """Of the layers, those that keep keys and values of all tokens; the others keep a state, or a window."""
+    hidden: int
+    intermediate: int
+    attention: int
+    """Width of all query heads together."""
+    key_value: int
+    """Width of all key heads together, which is that of the value heads."""
+    heads: int
+    vocabulary: int
+    has_head_norms: bool
+    """Whether queries and keys are normalised a head (Qwen3)."""
+    vision: "VisionShape | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionShape:
+    """The vision tower."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    patch: int
+    """Side of a patch, in pixels."""
+    patches_a_token: int
+    patch_values: int
+    """Numbers of a patch: channels x frames x side x side."""
+    fixed_tokens: int | None
+    """Tokens of every picture, where the processor scales all to one size; None where its pixels decide."""
+
+    def tokens_of(self, pixels: int) -> int:
+        """Return how many tokens a picture of so many pixels becomes."""
+        return self.fixed_tokens or pixels // (self.patch**2 * self.patches_a_token)
+
+    def pixels_of(self, tokens: int) -> int | None:
+        """Return the pixels of a picture of so many tokens; None where all pictures have one size."""
+        return None if self.fixed_tokens else tokens * self.patch**2 * self.patches_a_token
+
+
+def shape_names() -> list[str]:
+    """Return the models whose shape is in the repository."""
+    return sorted(entry.name for entry in files("stages").joinpath("shapes").iterdir() if entry.is_dir())
+
+
+def shape_config(name: str) -> Any:
+    """Return the configuration of a model whose shape is in the repository.
+
+    Raises:
+        StageError: there is none of this name.
+    """
+    if name not in shape_names():
+        hint = nearest(name, shape_names())
+        known = ", ".join(shape_names())
+        raise StageError(f"--shape: there is no {name!r}" + (f"; {hint}" if hint else "") + f"; known are {known}")
+    return AutoConfig.from_pretrained(str(files("stages").joinpath("shapes", name)))
+
+
+def meta_model(config: Any, dtype: torch.dtype) -> Any:
+    """Return the model of a configuration on the meta device: every module and shape, no weights."""
+    with torch.device("meta"):
+        return auto_class(config).from_config(config, dtype=dtype)
+
+
+@quiet_libraries()
+def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
+    """Return the shape of a model as a stage trains it, with its adapter.
+
+    Raises:
+        ModelError: the parent's adapter cannot be read.
+        StageError: it is not one of this model, or the base has no layers to adapt.
+    """
+    dtype = resolve_dtype(arguments.dtype)
+    model = meta_model(config, dtype)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_vision = sum(weight.numel() for name, weight in model.named_parameters() if _is_vision(name))
+    ends = {id(end.weight): end.weight.numel() for end in (model.get_input_embeddings(), model.get_output_embeddings())}
+    weight_bytes = weights_bytes(model, load_in_4bit=arguments.load_in_4bit)
+    adapted = _adapted(model, arguments)
+    targets = {name: module for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
+    dense = sum(module.get_base_layer().weight.numel() for module in targets.values()) * dtype.itemsize
+    text = config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return ModelShape(
+        num_parameters=num_parameters,
+        num_text=num_parameters - num_vision - sum(ends.values()),
+        num_vision=num_vision,
+        weight_bytes=weight_bytes,
+        merged_bytes=0 if arguments.load_in_4bit or not getattr(arguments, "merge_for_sampling", True) else dense,
+        num_trainable=num_trainable(adapted),
+        element=dtype.itemsize,
+        quantised=arguments.load_in_4bit,
+        lora_r=max(next(iter(module.r.values())) for module in targets.values()),
+        adapts_vision=any(map(_is_vision, targets)),
+        layers=text.num_hidden_layers,
+        full_layers=_full_layers(text),
+        hidden=text.hidden_size,
+        intermediate=text.intermediate_size,
+        attention=text.num_attention_heads * head,
+        key_value=(getattr(text, "num_key_value_heads", None) or text.num_attention_heads) * head,
+        heads=text.num_attention_heads,
+        vocabulary=text.vocab_size,
+        has_head_norms=any(name.endswith("self_attn.q_norm") for name, _ in model.named_modules()),
+        vision=vision_shape(config),
+    )
+
+
+def weights_bytes(model: Any, *, load_in_4bit: bool) -> int:
+    """Return the bytes of a base model's weights.
+
+    NF4 as bitsandbytes stores it: half a byte a weight; a scale for every 64 weights, itself quantised to a byte; a
+    float32 scale for every 256 of those. Linear layers are quantised but for the head and what is tied to it.
+    """
+    kept = set(get_keys_to_not_convert(model)) if load_in_4bit else set()
+    quantised = {
+        id(module.weight)
+        for name, module in model.named_modules()
+        if load_in_4bit and isinstance(module, torch.nn.Linear) and not _is_kept(name, kept)
+    }
+    return sum(
+        _nf4_bytes(parameter.numel()) if id(parameter) in quantised else parameter.numel() * parameter.element_size()
+        for parameter in model.parameters()
+    )
+
+
+def _is_kept(name: str, kept: set[str]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") or name.endswith(f".{key}") for key in kept)
+
+
+def _nf4_bytes(num_weights: int) -> int:
+    scales = ceil(num_weights / 64)
+    tables = 4 * (16 + 256 + 1)  # the codes of both quantisations, and the mean that scales are stored without
+    return ceil(num_weights / 2) + scales + 4 * ceil(scales / 256) + tables
+
+
+def _adapted(model: Any, arguments: StageArguments) -> Any:
+    if arguments.parent is None:
+        return fresh_adapter(model, arguments)
+    adapter = adapter_folder(Path(arguments.parent))
+    config = read_adapter_config(adapter)
+    config.inference_mode = False
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise StageError(f"{adapter}: not an adapter of this model: {str(error).splitlines()[0]}") from error
+
+
+def _is_vision(name: str) -> bool:
+    return ".visual." in name or "vision" in name
+
+
+def _full_layers(text: Any) -> int:
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    return sum(kind == "full_attention" for kind in kinds)
+
+
+def vision_shape(model_config: Any) -> VisionShape | None:
+    """Return the vision tower of a model's configuration; None of a text model."""
+    config = getattr(model_config, "vision_config", None)
+    if config is None:
+        return None
+    merge, patch = merged_side(model_config), side_of(config.patch_size)
+    frames: int = getattr(config, "temporal_patch_size", 1)
+    channels: Any = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
+    return VisionShape(
+        layers=getattr(config, "depth", None) or config.num_hidden_layers,
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        patch=patch,
+        patches_a_token=merge**2,
+        patch_values=int(channels) * frames * patch**2,
+        fixed_tokens=getattr(model_config, "mm_tokens_per_image", None),
+    )

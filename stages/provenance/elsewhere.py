@@ -1,0 +1,61 @@
+"""An adapter that was trained elsewhere: a folder of peft, without a manifest, evaluated or trained on all the same.
+
+Nothing is known of how it was made. A manifest that is made up in memory says just that, and what its files are, so
+that whoever continues it names exactly these files.
+"""
+
+import json
+from pathlib import Path
+
+from data.hashing import file_hashes
+from eval.models.adapters import adapter_folder, adapter_hash
+from stages.errors import StageError
+from stages.provenance.manifest import Manifest
+
+STAGE = "elsewhere"
+
+
+def is_elsewhere(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no manifest."""
+    has_adapter = (adapter_folder(folder) / "adapter_config.json").is_file()
+    return has_adapter and not (folder / "manifest.json").is_file() and not (folder / "checkpoints").is_dir()
+
+
+def base_of(folder: Path) -> str:
+    """Return the base model that an adapter names.
+
+    Raises:
+        StageError: it names none.
+    """
+    path = adapter_folder(folder) / "adapter_config.json"
+    try:
+        named = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise StageError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(named, str) or not named:
+        raise StageError(f"{path}: names no base model; give it with --model")
+    return named
+
+
+def manifest_of(folder: Path, model: str, model_revision: str) -> Manifest:
+    """Return what there is to say of an adapter that was trained elsewhere.
+
+    Args:
+        folder: of the adapter.
+        model: the base that it is put onto.
+        model_revision: of that base.
+    """
+    return Manifest(
+        stage=STAGE,
+        model=model,
+        model_revision=model_revision,
+        parent=None,
+        recipe={},
+        data={},
+        seed=0,
+        protocol="",
+        versions={},
+        adapter=adapter_hash(folder),
+        files=file_hashes(adapter_folder(folder)),
+        start=STAGE,
+    )

@@ -1,0 +1,82 @@
+"""The chain that an export carries: is each of its files what was exported, and what were they made of?
+
+An export stands alone, away from its run. It names the hash of each of its files (`export.json`) and holds the
+manifests of its stages (`manifests/`). Each names its parent's digest, and the last names the adapter.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.errors import StageError
+from stages.provenance.chain import Link, Stage, files_link, protocol_link, seal_link
+from stages.provenance.export_mark import exported_files, read_mark
+from stages.provenance.manifest import Manifest, read_manifest
+
+
+def read_export(folder: Path) -> list[Stage]:
+    """Read and verify an export by what it says of itself, parents before children.
+
+    Args:
+        folder: of an export, with an adapter or a merged model.
+
+    Raises:
+        StageError: it holds no manifest of a stage, or one that cannot be read; all of them are listed.
+    """
+    manifests: dict[Path, Manifest] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("manifests/*.json")):
+        try:
+            manifests[path] = read_manifest(path)
+        except StageError as error:
+            problems += error.problems
+    if not manifests and not problems:
+        problems.append(f"{folder}: an export without manifests/; export the stage again")
+    if problems:
+        raise StageError(problems)
+    stages: list[Stage] = []
+    for path, manifest in manifests.items():
+        parent = stages[-1].manifest if stages else None
+        links = [seal_link(path, manifest), *_parent(path, manifest, parent), protocol_link(manifest)]
+        stages.append(Stage(path, manifest, tuple(links)))
+    last = stages.pop()
+    return [*stages, Stage(folder, last.manifest, (*last.links, *_export(folder, last.manifest)))]
+
+
+def _parent(path: Path, manifest: Manifest, parent: Manifest | None) -> Iterator[Link]:
+    if manifest.parent is None:
+        if parent is None:
+            yield Link("holds", "parent", "-", "a fresh adapter on the base")
+        else:
+            yield Link("broken", "parent", "-", f"{path}: names none, found {parent.digest} before it")
+    elif parent is None:
+        yield Link("not here", "parent", manifest.parent, "its manifest was not exported")
+    elif parent.digest != manifest.parent:
+        yield Link("broken", "parent", manifest.parent, f"{path}: named {manifest.parent}, found {parent.digest}")
+    else:
+        yield Link("holds", "parent", manifest.parent, "the stage before it")
+
+
+def _export(folder: Path, manifest: Manifest) -> Iterator[Link]:
+    """Check what the export says of itself against the last stage's manifest, and its files."""
+    mark, files = read_mark(folder) or {}, exported_files(folder) or {}
+    digest = str(mark.get("digest"))
+    if digest == manifest.digest:
+        yield Link("holds", "stage", digest, manifest.stage)
+    else:
+        note = f"{folder}: named {digest}, found {manifest.digest}"
+        yield Link("broken", "stage", digest, note)
+    if not mark.get("merged"):
+        yield _weights(folder, manifest, files)
+    yield files_link("files", folder, files)
+
+
+def _weights(folder: Path, manifest: Manifest, files: dict[str, str]) -> Link:
+    """Check that the adapter's weights are those that the last stage made; `files` says whether they are still here."""
+    named = {name: digest for name, digest in manifest.files.items() if name.endswith(".safetensors")}
+    if not named or not files:
+        return Link("not here", "adapter", str(manifest.adapter), "written before each file was hashed")
+    faults = [name for name, digest in named.items() if files.get(name) != digest]
+    if faults:
+        note = f"{folder}: {faults[0]} was {named[faults[0]][:12]}, is {str(files.get(faults[0]))[:12]}"
+        return Link("broken", "adapter", str(manifest.adapter), note)
+    return Link("holds", "adapter", str(manifest.adapter), "the weights of the last stage")

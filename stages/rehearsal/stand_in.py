@@ -1,0 +1,69 @@
+"""What stands in for a model that is not there: a processor for its token counts, random weights for its memory.
+
+The stand-in tokenizer is the pocket model's, trained on the rows themselves; the image processor cuts patches of the
+model's own size. Counts of image tokens are therefore the model's, counts of text tokens are not.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+
+from eval.models.loading import auto_class, resolve_dtype
+from stages.arguments.stage import StageArguments
+from stages.inputs.columns import Row
+from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_template, train_tokenizer
+
+_config_keys = {
+    "image_token_id": "image_token",
+    "video_token_id": "video_token",
+    "vision_start_token_id": "vision_bos_token",
+    "vision_end_token_id": "vision_eos_token",
+}
+
+
+def stand_in_processor(rows: Sequence[Row], model_config: Any, arguments: StageArguments) -> Any:
+    """Return a processor with the model's patches, or a tokenizer for a text model."""
+    fields = ("prompt", "completion", "chosen", "rejected")
+    messages = [message for row in rows for name in fields for message in getattr(row, name, ())]
+    tokenizer = train_tokenizer([message["content"] for message in messages])
+    vision = getattr(model_config, "vision_config", None)
+    if vision is None:
+        return tokenizer
+    bounds = {name: getattr(arguments, name) for name in ("min_pixels", "max_pixels")}
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            patch_size=vision.patch_size,
+            merge_size=vision.spatial_merge_size,
+            temporal_patch_size=vision.temporal_patch_size,
+            **{name: pixels for name, pixels in bounds.items() if pixels is not None},
+        ),
+        video_processor=Qwen2VLVideoProcessor(),
+        tokenizer=tokenizer,
+        chat_template=chat_template(),
+    )
+
+
+def write_random_model(model_config: Any, processor: Any, arguments: StageArguments, folder: Path) -> None:
+    """Write a model of a shape with random weights, which then loads as any other, quantised or not.
+
+    The words of the stand-in tokenizer are the first of the model's vocabulary.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    text = model_config.get_text_config()
+    text.eos_token_id, text.pad_token_id = (tokenizer.convert_tokens_to_ids(token) for token in (END_OF_TURN, PAD))
+    text.bos_token_id = None
+    if hasattr(model_config, "vision_config"):
+        for key, name in _config_keys.items():
+            setattr(model_config, key, tokenizer.convert_tokens_to_ids(VISION_TOKENS[name]))
+    torch.manual_seed(0)
+    # What is quantised when it is loaded need not take twice the disk and memory before.
+    dtype = torch.bfloat16 if arguments.load_in_4bit else resolve_dtype(arguments.dtype)
+    model = auto_class(model_config).from_config(model_config, dtype=dtype)
+    model.generation_config.eos_token_id = text.eos_token_id
+    model.generation_config.pad_token_id = text.pad_token_id
+    model.generation_config.bos_token_id = None
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)

@@ -1,0 +1,145 @@
+"""What of a run can be sampled: a base model, a merged one, or a stage's adapter on the base that its manifest names.
+
+A stage and a merged model are read as they were for training: pictures scaled alike, the same dtype.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data.hashing import file_hashes
+from eval.models.adapters import adapter_folder, adapter_hash
+from eval.models.loading import LoadOptions, ModelError
+from eval.models.revision import model_revision
+from eval.policies.checkpoint import HFPolicy
+from protocol.errors import UserError
+from protocol.prompt import Style
+from stages.provenance.elsewhere import base_of, is_elsewhere, manifest_of
+from stages.provenance.manifest import Manifest
+from stages.provenance.trust import NO_PERMISSIONS, Permissions, check_model, check_stage, load_options
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A checkpoint, not loaded yet."""
+
+    model: str
+    """Folder or hub name of the base model."""
+    stage: Path | None
+    """Folder of the stage whose adapter goes onto it; None for the model itself."""
+    manifest: Manifest | None
+    """Of the stage, or of the stages that a merged model holds; None for any other model."""
+    quantise: bool | None = None
+    """Quantise the base to 4 bits or not; None does as the stage was trained."""
+    permissions: Permissions = NO_PERMISSIONS
+    """What the user allows, whatever the manifest says."""
+    revision: str | None = None
+    """Of a base on the hub without a manifest; None takes its main branch."""
+
+    @property
+    def load_in_4bit(self) -> bool:
+        """Whether the base is quantised."""
+        return self._is_trained_in_4bit if self.quantise is None else self.quantise
+
+    @property
+    def _is_trained_in_4bit(self) -> bool:
+        return self.stage is not None and self.manifest is not None and bool(self.manifest.recipe.get("load_in_4bit"))
+
+    @property
+    def _options(self) -> LoadOptions:
+        options = load_options(self.manifest, self.permissions)
+        return options if self.stage else replace(options, revision=self.revision)
+
+    @property
+    def style(self) -> Style:
+        """How its prompts put a plan into words: as in training, or in full for a model that has not learnt it."""
+        return "compact" if self.manifest and self.manifest.data.get("prompt_style") == "compact" else "full"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells it from every other checkpoint, by hashes of what is there now.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        own: dict[str, Any] = {}
+        if self.load_in_4bit != self._is_trained_in_4bit:
+            own["load_in_4bit"] = self.load_in_4bit
+        adapter = adapter_hash(self.stage) if self.stage else None
+        named, files = self.manifest.files if self.manifest and self.stage else {}, self._adapter_files()
+        if named and files != named:  # which was allowed
+            own["adapter_files"] = files
+        return {"model": model_revision(self.model, self._options.revision), "adapter": adapter} | own
+
+    def _adapter_files(self) -> dict[str, str]:
+        return file_hashes(adapter_folder(self.stage)) if self.stage else {}
+
+    def load(self, **sampling: Any) -> HFPolicy:
+        """Load it.
+
+        Args:
+            sampling: what `HFPolicy` takes beside the checkpoint: batch size, limits, temperature, seed.
+
+        Raises:
+            ModelError: the model or the adapter cannot be loaded, or the adapter changed meanwhile.
+        """
+        recipe = self.manifest.recipe if self.manifest else {}
+        before = self._adapter_files()
+        policy = HFPolicy(
+            self.model,
+            adapter_folder(self.stage) if self.stage else None,
+            load_in_4bit=self.load_in_4bit,
+            dtype=str(recipe.get("dtype", "auto")),
+            options=self._options,
+            **sampling,
+        )
+        if self._adapter_files() != before:
+            raise ModelError(f"{self.stage}: its adapter was changed while it was loaded; run the command again")
+        return policy
+
+
+def subject_of(
+    model: str | None = None,
+    stage: Path | None = None,
+    *,
+    quantise: bool | None = None,
+    permissions: Permissions = NO_PERMISSIONS,
+) -> Subject:
+    """Return the checkpoint that a model's name or a stage's folder stands for, its chain checked.
+
+    An adapter that was trained elsewhere has no chain; it goes onto the model that is given, or that it names.
+
+    Args:
+        model: a folder, or a name on the hub, behind it where one is wanted its revision: `NAME@REVISION`.
+        stage: folder of a stage, whose manifest names the revision of its base.
+        quantise: see `Subject`.
+        permissions: what the user allows.
+
+    Raises:
+        UserError: neither or both are given.
+        StageError: the stage has no manifest, a model's cannot be read, or the chain is broken.
+    """
+    if stage is not None and is_elsewhere(stage):
+        base = model or base_of(stage)
+        return Subject(base, stage, manifest_of(stage, base, model_revision(base)), quantise, permissions)
+    if (model is None) == (stage is None):
+        raise UserError("give either a base model or the folder of a stage")
+    allow_broken = permissions.allow_broken
+    if stage is not None:
+        manifest = check_stage(stage, allow_broken=allow_broken)
+        return Subject(manifest.model, stage, manifest, quantise, permissions)
+    name, _, revision = (str(model), "", "") if Path(str(model)).exists() else str(model).partition("@")
+    manifest_inside = check_model(name, allow_broken=allow_broken)
+    return Subject(name, None, manifest_inside, quantise, permissions, revision or None)
+
+
+def load_policy(
+    model: str | None = None, stage: Path | None = None, *, permissions: Permissions = NO_PERMISSIONS, **sampling: Any
+) -> HFPolicy:
+    """Load what `subject_of` names, to be sampled as `sampling` says.
+
+    Raises:
+        UserError: neither or both are given.
+        StageError: the stage has no manifest, or its chain is broken.
+        ModelError: the model or the adapter cannot be loaded.
+    """
+    return subject_of(model, stage, permissions=permissions).load(**sampling)

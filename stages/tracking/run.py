@@ -1,0 +1,249 @@
+"""Tracking in MLflow: one run a stage, under the run of its curriculum where there is one.
+
+The store is that of `stages/tracking/store.py`. Tracking is a convenience: a store that
+does not answer is said once, asked again now and then within short time-outs, and costs no numbers: what it missed
+waits for it, and every number is in `metrics.jsonl` of the stage too. Only the main process tracks.
+"""
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from data.files import replacing
+from eval.models.loading import quiet_libraries
+from eval.results.samples import Sample
+from eval.results.summary import summarize
+from stages.memory.peak import peak_memory
+from stages.tracking.files import HOME, LOCAL_METRICS, digest_of, keep_until, plain, read_home, sample_columns
+from stages.tracking.patience import Patience
+from stages.tracking.store import experiment_id, open_client, shown_uri
+from toolkit.secrets import redacted, redacted_values
+
+MAX_PARAM_LENGTH = 500
+
+_parent: ContextVar["Run | None"] = ContextVar("_parent", default=None)
+
+
+class TrackingWarning(UserWarning):
+    """The tracking store does not answer, or does not take what it is given."""
+
+
+class Run:
+    """One MLflow run. Its methods return soon while the store is away, and what it missed waits for it."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        """Make a run that is yet to be started or opened.
+
+        Args:
+            home: folder of what is tracked.
+        """
+        self.run_id: str | None = None
+        self.is_main = PartialState().is_main_process
+        self.patience = Patience(self._warn)
+        self._home = home
+        self._client: Any = None
+        self._is_new = True
+
+    def start(self, name: str, params: Mapping[str, Any], identity: Mapping[str, Any] | None = None) -> None:
+        """Start the run, or continue the one that `home` was tracked by with the same identity.
+
+        Args:
+            name: of the run.
+            params: what it was told: parameters cut to `MAX_PARAM_LENGTH` characters, and whole in `recipe.yaml`.
+            identity: what makes it the same thing when it is resumed; by default its parameters.
+        """
+        params = redacted_values(dict(params))
+        self._do(partial(self._start, name, digest_of([name, params if identity is None else identity])))
+        self._do(partial(self._log_params, params))
+
+    def reopen(self, run_id: str) -> None:
+        """Take a run that may have ended, to add to it."""
+        self.run_id, self._is_new = run_id, False
+        self._do(self._open)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Log the finite numbers among some metrics; the rest is dropped."""
+        numbers = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
+        if self._home is not None and self.is_main:
+            with (self._home / LOCAL_METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step} | numbers) + "\n")
+        self._do(partial(self._log_metrics, numbers, step, int(time.time() * 1000)))
+
+    def log_file(self, path: Path) -> None:
+        """Keep a copy of a file with the run."""
+        self._do(lambda: self._client.log_artifact(self.run_id, str(path)))
+
+    def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        """Append rows, given as columns, to a table that the store shows; its name ends in .json."""
+        self._do(partial(self._log_table, columns, name))
+
+    def log_samples(self, samples: Sequence[Sample]) -> None:
+        """Log an evaluation: its metrics as `eval/...`, and the samples as a table, once."""
+        estimates = summarize([samples]).estimates
+        numbers = {f"eval/{name}": each.value for name, each in estimates.items() if each.value is not None}
+        self._do(partial(self._log_metrics, numbers, 0, int(time.time() * 1000)))
+        self._do(partial(self._log_samples, samples))
+
+    def end(self, status: str) -> None:
+        """Close the run as FINISHED, FAILED or KILLED; a store that is away is asked a last time."""
+        self._do(lambda: self._client.set_terminated(self.run_id, status))
+        self.patience.catch_up(at_once=True)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        if self.is_main:
+            self.patience.do(action)
+
+    def _warn(self, trouble: str) -> None:
+        kept = f"; its numbers are in {self._home / LOCAL_METRICS}" if self._home else ""
+        warnings.warn(f"the tracking store {shown_uri()} {redacted(trouble)}{kept}", TrackingWarning, stacklevel=6)
+
+    @quiet_libraries()
+    def _open(self) -> None:
+        self._client = open_client()
+
+    @quiet_libraries()
+    def _start(self, name: str, key: str) -> None:
+        self._open()
+        known = {"uri": shown_uri(), "key": key}
+        run_id = self._continued(known)
+        self._is_new = run_id is None
+        if run_id is None:
+            tags = {"mlflow.runName": name}
+            run_id = str(self._client.create_run(experiment_id(self._client), tags=tags).info.run_id)
+        if self._home is not None:
+            with replacing(self._home / HOME) as file:
+                json.dump(known | {"run_id": run_id}, file)
+        self._put_under_parent(run_id)
+        self.run_id = run_id
+
+    def _continued(self, known: Mapping[str, str]) -> str | None:
+        """Return the run that the folder was tracked by, open again, if it is of the same thing and still there."""
+        before = read_home(self._home) if self._home is not None else {}
+        if any(before.get(name) != value for name, value in known.items()):
+            return None
+        run_id = str(before["run_id"])
+        query = f"attributes.run_id = '{run_id}'"
+        if not self._client.search_runs([experiment_id(self._client)], query, max_results=1):
+            return None
+        self._client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    def _put_under_parent(self, run_id: str) -> None:
+        parent = _parent.get()
+        if parent is None:
+            return
+        if parent.run_id is None:
+            parent.patience.catch_up()  # the store was away when the parent started
+        if parent.run_id is not None:
+            self._client.set_tag(run_id, "mlflow.parentRunId", parent.run_id)
+
+    def _log_params(self, params: Mapping[str, Any]) -> None:
+        if not self._is_new:  # they are there, and cannot be changed
+            return
+        from mlflow.entities import Param
+
+        texts = {key: _shortened(str(value)) for key, value in params.items()}
+        self._client.log_batch(self.run_id, params=[Param(key, text) for key, text in texts.items()])
+        self._client.log_text(self.run_id, yaml.safe_dump(plain(params), sort_keys=False), "recipe.yaml")
+
+    def _log_metrics(self, numbers: Mapping[str, float], step: int, now: int) -> None:
+        from mlflow.entities import Metric
+
+        batch = [Metric(name, value, now, step) for name, value in numbers.items()]
+        self._client.log_batch(self.run_id, metrics=batch)
+
+    @quiet_libraries()
+    def _log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pandas, about how MLflow asks for types
+            self._client.log_table(self.run_id, {key: list(values) for key, values in columns.items()}, name)
+
+    def _log_samples(self, samples: Sequence[Sample]) -> None:
+        columns = sample_columns(samples)
+        # A table is appended to; that of the same samples is there already where a finished run is read again.
+        name = f"samples-{digest_of(columns)[:8]}.json"
+        if name not in {file.path for file in self._client.list_artifacts(self.run_id)}:
+            self._log_table(columns, name)
+
+
+@contextmanager
+def tracked(
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    is_curriculum: bool = False,
+    home: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    first_step: int = 0,
+) -> Iterator[Run]:
+    """Track what happens inside as one run.
+
+    Args:
+        name: of the run.
+        params: what it was told.
+        is_curriculum: make runs that start inside children of this one.
+        home: folder of what is tracked; given again with the same identity, its run is continued.
+        identity: what makes it the same thing when it is resumed; by default its parameters.
+        first_step: of what is resumed; later numbers in `metrics.jsonl` are of an abandoned run and are dropped.
+    """
+    if home is not None and PartialState().is_main_process:
+        home.mkdir(parents=True, exist_ok=True)
+        keep_until(home / LOCAL_METRICS, first_step)
+    run = Run(home)
+    run.start(name, params, identity)
+    token = _parent.set(run) if is_curriculum else None
+    try:
+        yield run
+    except (KeyboardInterrupt, SystemExit):
+        run.end("KILLED")
+        raise
+    except BaseException:
+        run.end("FAILED")
+        raise
+    else:
+        run.end("FINISHED")
+    finally:
+        if token is not None:
+            _parent.reset(token)
+
+
+def run_of(home: Path) -> Run | None:
+    """Return the run that a folder was tracked by, to add to it; None where there is none in this store."""
+    known = read_home(home)
+    if known.get("uri") != shown_uri():
+        return None
+    run = Run()
+    run.reopen(str(known["run_id"]))
+    return run
+
+
+class TrackingCallback(TrainerCallback):
+    """Sends what the trainer logs to a run. Not transformers' own, which warns of every None and owns its runs."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
+        """Log the numbers of a logging step."""
+        del args, control
+        if state.is_world_process_zero:
+            self.run.log_metrics({**logs, **peak_memory().numbers()}, step=state.global_step)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_PARAM_LENGTH else text[: MAX_PARAM_LENGTH - 3] + "..."

@@ -1,0 +1,120 @@
+"""The estimate against the peak of the real graph, on the real classes with few layers; the whole ones are a bench."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from stages.arguments.stage import parse_stage
+from stages.errors import StageError
+from stages.memory.estimate import Step, estimate
+from stages.memory.fake_inputs import model_inputs
+from stages.memory.fake_model import RealIntegers, cuda_autocast, fake_model
+from stages.memory.shapes import model_shape, shape_config
+from stages.memory.tracing import traced_peaks
+
+
+def thin(name, layers=3, depth=2):
+    """The published widths, with few layers; the weights outweigh the rest less than in the whole model."""
+    config = shape_config(name)
+    text = config.get_text_config()
+    text.num_hidden_layers = layers
+    text.vocab_size = 32768
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
+    vision = getattr(config, "vision_config", None)
+    if vision is not None:
+        vision.depth = depth
+        if hasattr(vision, "fullatt_block_indexes"):
+            vision.fullatt_block_indexes = [depth - 1]
+        if hasattr(vision, "deepstack_visual_indexes"):
+            vision.deepstack_visual_indexes = [0]
+    return config
+
+
+def arguments_of(stage, **flags):
+    options = {"model": "m", "data": "d", "output": "o", "dtype": "bfloat16"} | flags
+    return parse_stage(stage, [f"--{name}={value}" for name, value in options.items()])[0]
+
+
+STEPS = {
+    "sft": Step(stage="sft", sequences=1, tokens=2048, learnt=1536, image_tokens=512, checkpoints=True),
+    "dpo": Step(stage="dpo", sequences=2, tokens=2048, learnt=1536, image_tokens=512, checkpoints=True),
+    "grpo": Step(stage="grpo", sequences=4, tokens=2048, learnt=512, image_tokens=512, sampled=16, checkpoints=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "quantised"),
+    [
+        ("qwen2.5-vl-3b", "sft", False),
+        ("qwen2.5-vl-3b", "grpo", False),
+        ("qwen3-vl-4b", "dpo", True),
+        ("qwen3-vl-4b", "grpo", True),
+    ],
+)
+def test_the_estimate_is_within_a_tenth_of_the_real_graph(name, stage, quantised):
+    config, arguments, step = thin(name), arguments_of(stage, load_in_4bit=quantised), STEPS[stage]
+    shape = model_shape(config, arguments)
+    memory = estimate(shape, step)
+    peaks = traced_peaks(config, arguments, shape, step)
+    assert set(peaks) == {"training", "sampling"} if stage == "grpo" else {"training"}
+    for phase, peak in peaks.items():
+        parts = getattr(memory, phase)
+        assert sum(parts.values()) - parts["context"] == pytest.approx(peak, rel=0.1), phase
+
+
+def test_a_text_model_without_checkpointing_too():
+    config, arguments = thin("smollm2-135m", layers=6), arguments_of("sft")
+    step = Step(stage="sft", sequences=4, tokens=512, learnt=512, image_tokens=0)
+    shape = model_shape(config, arguments)
+    parts = estimate(shape, step).training
+    (peak,) = traced_peaks(config, arguments, shape, step).values()
+    assert sum(parts.values()) - parts["context"] == pytest.approx(peak, rel=0.1)
+
+
+def test_a_longer_row_and_more_sequences_take_more_and_checkpointing_less():
+    config, arguments = thin("smollm2-135m", layers=2), arguments_of("sft")
+    step = Step(stage="sft", sequences=1, tokens=256, learnt=256, image_tokens=0)
+    shape = model_shape(config, arguments)
+
+    def peak(**changes):
+        return traced_peaks(config, arguments, shape, replace(step, **changes))["training"]
+
+    assert peak() < peak(tokens=512, learnt=512)
+    assert peak(sequences=4, checkpoints=True) < peak(sequences=4)
+
+
+def test_nothing_of_the_models_size_is_allocated():
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    model = fake_model(thin("qwen2.5-vl-3b"), arguments_of("sft", load_in_4bit=True), mode)
+    assert all(type(parameter.data).__name__ == "FakeTensor" for parameter in model.parameters())
+    packed = [parameter for parameter in model.parameters() if hasattr(parameter, "quant_state")]
+    assert packed
+    assert {parameter.dtype for parameter in packed} == {torch.uint8}
+    assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
+
+
+def test_autocast_is_that_of_cuda():
+    """There layer norms run in float32, which a CPU's autocast leaves in half precision."""
+    with FakeTensorMode(allow_non_fake_inputs=True), cuda_autocast(torch.bfloat16):
+        row = torch.empty(2, 8, dtype=torch.bfloat16)
+        assert torch.nn.functional.layer_norm(row, (8,)).dtype == torch.float32
+        assert torch.is_autocast_enabled("cuda")
+    assert not torch.is_autocast_enabled("cuda")
+    assert torch.nn.functional.layer_norm(torch.ones(2, 8), (8,)).dtype == torch.float32
+
+
+def test_what_decides_shapes_stays_real():
+    with FakeTensorMode(allow_non_fake_inputs=True), RealIntegers():
+        grid = torch.tensor([[1, 4, 6]])
+        assert (grid.prod() + 1).item() == 25
+        picked = torch.empty(3, 4)[torch.tensor([True, False, True])]
+        assert picked.shape == (2, 4)
+
+
+def test_pictures_of_a_family_that_is_not_known_here_are_refused():
+    with pytest.raises(StageError, match="pictures of gemma3 models are not known"):
+        model_inputs(shape_config("gemma-3-4b"), 1, 512, 256)
+    assert set(model_inputs(shape_config("gemma-3-4b"), 1, 512, 0)) == {"input_ids", "attention_mask"}
