@@ -2,7 +2,7 @@
 
 After the curation of SaFeR-VLM ("QI-Box"): several responses of the current policy to every prompt are scored. Where
 all are good or all are bad, the advantages of a group are zero and GRPO learns nothing; where they differ, the policy
-can do it and does not always. Pure functions over scores; who samples is for `stages/cli/curating.py`.
+can do it and does not always. Pure functions over scores; who samples is for `stages/cli/rows/curate.py`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,29 +15,13 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.cli import (
-    ask,
-    chain,
-    checking,
-    comparing,
-    evaluating,
-    experimenting,
-    export,
-    exporting,
-    fitting,
-    grid,
-    harness,
-    importing,
-    language,
-    planning,
-    preflight,
-    rewards,
-    rows,
-    runs,
-    tracing,
-    training,
-)
-from stages.cli.checking import NOBODY_READS
+from stages.cli.ask import chat, plan
+from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, trace
+from stages.cli.rows import build, sources
+from stages.cli.rows import export as export_rows
+from stages.cli.train import curriculum, experiment, export, fit, grid, preflight
+from stages.cli.validate import explain, validate
+from stages.cli.validate.validate import NOBODY_READS
 from stages.lifecycle.disk_full import EXIT_CODE, is_disk_full
 from toolkit.secrets import redacted
 
@@ -48,25 +32,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-training.add_to(app)
-evaluating.add_to(app)
-experimenting.add_to(app)
+curriculum.add_to(app)
+evaluate.add_to(app)
+experiment.add_to(app)
 grid.add_to(app)
-comparing.add_to(app)
-checking.add_to(app)
-language.add_to(app)
-planning.add_to(app)
-rows.add_to(app)
+report.add_to(app)
+validate.add_to(app)
+explain.add_to(app)
+plan.add_to(app)
+build.add_to(app)
 rewards.add_to(app)
-importing.add_to(rows.app)
-exporting.add_to(rows.app)
-ask.add_to(app)
+sources.add_to(build.app)
+export_rows.add_to(build.app)
+chat.add_to(app)
 preflight.add_to(app)
-fitting.add_to(app)
-chain.add_to(app)
+fit.add_to(app)
+manifest.add_to(app)
 export.add_to(app)
 runs.add_to(app)
-tracing.add_to(runs.app)
+trace.add_to(runs.app)
 harness.add_to(app)
 
 

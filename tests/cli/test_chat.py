@@ -9,7 +9,7 @@ from PIL import Image
 
 from eval.guard.answer import SAFE_MESSAGE
 from protocol import diagnose
-from stages.cli.ask import path_of
+from stages.cli.ask.chat import path_of
 from tests.endpoints import Endpoint, says
 from tests.endpoints.scripted import Scripted, fails
 from tests.eval.guard.test_guard import HOSTILE, QUESTION, response

@@ -13,7 +13,7 @@ from lark import Lark
 from data.build import Sizes, sft_rows
 from data.files import write_rows
 from protocol import Plan, codes
-from stages.cli.rows import PRESETS
+from stages.cli.rows.build import PRESETS
 from tests.cli.examples import BAD, GOOD, PLAN, QUERY, record
 from toolkit.planner import named_plan, plan_query
 

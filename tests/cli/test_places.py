@@ -19,10 +19,10 @@ def full(*_):
 os.fsync = full
 """
 FULL_IN_A_LIBRARY = """
-import stages.cli.planning as planning
+from stages.cli.ask import plan
 def full(*_, **__):
     raise RuntimeError("Error while serializing: IoError(Os { code: 28, message: \\"No space left on device\\" })")
-planning.plan_query = full
+plan.plan_query = full
 """
 READ_ONLY = """
 import errno, os

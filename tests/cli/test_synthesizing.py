@@ -13,7 +13,7 @@ import pytest
 
 from data.files import read_rows
 from data.rows import SFTRow
-from stages.cli.spending import Prices
+from stages.cli.rows.spending import Prices
 from tests.endpoints import Endpoint, says
 from tests.endpoints.judge_model import honest, sections, verdict_on
 from tests.endpoints.killing import CONCURRENCY, command, make_queries, run_killed
@@ -107,7 +107,7 @@ def test_a_terminal_shows_a_bar_and_a_log_plain_lines(tmp_path, queries):
     assert b"synthesize:" in shown
     assert b"valid 100.0%" in shown
     assert b"cost 0.0" in shown
-    child = "import stages.cli.spending as s; s.LINE_SECONDS = 0.0; from stages.__main__ import main; main()"
+    child = "import stages.cli.rows.spending as s; s.LINE_SECONDS = 0.0; from stages.__main__ import main; main()"
     with Endpoint(slow) as endpoint:
         (tmp_path / "sft.replies.sqlite").unlink()
         done = subprocess.run(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.cli.checker import Checked, LostWorkerError, check_all
-from stages.cli.sources import Piece
+from stages.cli.validate.checker import Checked, LostWorkerError, check_all
+from stages.cli.validate.pieces import Piece
 from tests.cli.examples import BAD, GOOD, lines, record
 
 ROOT = Path(__file__).parents[2]

@@ -157,7 +157,7 @@ def test_a_plan_in_many_rows_is_read_once(tritrace, file, monkeypatch):
 
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_a_line_longer_than_a_record_can_be_is_told_and_passed_over(tritrace, file, monkeypatch, is_stream):
-    monkeypatch.setattr("stages.cli.sources.bounded_lines", partial(bounded_lines, max_bytes=1000))
+    monkeypatch.setattr("stages.cli.validate.pieces.bounded_lines", partial(bounded_lines, max_bytes=1000))
     long = json.dumps({"response": "x" * 5000}).encode()
     content = b"\n".join([long, *[json.dumps({"response": "short"}).encode()] * 2])
     source = ("-",) if is_stream else (file("a.jsonl", content),)

@@ -9,7 +9,7 @@ from data.files import read_rows
 from data.rows import Query
 from data.sources.registry import built_in_sources
 from stages.__main__ import app
-from stages.cli.importing import _hub
+from stages.cli.rows.sources import _hub
 from tests.data.sources import samples
 
 

@@ -111,12 +111,12 @@ def test_what_went_wrong_comes_first():
 
 
 def test_the_command_logs_at_most_so_many_and_says_where_to_look(logged, tmp_path, capsys):
-    from stages.cli import tracing
+    from stages.cli.results.trace import trace
 
     assert logged
     lines = [json.dumps(row_to_json(sample(f"q-{number}", HONEST))) for number in range(3)]
     (tmp_path / "samples.jsonl").write_text("\n".join(lines))
-    tracing.trace(tmp_path, limit=2)
+    trace(tmp_path, limit=2)
     printed = capsys.readouterr().out
     assert "2 traces logged" in printed
     assert store.tracking_uri() in printed

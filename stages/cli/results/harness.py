@@ -13,8 +13,8 @@ from rich.text import Text
 
 from protocol.diagnostics import printable
 from protocol.errors import UserError
-from stages.cli.comparing import WIDTH_OF_A_LOG
 from stages.cli.extras import need_scipy
+from stages.cli.results.report import WIDTH_OF_A_LOG
 
 if TYPE_CHECKING:
     from eval.harness.scores import BenchmarkRow

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from protocol import Verdict, codes
 from protocol.diagnostics import printable
-from stages.cli.sources import Piece
+from stages.cli.validate.pieces import Piece
 
 NUM_WORST = 10
 """Records that `--stats` names."""

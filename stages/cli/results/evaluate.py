@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from eval.judges import Judge
     from eval.policies.base import Policy
     from eval.results.samples import Sample
-    from stages.cli.task_tables import Question
+    from stages.cli.results.task_tables import Question
 
 _JUDGE = JudgeArguments()
 _CONCURRENCY, _TIMEOUT = 16, 120.0
@@ -103,7 +103,7 @@ def evaluate(
     With --constrained also under each plan's grammar, into OUTPUT/constrained, and both side by side.
     """
     need_scipy()
-    from stages.cli.task_tables import show
+    from stages.cli.results.task_tables import show
 
     judging = JudgeArguments(
         judge=judge,
@@ -161,7 +161,7 @@ def _questions(
     from data.rows import RolloutPrompt
     from eval.tasks import find_task
     from eval.tasks.prompts import PromptSet, draw_prompts, task_prompts
-    from stages.cli.task_tables import Question
+    from stages.cli.results.task_tables import Question
 
     if not names:
         if data is None:

@@ -10,7 +10,7 @@ from typing import Any
 from data.text import NotTextError, read_text, text_of
 from protocol import Labels, Plan, SpecError
 from protocol.errors import UserError
-from stages.cli.sources import Piece, Unreadable, not_json
+from stages.cli.validate.pieces import Piece, Unreadable, not_json
 from toolkit.planner import named_plan
 
 

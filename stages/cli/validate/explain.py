@@ -8,7 +8,7 @@ import typer
 from protocol import codes, explain, trace_schema
 from protocol.errors import UserError
 from protocol.nearest import nearest
-from stages.cli.records import plan_option
+from stages.cli.validate.records import plan_option
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,8 +18,8 @@ from data.negatives import LengthLedger
 from data.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
 from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
-from stages.cli.sampling import Sampling, check_beside, grade, responses_to
-from stages.cli.tables import length_table
+from stages.cli.rows.sampling import Sampling, check_beside, grade, responses_to
+from stages.cli.rows.tables import length_table
 
 
 def pairs(

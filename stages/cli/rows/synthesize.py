@@ -13,8 +13,8 @@ from data.quotas import read_quotas
 from data.rows import Query
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
-from stages.cli.records import plan_option
-from stages.cli.sampling import check_beside
+from stages.cli.rows.sampling import check_beside
+from stages.cli.validate.records import plan_option
 from toolkit.planner import Planner, plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -77,8 +77,8 @@ def synthesized(
     from data.teacher.run import synthesize
     from data.teacher.settings import TeacherSettings
     from data.teacher.synthesis import Synthesis
-    from stages.cli.filtering import Bounds, judging
-    from stages.cli.spending import Display, Prices, summary
+    from stages.cli.rows.filtering import Bounds, judging
+    from stages.cli.rows.spending import Display, Prices, summary
 
     check_beside(output, data)
     queries = [query for query in read_rows(data, Query) if query.split == split][:limit]

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from protocol import LANGUAGE_VERSION, Verdict, sarif
 from protocol.diagnostics import printable, show
-from stages.cli.records import Record
-from stages.cli.sources import Unreadable
+from stages.cli.validate.pieces import Unreadable
+from stages.cli.validate.records import Record
 
 
 class Format(StrEnum):

@@ -15,7 +15,7 @@ from data.files import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from protocol.errors import UserError
 from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
-from stages.cli.sampling import Sampling, check_beside, grade, responses_to
+from stages.cli.rows.sampling import Sampling, check_beside, grade, responses_to
 
 _BOX = Box()
 

@@ -1,7 +1,7 @@
 """What `tritrace validate` is given to read: files, patterns and standard input, cut into pieces of one record each.
 
 JSON Lines are read line by line; of a line longer than any record, only the beginning is. A `.json` or raw text file is
-one document and is read whole. What a piece says is for `stages/cli/records.py`.
+one document and is read whole. What a piece says is for `stages/cli/validate/records.py`.
 """
 
 import glob

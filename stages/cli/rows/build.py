@@ -15,8 +15,10 @@ from data.build import PUBLISHED, Scenes, Sizes, build_pocket
 from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
-from stages.cli import curating, pairing, synthesizing
-from stages.cli.tables import balance_tables, corruption_table, length_table
+from stages.cli.rows.curate import curated
+from stages.cli.rows.pairs import pairs
+from stages.cli.rows.synthesize import synthesized
+from stages.cli.rows.tables import balance_tables, corruption_table, length_table
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -39,9 +41,9 @@ PRESETS = {"pocket": Preset(Sizes(), "rule", "traces"), "published": Preset(PUBL
 
 def add_to(main: typer.Typer) -> None:
     """Add the group."""
-    app.command()(pairing.pairs)
-    app.command("curate")(curating.curated)
-    app.command("synthesize")(synthesizing.synthesized)
+    app.command()(pairs)
+    app.command("curate")(curated)
+    app.command("synthesize")(synthesized)
     main.add_typer(app, name="data")
 
 
@@ -105,7 +107,7 @@ def check(
     from data.checks.index import Found
     from data.checks.page import MAX_FAULTS, write_page
     from data.checks.run import check_of, summary_of
-    from stages.cli.sources import num_bytes
+    from stages.cli.validate.pieces import num_bytes
 
     checked = check_of(paths, against=against or (), jobs=jobs)
     told = 0
@@ -142,7 +144,7 @@ def stats(
     from data.checks.index import Found
     from data.checks.page import MAX_FAULTS, write_page
     from data.checks.run import check_of, report_json, summary_of
-    from stages.cli.sources import num_bytes
+    from stages.cli.validate.pieces import num_bytes
 
     checked = check_of(paths, jobs=jobs)
     first: list[Found] = []

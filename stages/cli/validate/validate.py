@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from stages.cli.checker import Checked, Checker, check_all
-from stages.cli.formats import Format, Printer, printer_by_format
-from stages.cli.records import plan_option
-from stages.cli.sources import expand, num_bytes, read_pieces
-from stages.cli.tally import Tally, summary, tables
+from stages.cli.validate.checker import Checked, Checker, check_all
+from stages.cli.validate.formats import Format, Printer, printer_by_format
+from stages.cli.validate.pieces import expand, num_bytes, read_pieces
+from stages.cli.validate.records import plan_option
+from stages.cli.validate.tally import Tally, summary, tables
 
 INTERRUPTED = 128 + signal.SIGINT
 NOBODY_READS = 141

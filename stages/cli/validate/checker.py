@@ -11,10 +11,10 @@ from data.workers import LostItemsError, map_in_order
 from protocol import Plan, diagnose
 from protocol.diagnostics import printable
 from protocol.errors import UserError
-from stages.cli.formats import Format, printer_by_format
-from stages.cli.records import read_record
-from stages.cli.sources import Piece, Unreadable
-from stages.cli.tally import Tally
+from stages.cli.validate.formats import Format, printer_by_format
+from stages.cli.validate.pieces import Piece, Unreadable
+from stages.cli.validate.records import read_record
+from stages.cli.validate.tally import Tally
 
 Batch = tuple[Piece | Unreadable, ...]
 _MAX_PIECES = 64

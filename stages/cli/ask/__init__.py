@@ -1,0 +1,1 @@
+"""`tritrace chat`, `audit` and `plan`: one query at a time."""

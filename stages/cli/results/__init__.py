@@ -1,0 +1,1 @@
+"""Commands on what was trained: evaluate, report, compare, trace, verify."""

@@ -1,0 +1,1 @@
+"""`tritrace data ...`: rows built, imported, synthesized, curated, checked and handed on."""

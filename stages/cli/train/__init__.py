@@ -1,0 +1,1 @@
+"""Commands that train, and those that look ahead at training."""

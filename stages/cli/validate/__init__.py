@@ -1,0 +1,1 @@
+"""`tritrace validate`, `explain` and `schema`: the trace language at work, without a model."""
