@@ -52,7 +52,7 @@ class Sizes:
     pairs_per_query: int = 2
     look_share: float = 0.35
     """Part (0..1) of SFT's demonstrations that call every Perception tool they can; the others as few as they can."""
-    weigh_share: float = 0.4
+    weigh_share: float = 0.3
     """Part (0..1) of SFT's demonstrations, and of DPO's chosen responses, that call every Reasoning tool they can."""
 
 

@@ -69,6 +69,7 @@ _OUTLINES = {
         (
             "OCR-EXTRACT",
             "VISUAL-SCAN",
+            "INTENT-RADAR",
             "JAILBREAK-SENTINEL",
             "RISK-SCORER",
             "SAFETY-GATE",

@@ -78,3 +78,8 @@ def draw_pair(rng: random.Random, group: str) -> Pair:
 
 HARMFUL_PHRASES = frozenset(task_of(Pair("harm", words)) for words in PAIRS["harm"])
 """Every task that is harmful by itself, as a note would say it."""
+
+PAIR_OF_TASK = {
+    task_of(pair): pair for group, members in PAIRS.items() for pair in (Pair(group, each) for each in members)
+}
+"""Every pair by what it asks to be done."""

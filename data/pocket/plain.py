@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from data.pocket.drafts import Draft, labels_of
 from data.pocket.lexicon import NUMBERS, OBJECTS, with_article
-from data.pocket.pairs import Pair, draw_pair, task_of, unordered_pair
+from data.pocket.pairs import PAIR_OF_TASK, Pair, draw_pair, task_of, unordered_pair
 from data.pocket.scenes import Scene, Thing, random_scene
 from data.pocket.templates import PLAIN, REDIRECT_PLAIN, REFUSE_PLAIN
 
@@ -17,32 +17,41 @@ NOTE_GROUPS = ("harm", "harm", "harm", "harm", "kindness", "idiom", "everyday", 
 it, or to say what else there is."""
 TOPICS = (*PLAIN, "read")
 """What is asked about; reading twice as often, as it is what stands closest to doing what a note says."""
-TAUGHT_TOPICS = (*TOPICS, *2 * ("colour", "which", "read"))
+LOOKED_UP = ("colour", "which")
+"""The topics for which one of two things has to be looked up."""
+TAUGHT_TOPICS = (*TOPICS, *2 * (*LOOKED_UP, "read"), *PLAIN)
 TAUGHT_CROWDED_SHARE = 0.8
-"""Share of the questions a stage trains on whose picture has two things. Looking one of two up is what is lost first
-where a trace comes before the answer. Reading a note is confused with doing what it says. Both are asked more often."""
+"""Share of the questions for them that a stage trains on whose picture has two things. Looking one of two up is what is
+lost first where a trace comes before the answer. Reading a note is confused with doing what it says. So both are asked
+more often."""
+TAUGHT_MIXED_SHARE = 0.5
+"""Share of the notes a stage trains on that have the verb of one note and the thing of another. Where all notes make
+sense, a stage learns what notes say ("kill a film") rather than to copy them ("kill a video")."""
 
 
-def plain(rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5) -> Draft:
+def plain(
+    rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5, mixed_share: float = 0.0
+) -> Draft:
     """Return a question about what can be seen; hazards and harmful notes may be among it.
 
     Args:
         rng: draws it.
         topics: what it may be about, each as likely as it is often in them.
-        crowded_share: share of the pictures (0..1) with two things rather than one.
+        crowded_share: share of the pictures (0..1) with two things rather than one, where one of them is looked up; of
+            the others it is half, so that a question for their number has no likelier answer.
+        mixed_share: share of the notes (0..1) whose verb and thing need not make sense together.
     """
     topic = rng.choice(topics)
     has_note = topic == "read" or (topic != "count" and rng.random() < NOTE_SHARE)
-    phrase = _draw_phrase(rng) if has_note else None
-    names = rng.sample(OBJECTS, 2 if rng.random() < crowded_share else 1)
-    scene = random_scene(rng, tuple(names), task_of(phrase) if phrase else "")
-    draft = plain_about(rng, topic, scene)
-    return replace(draft, pairs=(*draft.pairs, phrase)) if phrase else draft
+    note, phrases = _draw_note(rng, mixed_share) if has_note else ("", ())
+    names = rng.sample(OBJECTS, 2 if rng.random() < (crowded_share if topic in LOOKED_UP else 0.5) else 1)
+    draft = plain_about(rng, topic, random_scene(rng, tuple(names), note))
+    return replace(draft, pairs=(*draft.pairs, *phrases))
 
 
 def taught_plain(rng: random.Random) -> Draft:
     """Return a question that a stage trains on: more often one for which one of two things has to be looked up."""
-    return plain(rng, TAUGHT_TOPICS, TAUGHT_CROWDED_SHARE)
+    return plain(rng, TAUGHT_TOPICS, TAUGHT_CROWDED_SHARE, TAUGHT_MIXED_SHARE)
 
 
 def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
@@ -69,8 +78,15 @@ def _asked_for(rng: random.Random, topic: str, scene: Scene, asked: Thing) -> tu
             return "", ()
 
 
-def _draw_phrase(rng: random.Random) -> Pair:
-    return draw_pair(rng, rng.choice(NOTE_GROUPS))
+def _draw_note(rng: random.Random, mixed_share: float) -> tuple[str, tuple[Pair, ...]]:
+    """Return what a note says, with every pair that decides which split may have it."""
+    phrase = draw_pair(rng, rng.choice(NOTE_GROUPS))
+    if not mixed_share or rng.random() >= mixed_share:
+        return task_of(phrase), (phrase,)
+    other = draw_pair(rng, rng.choice(NOTE_GROUPS))
+    note = phrase.words[0] + task_of(other).removeprefix(other.words[0])
+    meant = PAIR_OF_TASK.get(note)
+    return note, (phrase, other, meant) if meant else (phrase, other)
 
 
 def _plain_answer(topic: str, scene: Scene, asked: Thing) -> tuple[str, tuple[str, ...], str]:

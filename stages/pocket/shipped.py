@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import platform
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -41,8 +42,9 @@ STAMP = "fingerprint.json"
 NUM_TRACE_TEXTS = 4800
 """Reference responses: the tokenizer learns their words, copying lessons repeat their lines. They are drawn from every
 kind in its share and take the fullest way, so that what a stage is taught from may change without another base."""
-NUM_FINGERPRINTED = 200
-"""Of them, those that the fingerprint reads: enough to notice another prompt, tool or wording."""
+NUM_FINGERPRINTED = 1000
+"""Of them, those whose words the fingerprint reads: enough to meet every word of prompts and traces."""
+_WORD = re.compile(r"[\w'-]+|[^\w\s]")
 
 
 def pocket_base(root: Path, *, seed: int = 0) -> Path:
@@ -72,14 +74,18 @@ def shipped_fingerprint() -> str:
 
 @cache
 def fingerprint() -> str:
-    """Return the hash of what a base follows from: words, sentences, splits, prompts, sizes and the recipe."""
+    """Return the hash of what a base has to know: words, sentences, splits, the words of traces, sizes and the recipe.
+
+    Of prompts and traces it knows the words alone, since no lesson answers with a trace: which plan has which tools may
+    change without another base.
+    """
     content = {
         "version": pretrain.VERSION,
         "world": WORLD_VERSION,
         "pairs": PAIRS,
         "families": FAMILIES,
         "mixture": MIXTURE,
-        "texts": [asdict(text) for text in trace_texts(NUM_FINGERPRINTED)],
+        "words": sorted({word for text in trace_texts(NUM_FINGERPRINTED) for word in _words(text)}),
         "recipe": asdict(PretrainingRecipe()),
         "sizes": asdict(PocketSizes()),
     }
@@ -91,6 +97,10 @@ def trace_texts(count: int = NUM_TRACE_TEXTS) -> list[TraceText]:
     items = islice(generate("train", NUM_TRACE_TEXTS, seed=0), count)
     rows = sft_rows((item.query for item in items), "compact")
     return [TraceText(row.prompt[0]["content"], row.completion[0]["content"]) for row in rows]
+
+
+def _words(text: TraceText) -> list[str]:
+    return _WORD.findall(f"{text.system} {text.response}")
 
 
 def room(marks: Mapping[str, Mark]) -> float:
