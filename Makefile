@@ -77,7 +77,7 @@ $(VENV)/train.stamp: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/train.stamp
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,check,judge,inspect,dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,check,judge,inspect,serve,dev]"
 	# The tests of the report want a Chromium; where none can be had they are skipped, and say so.
 	command -v chromium || $(BIN)/playwright install --only-shell chromium 2>/dev/null || echo "no Chromium could be had: the tests in a browser will be skipped"
 	touch $@

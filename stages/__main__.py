@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.cli.ask import chat, plan
+from stages.cli.ask import chat, plan, serve
 from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, trace
 from stages.cli.rows import build, sources
 from stages.cli.rows import export as export_rows
@@ -52,6 +52,7 @@ export.add_to(app)
 runs.add_to(app)
 trace.add_to(runs.app)
 harness.add_to(app)
+serve.add_to(app)
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from data.sources.mapping import Draft, DroppedError, drafts_of
 from data.sources.pictures import PictureStore
 from data.sources.records import FieldError, Record, SourceError, Unreadable
 from data.sources.spec import SourceSpec
-from data.splits import content_key
+from data.splits import content_key, is_below
 
 BUILDER = "data.sources 1"
 SAVE_EVERY = 200
@@ -41,13 +41,29 @@ class Job:
     images: Path
     image_root: Path
     limit: int | None = None
+    hold_out: float = 0.0
+    """Part (0..1) of the training split that becomes the validation split, decided by pictures, or by words where there
+    are none: queries about one picture stay together."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What has to be the same for a half import to go on."""
         spec = json.loads(json.dumps(asdict(self.spec), default=str))
-        own = {"origin": self.origin, "split": self.split, "images": str(self.images), "limit": self.limit}
+        own: dict[str, Any] = {
+            "origin": self.origin,
+            "split": self.split,
+            "images": str(self.images),
+            "limit": self.limit,
+        }
+        own |= {"hold_out": self.hold_out} if self.hold_out else {}
         return {"builder": BUILDER, "spec": content_key(json.dumps(spec, sort_keys=True))[:_ID_LENGTH], **own}
+
+    def split_of(self, draft: Draft, pictures: Sequence[str]) -> str:
+        """Return the split of a query; the same content always falls on the same side."""
+        if draft.split != "train" or not self.hold_out:
+            return draft.split
+        key = content_key("held out", *(pictures or (draft.text,)))
+        return "validation" if is_below(key, self.hold_out) else "train"
 
 
 def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
@@ -149,7 +165,9 @@ class _Writer:
         if damaged := [name for name, text in _texts(draft) if is_damaged(text)]:
             raise FieldError(f"{damaged[0]}: holds U+FFFD; another program lost characters there")
         images = tuple(self._store.store(each) for each in draft.images)
-        key = content_key(draft.text, *(Path(each).stem for each in images))[:_ID_LENGTH]
+        hashes = [Path(each).stem for each in images]
+        key = content_key(draft.text, *hashes)[:_ID_LENGTH]
+        draft = replace(draft, split=self._job.split_of(draft, hashes))
         query = _query(draft, f"{self._job.spec.name}-{key}", images, self._job.spec, record)
         row = row_to_json(query)
         labels = _labels_key(row)

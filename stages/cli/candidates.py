@@ -13,6 +13,7 @@ import typer
 
 from protocol.errors import UserError
 from protocol.prompt import Style
+from toolkit.planner import Planner, plan_query
 from toolkit.secrets import redacted
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Candidate:
     """How its prompts put a plan into words."""
     load: Callable[[], "Policy"]
     """Returns it ready to be asked, the same one each time."""
+    planner: Callable[[], Planner] = lambda: plan_query
+    """Returns the planner for questions that come without a plan: of the tools that it was trained with."""
 
 
 def checkpoint_of(
@@ -67,11 +70,13 @@ def checkpoint_of(
     from stages.fit.evaluation import fitted_batch, response_limit
     from stages.provenance.trust import Permissions
     from stages.results.subjects import subject_of
+    from stages.serving.trained import trained_planner
 
     subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
     limit = max_new_tokens or response_limit(subject.manifest)
     sampling = {"batch_size": batch_size or fitted_batch(subject, limit), "max_new_tokens": limit}
-    return Candidate({**subject.identity(), **sampling}, subject.style, cache(lambda: subject.load(**sampling)))
+    load = cache(lambda: subject.load(**sampling))
+    return Candidate({**subject.identity(), **sampling}, subject.style, load, lambda: trained_planner(adapter))
 
 
 def server_of(

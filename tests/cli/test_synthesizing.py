@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from data.files import read_rows
+from data.files import read_rows, write_rows
+from data.pocket.world import generate, save
 from data.rows import SFTRow
 from stages.cli.rows.spending import Prices
 from tests.endpoints import Endpoint, says
@@ -186,3 +187,23 @@ def test_a_given_plan_is_that_of_every_row(tritrace, tmp_path, queries):
     by_id = {query.id: query for query in queries}
     categories = [by_id[row.query_id].labels.category for row in rows]
     assert all(categories.count(category) <= 2 for category in categories)
+
+
+def test_a_teachers_rows_become_the_rows_of_all_stages(tritrace, tmp_path, queries):
+    held_out = [item.query for item in generate("validation", 5, 0)]
+    save(list(generate("validation", 5, 0)), tmp_path)
+    write_rows(tmp_path / "queries.jsonl", [*queries, *held_out])
+    with Endpoint(good(queries, tmp_path)) as endpoint:
+        code, _, err = tritrace(*arguments(tmp_path, endpoint.url, "--all-stages"))
+    assert code == 0
+    assert f"dpo {2 * NUM_QUERIES}, grpo {NUM_QUERIES}, validation 5" in err
+    assert f"next: tritrace data check {tmp_path}" in err
+    assert tritrace("data", "check", tmp_path)[0] == 0
+
+
+@pytest.mark.usefixtures("queries")
+def test_all_stages_want_their_files_in_one_folder(tritrace, tmp_path):
+    flags = ["--data", tmp_path / "queries.jsonl", "--output", tmp_path / "other.jsonl", "--all-stages"]
+    code, _, err = tritrace("data", "synthesize", *flags, "--teacher-url", "http://x/v1", "--teacher-model", "m")
+    assert code == 2
+    assert "--all-stages needs" in err

@@ -27,7 +27,6 @@ from protocol.diagnostics import printable, show
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, build_judge
 from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode, checkpoint_of, server_of, style_of
-from toolkit.planner import plan_query
 
 INVALID, WITHHELD = 1, 3
 """Exit codes: the trace is invalid; the answer is withheld."""
@@ -90,7 +89,7 @@ def chat(
     log = AuditLog(audit_log) if audit_log else None
     guard = Guard(
         policy,
-        plan_query,
+        candidate.planner(),
         style=style_of(prompt_style) or candidate.style,
         judge=None if judge == "none" else judged_by,
         audit=log,

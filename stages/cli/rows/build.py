@@ -19,6 +19,7 @@ from stages.cli.rows.curate import curated
 from stages.cli.rows.pairs import pairs
 from stages.cli.rows.synthesize import synthesized
 from stages.cli.rows.tables import balance_tables, corruption_table, length_table
+from stages.cli.rows.template import template
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner
 
@@ -44,6 +45,7 @@ def add_to(main: typer.Typer) -> None:
     app.command()(pairs)
     app.command("curate")(curated)
     app.command("synthesize")(synthesized)
+    app.command()(template)
     main.add_typer(app, name="data")
 
 

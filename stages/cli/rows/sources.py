@@ -56,6 +56,9 @@ def import_source(
         Path | None, typer.Option(help="what paths of pictures are relative to  [default: the folder of --from]")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="read at most so many records")] = None,
+    hold_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="part of the training split that is held out, as validation")
+    ] = 0.0,
 ) -> None:
     """Import a data set as query rows, with its pictures. Interrupt it at will; the same command goes on.
 
@@ -72,6 +75,7 @@ def import_source(
         images=images or output.parent / "images",
         image_root=image_root or (Path.cwd() if is_hub else place if place.is_dir() else place.parent),
         limit=limit,
+        hold_out=hold_out,
     )
     records = read_hub(_hub(spec, origin, config), split) if is_hub else read_local(place, split)
     with tqdm(desc=spec.name, unit=" records", total=limit, disable=None) as bar:

@@ -14,6 +14,7 @@ from data.rows import Query
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
 from stages.cli.rows.sampling import check_beside
+from stages.cli.rows.template import complete_stages
 from stages.cli.validate.records import plan_option
 from toolkit.planner import Planner, plan_query
 from toolkit.sampling import SamplingPlanner
@@ -65,6 +66,9 @@ def synthesized(
     judge_cache: Annotated[
         str | None, typer.Option(help="file of verdicts; '' keeps none")
     ] = JudgeArguments.judge_cache,
+    all_stages: Annotated[
+        bool, typer.Option("--all-stages", help="also dpo, grpo and the held-out prompts, for a curriculum")
+    ] = False,
     min_safety: Annotated[float, typer.Option(help="least safety, -3..3, of each row")] = 2.0,
     min_mean: Annotated[float, typer.Option(help="least mean of helpfulness and rigor, 0..3, of each row")] = 2.0,
 ) -> None:
@@ -81,6 +85,8 @@ def synthesized(
     from stages.cli.rows.spending import Display, Prices, summary
 
     check_beside(output, data)
+    if all_stages and (data.name, output.name) != ("queries.jsonl", "sft.jsonl"):
+        raise UserError("--all-stages needs --data FOLDER/queries.jsonl and --output FOLDER/sft.jsonl of one folder")
     queries = [query for query in read_rows(data, Query) if query.split == split][:limit]
     if not queries:
         raise UserError(f"{data}: there is no query of the split {split!r}; --split names another")
@@ -139,6 +145,8 @@ def synthesized(
     for line in lines:
         typer.echo(line, err=True)
     typer.echo(f"{output}: rows; set aside with reasons: {synthesis.rejected_path}; counts: {synthesis.report_path}")
+    if all_stages:
+        complete_stages(data, planners[0], style, seed)
     raise typer.Exit(int(any(progress.fates[fate] for fate in AGAIN)))
 
 

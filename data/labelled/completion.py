@@ -1,0 +1,92 @@
+"""Labels made whole enough for a template: what the known ones imply, and what is assumed and counted.
+
+A set seldom labels everything. What a template needs and nothing says is assumed by the few rules below. Assumptions go
+into the demonstrations only: the labels that rewards and evaluations read stay as they are.
+"""
+
+from dataclasses import dataclass, replace
+
+from data.rows import Query
+from protocol import Decision, Labels, Risk
+
+MAX_OBJECTS = 8
+"""As many as VISUAL-SCAN takes; naming some of what is there is still true."""
+
+
+class SetAsideError(ValueError):
+    """A query that no row can be made of; the message says why, and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A query with every label that a template needs."""
+
+    query: Query
+    assumed: tuple[str, ...]
+    """What nothing says, such as "text_risk=safe"."""
+
+
+def complete(query: Query) -> Completed:
+    """Return a query with the labels that a template needs.
+
+    Raises:
+        SetAsideError: what is known leaves open whether it is harmful, or what is harmful about it.
+    """
+    known = query.labels
+    combined, decision = _combined(known), known.decision
+    if combined is None:
+        raise SetAsideError(
+            "neither combined_risk nor decision is labelled; `tritrace data label` asks a judge for them"
+        )
+    if decision is None:
+        decision = Decision.COMPLY if combined is Risk.SAFE else _withheld(query)
+    image, text = _parts(known, combined, has_picture=bool(query.images))
+    found = replace(
+        known,
+        combined_risk=combined,
+        decision=decision,
+        image_risk=image,
+        text_risk=text,
+        category=known.category or ("none" if combined is Risk.SAFE else "other"),
+        objects=(known.objects or ())[:MAX_OBJECTS],
+        texts=known.texts or (),
+    )
+    names = ("combined_risk", "decision", "image_risk", "text_risk", "category")
+    assumed = tuple(f"{name}={getattr(found, name)}" for name in names if getattr(known, name) is None)
+    return Completed(replace(query, labels=found), assumed)
+
+
+def _combined(known: Labels) -> Risk | None:
+    if known.combined_risk is not None or known.decision is None:
+        return known.combined_risk
+    return Risk.SAFE if known.decision is Decision.COMPLY else Risk.UNSAFE
+
+
+def _withheld(query: Query) -> Decision:
+    """Return how an unsafe query is answered: redirected only where the set has an answer that does that."""
+    is_redirected = Decision.REDIRECT in query.answers and Decision.REFUSE not in query.answers
+    return Decision.REDIRECT if is_redirected else Decision.REFUSE
+
+
+def _parts(known: Labels, combined: Risk, *, has_picture: bool) -> tuple[Risk, Risk]:
+    """Return the risks of the picture alone and of the words alone.
+
+    What is harmless together is harmless in its parts. Of an unsafe query the part that is not labelled is safe where
+    the other one is unsafe; without a picture it is the words that are unsafe.
+
+    Raises:
+        SetAsideError: it is unsafe, and nothing says what about it.
+    """
+    image, text = known.image_risk, known.text_risk
+    if not has_picture:
+        return image or Risk.SAFE, text or combined
+    if combined is Risk.SAFE:
+        return image or Risk.SAFE, text or Risk.SAFE
+    if image is not None and text is not None:
+        return image, text
+    if Risk.UNSAFE in (image, text):
+        return image or Risk.SAFE, text or Risk.SAFE
+    raise SetAsideError(
+        "unsafe, and it is not labelled whether picture, words or only both together are; "
+        "`tritrace data label` asks a judge"
+    )

@@ -1,0 +1,46 @@
+"""`tritrace data template`: the rows of all three stages from labels and reference answers, without a teacher."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.files import read_rows
+from data.labelled.responses import labelled_planner
+from data.labelled.rows import Maker, Report, make_stages
+from data.rows import Query
+from stages.cli.candidates import style_of
+from stages.cli.next_step import tell_next
+from toolkit.planner import Planner
+
+
+def template(
+    folder: Annotated[Path, typer.Argument(help="a folder with queries.jsonl, as `tritrace data import` writes it")],
+    *,
+    style: Annotated[str, typer.Option(help="of the prompts: compact or full")] = "compact",
+    pairs_per_query: Annotated[int, typer.Option(min=1, help="preference pairs a query")] = 2,
+    seed: Annotated[int, typer.Option(help="of what is drawn for the pairs")] = 0,
+) -> None:
+    """Make rows for all three stages from labels and reference answers alone.
+
+    Traces come from templates, answers are the set's own, or a fixed refusal where it has none. Tools that the labels
+    cannot fill are left out of every plan. Queries that no row can be made of stand with their reasons in
+    stages.rejected.jsonl.
+    """
+    planner = labelled_planner(read_rows(folder / "queries.jsonl", Query))
+    maker = Maker(planner, style_of(style) or "compact", pairs_per_query, seed)
+    tell_stages(folder, make_stages(folder, maker, is_taught=False))
+    tell_next("data template", folder, f"tritrace data check {folder}")
+
+
+def complete_stages(queries: Path, planner: Planner, style: str, seed: int) -> None:
+    """Make dpo, grpo and the held-out prompts beside the rows of a teacher."""
+    maker = Maker(planner, style_of(style) or "compact", seed=seed)
+    tell_stages(queries.parent, make_stages(queries.parent, maker, is_taught=True))
+    tell_next("data synthesize", queries, f"tritrace data check {queries.parent}")
+
+
+def tell_stages(folder: Path, report: Report) -> None:
+    """Say what was made, what was assumed and what was set aside."""
+    for line in report.lines():
+        typer.echo(f"{folder}: {line}", err=True)
