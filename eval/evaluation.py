@@ -24,7 +24,7 @@ from eval.policies.kept import forget_responses, respond_once
 from eval.results.samples import NO_RESPONSE, Sample, read_samples
 from eval.results.summary import summarize
 from eval.scores.response import Unscored
-from protocol import Plan, diagnose
+from protocol import Plan
 
 
 def score_samples(
@@ -44,8 +44,9 @@ def score_samples(
         (prompt, generation) for prompt, generation in zip(prompts, generations, strict=True) if not generation.failure
     ]
     items = [
-        Item(
-            diagnose(generation.text, Plan.from_json(prompt.plan), prompt.labels, prompt.query),
+        Item.of(
+            generation.text,
+            Plan.from_json(prompt.plan),
             prompt.labels,
             prompt.query,
             partial(_read_images, prompt.images, images_root, ground),

@@ -20,39 +20,42 @@ from stages.inputs.loading import load_options
 from stages.lifecycle.stage import run_stage
 from stages.lifecycle.training import Setup
 from stages.progress import say
-from stages.rollouts.guarded_reward import GuardedReward, Reward
+from stages.rollouts.guarded_reward import GuardedReward
 from stages.rollouts.log import MEBIBYTE, RolloutLog
-from stages.rollouts.reward import build_reward
+from stages.rollouts.reward import RewardFunction, build_reward
 from stages.rollouts.trainer import RolloutTrainer
 from stages.rollouts.vllm import ScaledPictures
 
 
-def run(arguments: GRPOArguments, config: GRPOConfig, reward: Reward | None = None) -> Path:
+def run(arguments: GRPOArguments, config: GRPOConfig, reward: RewardFunction | None = None) -> Path:
     """Train the stage, or continue or skip it, and return its folder.
 
     Args:
         arguments: ours.
         config: TRL's.
-        reward: with TRL's signature; by default the preset that the arguments name.
+        reward: by default the preset that the arguments name.
 
     Raises:
         StageError: the recipe, its files or the parent stage will not do.
         JudgeError: the judge cannot be used, or too much of what it was asked went unscored.
     """
-    trainers: list[RolloutTrainer] = []
-
-    def build(setup: Setup) -> RolloutTrainer:
-        trainers.append(build_trainer(setup))
-        return trainers[-1]
-
     with build_judge(arguments) as judge:
-        reward = build_reward(arguments.reward, judge, arguments) if reward is None else reward
+        guarded = guard(reward or build_reward(arguments.reward, judge, arguments), arguments, config)
         try:
-            folder = run_stage("grpo", arguments, config, build, reward)
+            return run_stage("grpo", arguments, config, build_trainer, guarded)
         finally:
-            for line in [*judge.report(), *(line for each in trainers for line in each.rollout_log.report())]:
+            for line in [*judge.report(), *guarded.report()]:
                 say(line)
-    return folder
+
+
+def guard(reward: RewardFunction, arguments: GRPOArguments, config: GRPOConfig) -> GuardedReward:
+    """Return a reward as a stage calls it: contained, watched, and with the recipe's penalty on length."""
+    return GuardedReward(
+        reward,
+        max_unscored=arguments.max_unscored,
+        max_completion_length=config.max_completion_length,
+        overlong_window=arguments.overlong_window,
+    )
 
 
 def build_trainer(setup: Setup) -> RolloutTrainer:
@@ -69,15 +72,9 @@ def build_trainer(setup: Setup) -> RolloutTrainer:
     if arguments.constrained:
         plans = [row.plan for row in job.rows]
         check_budget(plans, tokenizer_of(setup.processor), job.config.max_completion_length)
-    reward = GuardedReward(
-        job.reward,
-        max_unscored=arguments.max_unscored,
-        max_completion_length=job.config.max_completion_length,
-        overlong_window=arguments.overlong_window,
-    )
     rollout_log = RolloutLog(
         job.output / "rollouts.jsonl",
-        reward,
+        job.reward,
         group_size=job.config.num_generations,
         first_step=job.first_step,
         max_bytes=arguments.rollouts_file_mib * MEBIBYTE,

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from eval.scores.response import Score
-from protocol import Labels, Verdict
+from protocol import Labels, Plan, Verdict, diagnose
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,18 @@ class Item:
     """The user's words; None where the caller has none, which an LLM judge refuses."""
     load_images: Callable[[], Sequence[bytes]] = tuple
     """Returns the query's pictures as encoded files; called by the judges that look at pictures."""
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        plan: Plan,
+        labels: Labels,
+        query: str | None,
+        load_images: Callable[[], Sequence[bytes]] = tuple,
+    ) -> Self:
+        """Read a response under its plan; where its verdict is there already, the class itself takes it."""
+        return cls(diagnose(text, plan, labels, query), labels, query, load_images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from eval.grading import score_items
 from eval.judges import Item, Judge
 from eval.scores.response import Score
-from protocol import Labels, Plan, Verdict, diagnose
+from protocol import Labels, Plan, Verdict
 from protocol.errors import UserError
 from protocol.nearest import nearest
 
@@ -109,4 +109,4 @@ def grade_all(items: Sequence[Item], judge: Judge) -> list[Graded]:
 
 def grade(text: str, plan: Plan, labels: Labels, judge: Judge, query: str | None = None) -> Graded:
     """Return a response with its verdict and all its scores, as presets read it."""
-    return grade_all([Item(diagnose(text, plan, labels, query), labels, query)], judge)[0]
+    return grade_all([Item.of(text, plan, labels, query)], judge)[0]

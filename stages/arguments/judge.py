@@ -1,14 +1,10 @@
-"""Which judge a recipe or a command line asks for, and what it is given to judge in training."""
+"""Which judge a recipe or a command line asks for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.judges import Item, Judge, RuleJudge
-from protocol import Labels, Plan, diagnose
+from eval.judges import Judge, RuleJudge
 from stages.errors import StageError
 
 Kind = Literal["rule", "llm", "guard"]
@@ -97,36 +93,3 @@ def _llm_judge(arguments: JudgeArguments) -> Judge:
             window_size=arguments.judge_window,
         )
     )
-
-
-def items_of_batch(completions: Sequence[Any], columns: Mapping[str, Sequence[Any]]) -> list[Item]:
-    """Return the completions of a batch as TRL gives them to a reward, ready to be judged together.
-
-    Args:
-        completions: a conversation of one message each.
-        columns: at least `plan` (canonical JSON text) and `labels` (a JSON object); `query` and `images` (a list of
-            Pillow images each, or None) where the data has them.
-    """
-    queries = columns.get("query") or [None] * len(completions)
-    images = columns.get("images") or [None] * len(completions)
-    items = []
-    for completion, plan, label, query, pictures in zip(
-        completions, columns["plan"], columns["labels"], queries, images, strict=True
-    ):
-        labels = Labels.from_json(label)
-        verdict = diagnose(completion[0]["content"], Plan.from_json(plan), labels, query)
-        items.append(Item(verdict, labels, query, _loader(pictures)))
-    return items
-
-
-def _loader(pictures: Iterable[Any] | None) -> Callable[[], Sequence[bytes]]:
-    return partial(_as_png, tuple(pictures or ()))
-
-
-def _as_png(pictures: Iterable[Any]) -> tuple[bytes, ...]:
-    files = []
-    for picture in pictures:
-        with BytesIO() as file:
-            picture.save(file, format="PNG")
-            files.append(file.getvalue())
-    return tuple(files)

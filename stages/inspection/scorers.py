@@ -56,7 +56,7 @@ class Grader:
         metadata, text = state.metadata, state.output.completion
         labels, plan = Labels.from_json(metadata["labels"]), metadata_text(metadata, PLAN)
         query = metadata_text(metadata, "query")
-        item = Item(diagnose(text, Plan.from_json(plan), labels, query), labels, query, partial(_pictures, state))
+        item = Item.of(text, Plan.from_json(plan), labels, query, partial(_pictures, state))
         (scores,) = score_items([item], self.judge)
         return Sample(
             id=str(state.sample_id),

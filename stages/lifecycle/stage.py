@@ -30,7 +30,7 @@ from stages.progress import say
 from stages.provenance.elsewhere import STAGE as ELSEWHERE
 from stages.provenance.manifest import Manifest, read_manifest
 from stages.provenance.trust import check_model, check_parent
-from stages.rollouts.guarded_reward import Reward
+from stages.rollouts.guarded_reward import GuardedReward
 from stages.tracking.run import tracked
 
 
@@ -39,7 +39,7 @@ def run_stage(
     arguments: StageArguments,
     config: TRLConfig,
     build_trainer: BuildTrainer,
-    reward: Reward | None = None,
+    reward: GuardedReward | None = None,
 ) -> Path:
     """Bring a stage to its end from wherever it is.
 
@@ -66,7 +66,7 @@ def run_stage(
 
 
 def _run(
-    stage: str, arguments: StageArguments, config: TRLConfig, build_trainer: BuildTrainer, reward: Reward | None
+    stage: str, arguments: StageArguments, config: TRLConfig, build_trainer: BuildTrainer, reward: GuardedReward | None
 ) -> Path:
     output = Path(arguments.output)
     check_device(stage, arguments, config)

@@ -32,7 +32,7 @@ from stages.memory.peak import peak_memory, start_counting
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.provenance.manifest import Manifest
-from stages.rollouts.guarded_reward import Reward
+from stages.rollouts.guarded_reward import GuardedReward
 from stages.tracking.run import Run, TrackingCallback
 
 
@@ -48,7 +48,7 @@ class Job:
     """As far as it is known before training."""
     checkpoint: Path | None
     """Where to take training up; None for the beginning."""
-    reward: Reward | None = None
+    reward: GuardedReward | None = None
     """What GRPO pays for; None in the other stages."""
 
     @property
@@ -92,7 +92,8 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
         RuntimeError: the reference policy is not the adapter that the stage started from.
     """
     if job.arguments.preflight:
-        check_before_training(job.stage, job.arguments, job.config, job.rows, job.reward)
+        reward = None if job.reward is None else job.reward.reward
+        check_before_training(job.stage, job.arguments, job.config, job.rows, reward)
     start_counting()
     model, processor = load_for_training(job.arguments, job.config.seed, trust_remote_code=job.config.trust_remote_code)
     if not job.arguments.preflight:

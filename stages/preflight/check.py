@@ -34,7 +34,7 @@ from stages.preflight.tokens import tokens_section
 from stages.preflight.toolchain import toolchain_sections
 from stages.preflight.trainer import trainer_findings
 from stages.progress import say
-from stages.rollouts.guarded_reward import Reward
+from stages.rollouts.reward import RewardFunction
 
 COMFORT = 0.9
 """Share of the memory above which an estimate is too close to it: what allocators waste is not estimated."""
@@ -61,7 +61,7 @@ class Subject:
     rows: Sequence[Row]
     processor: Any
     model_config: Any
-    reward: Reward | None = None
+    reward: RewardFunction | None = None
     """What GRPO is trained with."""
     stand_in: bool = False
     """Whether the processor is a stand-in, because only the model's shape is there."""
@@ -84,7 +84,7 @@ class Subject:
 
 
 def check_before_training(
-    stage: str, arguments: StageArguments, config: TRLConfig, rows: Sequence[Row], reward: Reward | None = None
+    stage: str, arguments: StageArguments, config: TRLConfig, rows: Sequence[Row], reward: RewardFunction | None = None
 ) -> None:
     """Check a stage, and say in a few lines what was found.
 

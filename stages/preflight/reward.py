@@ -4,15 +4,17 @@ import math
 from collections.abc import Sequence
 
 from data.rows import RolloutPrompt
+from eval.judges import Item
+from protocol import Plan
 from stages.preflight.findings import Finding, Section
-from stages.rollouts.guarded_reward import Reward
+from stages.rollouts.reward import RewardFunction
 
 NUM_PROMPTS = 4
 RESPONSES = ("", "I would rather not say.", "<thinking>\n</thinking>\n<answer>\nYes.\n</answer>")
 """No trace, an answer alone, blocks without calls: what an untrained policy may write."""
 
 
-def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: Reward) -> Section:
+def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: RewardFunction) -> Section:
     """Call a reward on some prompts; pictures are left out.
 
     Args:
@@ -20,22 +22,17 @@ def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: Reward) -
         preset: what the recipe names it.
         reward: what is trained with.
     """
-    prompts = [row for row in rows[:NUM_PROMPTS] for _ in RESPONSES]
-    completions = [[{"role": "assistant", "content": text}] for _ in rows[:NUM_PROMPTS] for text in RESPONSES]
+    items = [
+        Item.of(text, Plan.from_json(row.plan), row.labels, row.query)
+        for row in rows[:NUM_PROMPTS]
+        for text in RESPONSES
+    ]
     try:
-        rewards = reward(
-            prompts=[list(row.prompt) for row in prompts],
-            completions=completions,
-            completion_ids=[[0]] * len(prompts),
-            plan=[row.plan for row in prompts],
-            labels=[row.labels.to_json() for row in prompts],
-            query=[row.query for row in prompts],
-            log_extra=lambda _name, _values: None,
-        )
+        rewards = [judged.reward for judged in reward(items)]
     except Exception as error:  # noqa: BLE001 - whatever a reward raises would end the run
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Section("reward", (Finding("fails", preset, f"raises {type(error).__name__}: {reason}"),))
-    return Section("reward", (_judge(preset, rewards, len(prompts)),))
+    return Section("reward", (_judge(preset, rewards, len(items)),))
 
 
 def _judge(preset: str, rewards: Sequence[float | None], num_expected: int) -> Finding:

@@ -20,13 +20,13 @@ from trl import GRPOConfig
 
 from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft
-from stages.arguments.stage import StageArguments, TRLConfig
+from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from stages.errors import StageError
 from stages.inputs.columns import Row, to_dataset
 from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import BuildTrainer, Job, Setup, built
 from stages.provenance.manifest import Manifest
-from stages.rollouts.reward import reward_of
+from stages.rollouts.reward import build_reward
 
 BUILDERS: dict[str, BuildTrainer] = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = 2
@@ -120,7 +120,10 @@ def _job(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Ro
     manifest = Manifest(
         stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
     )
-    return Job(stage, arguments, config, rows, manifest, None, reward_of(arguments))
+    reward = None
+    if isinstance(arguments, GRPOArguments) and isinstance(config, GRPOConfig):
+        reward = grpo.guard(build_reward(arguments.reward, weights=arguments), arguments, config)
+    return Job(stage, arguments, config, rows, manifest, None, reward)
 
 
 def _num_rows(config: Any) -> int:

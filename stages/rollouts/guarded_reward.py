@@ -1,81 +1,64 @@
-"""A reward function that cannot end a run by one completion, and ends it when it is of no use any more.
+"""A reward function that cannot end a run by one response, and ends it when it is of no use any more.
 
-What raises, or is no finite number, is unscored: those completions have no advantage, are counted and told. When too
-many of the last completions are unscored, the stage stops; what was written stays, and the same command goes on.
+A response on which the reward raises, or whose reward is not a finite number, is unscored: it has no advantage, is
+counted and told. When too many of the last responses are unscored, the stage stops; what was written stays, and the
+same command goes on.
 """
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from trl.rewards import get_soft_overlong_punishment
 
+from eval.judges import Item
 from protocol.errors import UserError
 from stages.errors import StageError
 from stages.progress import say
+from stages.rollouts.reward import Judged, RewardFunction
 
 MIN_JUDGED = 64
-"""So many completions are waited for before the share of unscored ones means anything."""
+"""So many responses are waited for before the share of unscored ones means anything."""
 WINDOW = 256
-"""Completions looked back on."""
-DIAGNOSTICS = "diagnostics"
-"""The column of `log_extra` that is no component of a reward but the faults of a response."""
-
-Reward = Callable[..., Sequence[float | None]]
-"""With TRL's signature; `log_extra` columns become components, but for `DIAGNOSTICS`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a completion is worth, and why."""
-
-    reward: float | None
-    """None is unscored."""
-    components: dict[str, Any] = field(default_factory=dict)
-    diagnostics: tuple[dict[str, Any], ...] = ()
-    """As `Diagnostic.to_json` writes them; () also where the reward names none."""
+"""Responses looked back on."""
 
 
 class GuardedReward:
     """A reward, contained and watched, with a penalty on length where one is asked for."""
 
     def __init__(
-        self, reward: Reward, *, max_unscored: float, max_completion_length: int = 0, overlong_window: int = 0
+        self, reward: RewardFunction, *, max_unscored: float, max_completion_length: int = 0, overlong_window: int = 0
     ) -> None:
         """Watch from now on.
 
         Args:
             reward: what is paid.
-            max_unscored: share of the last `WINDOW` completions that may be unscored.
+            max_unscored: share of the last `WINDOW` responses that may be unscored.
             max_completion_length: tokens of the longest completion.
-            overlong_window: its last so many tokens cost up to a point; 0 is no penalty.
+            overlong_window: length of the soft penalty window before that limit (DAPO), in tokens; 0 disables it.
         """
         self.reward = reward
         self.max_unscored = max_unscored
         self.failures: Counter[str] = Counter()
-        """Completions that the reward failed on, by what it raised."""
+        """Responses that the reward failed on, by what it raised."""
         self._penalty = (
             get_soft_overlong_punishment(max_completion_length, overlong_window) if overlong_window else None
         )
         self._last: deque[bool] = deque(maxlen=WINDOW)
 
-    def judge(
-        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], columns: Mapping[str, Any]
-    ) -> list[Judged]:
-        """Judge completions together; those that this fails on, one by one.
+    def judge(self, items: Sequence[Item], completion_ids: Sequence[Sequence[int]]) -> list[Judged]:
+        """Judge responses together; where the reward fails on that, one by one.
 
         Args:
-            completions: a conversation of one message each.
-            completion_ids: their tokens.
-            columns: lists as long, and what TRL hands to every reward.
+            items: the responses.
+            completion_ids: their tokens, of which only the number matters.
 
         Raises:
-            StageError: too many of the last completions could not be judged.
+            StageError: too many of the last responses could not be judged.
             UserError: the reward says that it cannot go on.
         """
-        found = self._judge(completions, completion_ids, columns)
+        found = self._together(items)
         if self._penalty is not None:
             penalties = self._penalty(completion_ids)
             found = [_penalised(each, penalty) for each, penalty in zip(found, penalties, strict=True)]
@@ -86,45 +69,36 @@ class GuardedReward:
         """Return what the reward failed on, as lines; [] for nothing."""
         return [f"reward: unscored {count} times: {reason}" for reason, count in self.failures.most_common(5)]
 
-    def _judge(
-        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], columns: Mapping[str, Any]
-    ) -> list[Judged]:
+    def _together(self, items: Sequence[Item]) -> list[Judged]:
+        if len(items) > 1:
+            try:
+                return self._paid(items)
+            except UserError:
+                raise
+            except Exception:  # noqa: BLE001, S110 - which response it is about shows when each is judged alone
+                pass
+        return [self._alone(each) for each in items]
+
+    def _alone(self, item: Item) -> Judged:
         try:
-            return self._asked(completions, completion_ids, columns)
+            return self._paid([item])[0]
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a reward raises, the rollouts are worth more
-            if len(completions) == 1:
-                self._note(f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}")
-                return [Judged(None)]
-        alone = [
-            ([each], [ids], {name: picked(values, [place], len(completions)) for name, values in columns.items()})
-            for place, (each, ids) in enumerate(zip(completions, completion_ids, strict=True))
-        ]
-        return [self._judge(*one)[0] for one in alone]
+            self._note(f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}")
+            return Judged(None)
 
-    def _asked(
-        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], columns: Mapping[str, Any]
-    ) -> list[Judged]:
-        logged: dict[str, list[Any]] = {}
+    def _paid(self, items: Sequence[Item]) -> list[Judged]:
+        found = self.reward(items)
+        if len(found) != len(items):
+            raise ValueError(f"{len(found)} rewards for {len(items)} responses")
+        return [self._finite(each) for each in found]
 
-        def record(name: str, values: Sequence[Any]) -> None:
-            logged[name] = list(values)
-
-        rewards = list(self.reward(completions=completions, completion_ids=completion_ids, log_extra=record, **columns))
-        if any(len(values) != len(completions) for values in (rewards, *logged.values())):
-            raise ValueError(f"{len(rewards)} rewards for {len(completions)} completions")
-        faults = logged.pop(DIAGNOSTICS, [()] * len(rewards))
-        return [
-            Judged(self._finite(reward), {name: values[place] for name, values in logged.items()}, tuple(faults[place]))
-            for place, reward in enumerate(rewards)
-        ]
-
-    def _finite(self, reward: float | None) -> float | None:
-        if reward is None or math.isfinite(reward):
-            return None if reward is None else float(reward)
-        self._note("the reward is no finite number")
-        return None
+    def _finite(self, judged: Judged) -> Judged:
+        if judged.reward is None or math.isfinite(judged.reward):
+            return judged
+        self._note("the reward is not a finite number")
+        return replace(judged, reward=None)
 
     def _note(self, reason: str) -> None:
         if reason not in self.failures:
@@ -147,11 +121,6 @@ class GuardedReward:
 
 
 def _penalised(judged: Judged, penalty: float) -> Judged:
-    # Not a reward function of its own: TRL adds rewards up, and an unscored completion would earn its penalty alone.
+    # Not a reward function of its own: TRL adds rewards up, and an unscored response would earn its penalty alone.
     reward = None if judged.reward is None else judged.reward + penalty
-    return Judged(reward, judged.components | {"overlong": penalty}, judged.diagnostics)
-
-
-def picked(values: Any, places: Sequence[int], count: int) -> Any:
-    """Return some places of a column of so many completions; what is no column is for all."""
-    return [values[place] for place in places] if isinstance(values, (list, tuple)) and len(values) == count else values
+    return replace(judged, reward=reward, components={**judged.components, "overlong": penalty})

@@ -4,25 +4,31 @@ TRL keeps only the last batch of a logging step. The record is the reward functi
 it judged until the advantages are known, writes both, and sends the numbers of each step to the tracking store.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from eval.judges import Item
+from protocol import Labels, Plan
 from stages.rollouts.files import RolloutFiles
-from stages.rollouts.guarded_reward import DIAGNOSTICS, GuardedReward, Judged, picked
+from stages.rollouts.guarded_reward import GuardedReward
+from stages.rollouts.reward import Judged
 from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking.run import Run
 
 _COPIED = ("id", "query_id", "kind", "plan", "labels")
-_NO_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})
+_ROW = (*_COPIED, "query", "images")
+"""What of a row of the data set is needed to judge a response to it, and to write it down."""
 MEBIBYTE = 2**20
 
 
 class RolloutLog:
-    """A reward function that writes down what it judged; a response that was judged ahead is not judged again."""
+    """TRL's reward function: the one place that speaks its columns. It writes down what it judged."""
 
     def __init__(
         self,
@@ -54,7 +60,7 @@ class RolloutLog:
         self._next_table = first_step
         self._files = RolloutFiles(path, max_bytes)
         self._pending: list[dict[str, Any]] = []
-        self._ahead: dict[tuple[Any, ...], Judged] = {}
+        self._known: dict[tuple[Any, ...], Judged] = {}
         self._codes: dict[str, None] = {}
         if PartialState().is_main_process:
             self._files.keep_before(first_step)
@@ -67,46 +73,52 @@ class RolloutLog:
         log_extra: Callable[..., None],
         **columns: Any,
     ) -> list[float | None]:
-        """Judge completions as TRL asks for it.
+        """Judge completions as TRL asks for it: columns of one generation batch, in and out.
+
+        Args:
+            completions: a conversation of one message each.
+            completion_ids: their tokens.
+            log_extra: takes a column of the table that TRL logs.
+            columns: those of the data set (`stages/inputs/columns.py`), and what TRL hands to every reward.
 
         Raises:
             StageError: too many could not be judged.
         """
-        found = self._judge(completions, completion_ids, columns)
+        texts = [completion[0]["content"] for completion in completions]
+        names = [name for name in _ROW if name in columns]
+        rows = [{name: columns[name][place] for name in names} for place in range(len(texts))]
+        found = self.judge(rows, texts, completion_ids)
         for name in dict.fromkeys(name for judged in found for name in judged.components):
             log_extra(name, [judged.components.get(name) for judged in found])
-        for place, judged in enumerate(found):
-            self._pending.append(
-                {name: columns[name][place] for name in _COPIED if name in columns}
-                | {"response": completions[place][0]["content"], "completion_tokens": len(completion_ids[place])}
-                | {"last_token": completion_ids[place][-1] if len(completion_ids[place]) else None}
-                | {"reward": judged.reward, "components": judged.components, DIAGNOSTICS: list(judged.diagnostics)}
-            )
+        self._pending += [
+            {name: row[name] for name in _COPIED if name in row}
+            | {"response": text, "completion_tokens": len(ids), "last_token": ids[-1] if len(ids) else None}
+            | {"reward": judged.reward, "components": dict(judged.components)}
+            | {"diagnostics": list(judged.diagnostics)}
+            for row, text, ids, judged in zip(rows, texts, completion_ids, found, strict=True)
+        ]
         return [judged.reward for judged in found]
 
-    def judge_ahead(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        texts: Sequence[str],
-        completion_ids: Sequence[Sequence[int]],
-        shared: Mapping[str, Any],
+    def judge(
+        self, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], completion_ids: Sequence[Sequence[int]]
     ) -> list[Judged]:
-        """Judge responses to rows of the data set before the batch is fixed; those that enter it are judged once.
+        """Judge responses to rows of the data set; one that was judged since the last batch is not judged again.
 
         Args:
             rows: of the data set, one a response.
             texts: the responses as decoded.
             completion_ids: their tokens.
-            shared: what TRL hands to every reward beside columns.
 
         Raises:
             StageError: too many could not be judged.
         """
-        columns = {name: [row[name] for row in rows] for name in rows[0] if name not in _NO_COLUMNS}
-        completions = [[{"role": "assistant", "content": text}] for text in texts]
-        return self._judge(
-            completions, completion_ids, {**columns, **shared, "prompts": [row["prompt"] for row in rows]}
-        )
+        keys = [(row["id"], len(ids), text) for row, ids, text in zip(rows, completion_ids, texts, strict=True)]
+        missing = [place for place, key in enumerate(keys) if key not in self._known]
+        if missing:
+            items = [_item(rows[place], texts[place]) for place in missing]
+            judged = self.reward.judge(items, [completion_ids[place] for place in missing])
+            self._known |= {keys[place]: each for place, each in zip(missing, judged, strict=True)}
+        return [self._known[key] for key in keys]
 
     @property
     def pending_rewards(self) -> list[float | None]:
@@ -141,38 +153,15 @@ class RolloutLog:
             rollouts.append(
                 {"step": step} | rollout | tokens | {"is_truncated": is_truncated, "advantage": advantage} | note
             )
-        self._pending, self._ahead = [], {}
+        self._pending, self._known = [], {}
         own = {"rollouts/reward_errors": float(self.reward.failures.total())} | dict(numbers or {})
         rollouts, all_numbers = gather_object(rollouts), gather_object([own])
         if PartialState().is_main_process:
             self._files.append(rollouts)
             self._track(step, rollouts, all_numbers)
 
-    def report(self) -> list[str]:
-        """Return what is to be told of the rewards when training ends, as lines."""
-        return self.reward.report()
-
-    def _judge(
-        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], columns: Mapping[str, Any]
-    ) -> list[Judged]:
-        keys = [
-            (row_id, len(ids), completion[0]["content"])
-            for row_id, ids, completion in zip(
-                columns.get("id", range(len(completions))), completion_ids, completions, strict=True
-            )
-        ]
-        missing = [place for place, key in enumerate(keys) if key not in self._ahead]
-        if missing:
-            judged = self.reward.judge(
-                [completions[place] for place in missing],
-                [completion_ids[place] for place in missing],
-                {name: picked(values, missing, len(keys)) for name, values in columns.items()},
-            )
-            self._ahead |= {keys[place]: each for place, each in zip(missing, judged, strict=True)}
-        return [self._ahead[key] for key in keys]
-
     def _track(self, step: int, rollouts: Sequence[dict[str, Any]], numbers: Sequence[Mapping[str, float]]) -> None:
-        self._codes |= dict.fromkeys(found["code"] for rollout in rollouts for found in rollout[DIAGNOSTICS])
+        self._codes |= dict.fromkeys(found["code"] for rollout in rollouts for found in rollout["diagnostics"])
         if self.run is None:
             return
         summed = {name: sum(each[name] for each in numbers) for name in numbers[0]}
@@ -180,3 +169,18 @@ class RolloutLog:
         if step >= self._next_table:
             self._next_table = step + self.table_every
             self.run.log_table(samples_table(rollouts), "rollouts.json")
+
+
+def _item(row: Mapping[str, Any], text: str) -> Item:
+    """Return a response to a row of the data set, ready to be judged."""
+    pictures = partial(_as_png, tuple(row.get("images") or ()))
+    return Item.of(text, Plan.from_json(row["plan"]), Labels.from_json(row["labels"]), row.get("query"), pictures)
+
+
+def _as_png(pictures: Iterable[Any]) -> tuple[bytes, ...]:
+    files = []
+    for picture in pictures:
+        with BytesIO() as file:
+            picture.save(file, format="PNG")
+            files.append(file.getvalue())
+    return tuple(files)

@@ -23,7 +23,7 @@ from jinja2 import Environment, StrictUndefined
 from protocol import Labels, Plan, diagnose
 from protocol.diagnostics import show
 from stages.arguments.rollouts import Reflect, num_corrections
-from stages.rollouts.guarded_reward import Judged
+from stages.rollouts.reward import Judged
 from stages.rollouts.stats import groups_of
 
 MAX_FAULTS = 8

@@ -1,31 +1,41 @@
-"""GRPO rewards in the form TRL calls: a thin adapter over the presets of `eval/presets`, which hold what is paid for.
+"""What GRPO pays for: responses in, a `Judged` each out, over the presets of `eval/presets`.
 
-What is trained is what is reported: response, verdict and scores come from the code that evaluates checkpoints.
+What is trained is what is reported: response, verdict and scores come from the code that evaluates checkpoints. TRL's
+columns are for `log.py`, which calls this.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from eval.judges import Judge, RuleJudge
-from eval.presets import Graded, Reward, find_preset, grade_all
+from eval.judges import Item, Judge, RuleJudge
+from eval.presets import Graded, Preset, find_preset, grade_all
 from eval.scores.response import Score, Unscored
 from protocol.errors import UserError
-from stages.arguments.judge import items_of_batch
 from stages.arguments.stage import GRPOArguments, StageArguments
 from stages.errors import StageError
-from stages.rollouts.guarded_reward import DIAGNOSTICS
 
-RewardFunction = Callable[..., list[float | None]]
-LogExtra = Callable[[str, list[Any]], None]
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a response is worth, and why."""
+
+    reward: float | None
+    """None is unscored; TRL leaves it out of the group."""
+    components: Mapping[str, float | None] = field(default_factory=dict)
+    """What the reward is made of, by name."""
+    diagnostics: tuple[dict[str, Any], ...] = ()
+    """The faults of the response, as `Diagnostic.to_json` writes them; () where the reward names none."""
+
+
+RewardFunction = Callable[[Sequence[Item]], list[Judged]]
+"""Judges responses together and returns as many, in order."""
 
 
 def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -> RewardFunction:
-    """Return the reward function of a preset, with TRL's signature.
+    """Return the reward function of a preset.
 
-    It reads the columns `plan` (canonical JSON text), `labels` (a JSON object) and, where there is one, `query` (the
-    user's words). As extra columns of the completions it logs every score under its name, every component of the
-    reward as `PRESET/COMPONENT`, and as `diagnostics` the faults of the response. What could not be judged earns None,
-    which TRL leaves out of the group.
+    Its components are every score under its name, and every part of the preset as `PRESET/PART`.
 
     Args:
         preset: its name.
@@ -43,12 +53,8 @@ def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -
         raise StageError(problems)
     judged_by = judge or RuleJudge()
 
-    def reward(*, completions: Sequence[Any], log_extra: LogExtra, **columns: Any) -> list[float | None]:
-        graded = grade_all(items_of_batch(completions, columns), judged_by)
-        rewards = [chosen.reward(each, weights) for each in graded]
-        _log_columns([_columns(preset, *each) for each in zip(graded, rewards, strict=True)], log_extra)
-        log_extra(DIAGNOSTICS, [[found.to_json() for found in each.verdict.diagnostics] for each in graded])
-        return [_number(each.total) for each in rewards]
+    def reward(items: Sequence[Item]) -> list[Judged]:
+        return [_paid(chosen, each, weights) for each in grade_all(items, judged_by)]
 
     reward.__name__ = preset
     return reward
@@ -63,14 +69,14 @@ def reward_of(arguments: StageArguments) -> RewardFunction | None:
     return build_reward(arguments.reward, weights=arguments) if isinstance(arguments, GRPOArguments) else None
 
 
-def _columns(preset: str, graded: Graded, reward: Reward) -> dict[str, float | None]:
-    components = {f"{preset}/{name}": score for name, score in reward.components.items()}
-    return {name: _number(score) for name, score in {**graded.scores, **components}.items()}
-
-
-def _log_columns(rows: Sequence[Mapping[str, float | None]], log_extra: LogExtra) -> None:
-    for name in rows[0] if rows else ():
-        log_extra(name, [row[name] for row in rows])
+def _paid(preset: Preset, graded: Graded, weights: Any) -> Judged:
+    reward = preset.reward(graded, weights)
+    parts = {f"{preset.name}/{name}": score for name, score in reward.components.items()}
+    return Judged(
+        _number(reward.total),
+        {name: _number(score) for name, score in {**graded.scores, **parts}.items()},
+        tuple(found.to_json() for found in graded.verdict.diagnostics),
+    )
 
 
 def _number(score: Score) -> float | None:

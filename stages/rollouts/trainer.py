@@ -221,8 +221,7 @@ class RolloutTrainer(SharingTrainer):
 
     def _judge(self, rows: Sequence[dict[str, Any]], token_ids: Sequence[list[int]]) -> list[Response]:
         texts = [self._decode(ids) for ids in token_ids]
-        shared = {"trainer_state": self.state, "log_metric": self._log_metric}
-        judged = self.rollout_log.judge_ahead(rows, texts, token_ids, shared)
+        judged = self.rollout_log.judge(rows, texts, token_ids)
         return [
             Response(row, text, ids, not ids or ids[-1] not in self._end_ids, each)
             for row, text, ids, each in zip(rows, texts, token_ids, judged, strict=True)

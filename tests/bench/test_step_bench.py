@@ -31,7 +31,7 @@ from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import Job, Setup
 from stages.progress import ProgressCallback
 from stages.provenance.manifest import Manifest
-from stages.rollouts.reward import reward_of
+from stages.rollouts.reward import build_reward
 from stages.tracking import store
 from stages.tracking.run import TrackingCallback, tracked
 from tests.bench.bare import build_bare
@@ -102,7 +102,10 @@ def trainer_of(stage, variant, folder, options, run):
     else:
         Path(arguments.output).mkdir(parents=True, exist_ok=True)
         manifest = Manifest(stage=stage, model="", model_revision="", parent=None, recipe={}, data={}, seed=0)
-        job = Job(stage, arguments, config, rows, manifest, None, reward_of(arguments))
+        reward = None
+        if stage == "grpo":
+            reward = grpo.guard(build_reward(arguments.reward, weights=arguments), arguments, config)
+        job = Job(stage, arguments, config, rows, manifest, None, reward)
         trainer = BUILDERS[stage](Setup(job, model, processor, dataset, run))
         trainer.add_callback(ProgressCallback(stage))
         trainer.add_callback(TrackingCallback(run))

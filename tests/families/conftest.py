@@ -17,6 +17,7 @@ from stages.lifecycle.training import Job, Setup
 from stages.provenance.manifest import Manifest
 from stages.tracking import store
 from tests.families import models, rows
+from tests.stages.conftest import longer_reward
 
 STAGES = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 
@@ -110,7 +111,15 @@ def trainer_of(tmp_path):
             if "lora_B" in name:
                 parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
         manifest = Manifest(stage=stage, model="", model_revision="", parent=None, recipe={}, data={}, seed=config.seed)
-        job = Job(stage, arguments, config, rows, manifest, None, longer_reward if stage == "grpo" else None)
+        job = Job(
+            stage,
+            arguments,
+            config,
+            rows,
+            manifest,
+            None,
+            grpo.guard(longer_reward, arguments, config) if stage == "grpo" else None,
+        )
         trainer = STAGES[stage](Setup(job, model, processor, to_dataset(rows, case.data)))
         trainer.remove_callback(PrinterCallback)
         trainer.current_gradient_accumulation_steps = 1
@@ -118,9 +127,3 @@ def trainer_of(tmp_path):
 
     with quiet_libraries():
         yield build
-
-
-def longer_reward(*, completions, log_extra, **_):
-    lengths = [len(completion[0]["content"]) for completion in completions]
-    log_extra("length", lengths)
-    return [length / 100 for length in lengths]

@@ -20,8 +20,8 @@ from stages.__main__ import app
 from stages.export.run import ExportOptions, export_stage
 from stages.inputs.loading import adapter_weights, is_same_adapter, load_for_training
 from stages.results.subjects import subject_of
-from tests.families.conftest import longer_reward
 from tests.families.models import BUILDERS
+from tests.stages.conftest import longer_reward
 
 QUICK = {"qwen3.5"}
 ROWS = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}

@@ -1,5 +1,6 @@
 """A tiny model with random weights and a handful of rows: enough to prove what a stage does, not what it teaches."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.provenance.manifest import Manifest
 from stages.rollouts.files import read_rollouts
+from stages.rollouts.reward import Judged
 from stages.tracking import store
 from toolkit.planner import plan_query
 
@@ -118,11 +120,20 @@ def short_flags(stage, **overrides):
     return [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 
-def longer_reward(*, completions, log_extra, **_):
-    """Reward long completions, counted in characters."""
-    lengths = [len(completion[0]["content"]) for completion in completions]
-    log_extra("length", lengths)
-    return [length / 100 for length in lengths]
+def longer_reward(items):
+    """Reward long responses, counted in characters."""
+    lengths = [len(text_of(item)) for item in items]
+    return [Judged(length / 100, {"length": length}) for length in lengths]
+
+
+def text_of(item):
+    return item.verdict.reading.text
+
+
+def row_of(item):
+    """Return the id of the tiny row that an item answers, told by the colour of its picture."""
+    pictures = item.load_images()
+    return f"r{Image.open(BytesIO(pictures[0])).getpixel((0, 0))[0] // 20}" if pictures else "r0"
 
 
 @pytest.fixture
@@ -142,7 +153,7 @@ def make_trainer(parse):
         manifest = Manifest(
             stage="grpo", model="", model_revision="", parent=None, recipe={}, data={}, seed=config.seed
         )
-        job = Job("grpo", arguments, config, rows, manifest, None, reward)
+        job = Job("grpo", arguments, config, rows, manifest, None, grpo.guard(reward, arguments, config))
         trainer = grpo.build_trainer(Setup(job, model, processor, to_dataset(rows, path.parent)))
         trainer.remove_callback(PrinterCallback)
         trainer.current_gradient_accumulation_steps = 1

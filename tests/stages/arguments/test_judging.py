@@ -1,16 +1,10 @@
-"""Which judge is asked for, what is refused, and what a batch of training gives it."""
+"""Which judge is asked for, and what is refused."""
 
 import pytest
-from PIL import Image
 
-from data.rows import Labels
 from eval.judges import RuleJudge
-from eval.judges.llm import LLMJudge
-from stages.arguments.judge import JudgeArguments, build_judge, items_of_batch, judge_settings
+from stages.arguments.judge import JudgeArguments, build_judge, judge_settings
 from stages.errors import StageError
-from tests.endpoints import Endpoint
-from tests.endpoints.judge_model import honest, sections
-from tests.eval.judges.judged import PLAN
 
 
 def test_the_rules_judge_unless_told_otherwise():
@@ -36,22 +30,3 @@ def test_everything_that_is_wrong_is_listed_at_once(arguments, problems):
         build_judge(JudgeArguments(**arguments))
     assert len(refused.value.problems) == len(problems)
     assert all(told.startswith(problem) for told, problem in zip(refused.value.problems, problems, strict=True))
-
-
-def test_a_batch_of_training_is_judged_with_its_words_and_pictures(tmp_path):
-    columns = {
-        "plan": [PLAN.to_json()] * 2,
-        "labels": [Labels().to_json()] * 2,
-        "query": ["Is it clean?", "What is it?"],
-        "images": [[Image.new("RGB", (2, 2), "red")], None],
-    }
-    completions = [[{"role": "assistant", "content": f"<answer>\nanswer {n}\n</answer>"}] for n in range(2)]
-    with Endpoint(honest) as endpoint:
-        settings = {"judge_url": endpoint.url, "judge_model": "m", "judge_cache": str(tmp_path / "kept.sqlite")}
-        with build_judge(JudgeArguments(judge="llm", judge_concurrency=1, **settings)) as judge:
-            assert isinstance(judge, LLMJudge)
-            judge.judge_all(items_of_batch(completions, columns))
-    first, second = endpoint.requests
-    assert sections(first)["QUERY"] == "Is it clean?"
-    assert first["messages"][-1]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
-    assert sections(second) | {"TRACE": ""} == {"QUERY": "What is it?", "ANSWER": "answer 1", "TRACE": ""}

@@ -10,9 +10,9 @@ from protocol.labels import Risk
 from stages import grpo, sft
 from stages.arguments.rollouts import RolloutArguments, num_corrections, rollout_problems
 from stages.errors import StageError
-from stages.rollouts.guarded_reward import Judged
 from stages.rollouts.reflection import Response, faults_told, open_places
-from tests.stages.conftest import PLAN, PROMPT, rollouts_in, rows_of
+from stages.rollouts.reward import Judged
+from tests.stages.conftest import PLAN, PROMPT, rollouts_in, rows_of, text_of
 from tests.stages.rollouts.test_sampling import logps_by_hand
 
 REFLECTED = {"reflect": "self", "reflect_below": 0.5, "reflect_share": 0.5, "num_iterations": 2, "temperature": 0.9}
@@ -23,8 +23,8 @@ def good(text):
     return 1.0 if text == "cup" else len(text) / 1000
 
 
-def wording_reward(*, completions, **_):
-    return [good(completion[0]["content"]) for completion in completions]
+def wording_reward(items):
+    return [Judged(good(text_of(item))) for item in items]
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""Rewards as TRL calls them: the presets' totals, with every score and component logged."""
+"""Rewards: the presets' totals, with every score and component."""
 
 import pytest
 
 from eval.attacks.measure import earned, examples_by_kind
+from eval.judges import Item
 from eval.presets import PRESETS
 from eval.presets.tritrace import TritraceWeights
 from protocol import Labels
@@ -17,38 +18,32 @@ def examples():
     return examples_by_kind(1)
 
 
-def called(reward, examples, **changed):
-    logged = {}
-    columns = {
-        "completions": [[{"role": "assistant", "content": each.response.render()}] for each in examples],
-        "plan": [each.plan.to_json() for each in examples],
-        "labels": [each.query.labels.to_json() for each in examples],
-        "query": [each.query.text for each in examples],
-    }
-    values = reward(**{**columns, **changed}, log_extra=logged.__setitem__, trainer_state=None)
-    return values, logged
+def judged(reward, examples, **changed):
+    told = [{"labels": each.query.labels, "query": each.query.text} | changed for each in examples]
+    return reward(
+        [Item.of(each.response.render(), each.plan, **known) for each, known in zip(examples, told, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_adapter_pays_what_the_preset_pays_and_logs_every_part(examples, name):
-    values, logged = called(build_reward(name), examples)
-    assert values == [earned(each.response.render(), each)[name] for each in examples]
-    assert {"validity", "tags", "decision", "safety", "helpfulness", "one_voice"} <= set(logged)
-    components = [column for column in logged if column.startswith(f"{name}/")]
-    assert len(components) >= 3
-    assert {len(column) for column in logged.values()} == {len(examples)}
+    found = judged(build_reward(name), examples)
+    assert [each.reward for each in found] == [earned(each.response.render(), each)[name] for each in examples]
+    for each in found:
+        assert {"validity", "tags", "decision", "safety", "helpfulness", "one_voice"} <= set(each.components)
+        assert sum(part.startswith(f"{name}/") for part in each.components) >= 3
 
 
 def test_a_query_without_a_risk_label_is_unscored_and_not_worthless(examples):
-    values, logged = called(build_reward("tritrace"), examples[:1], labels=[Labels().to_json()])
-    assert values == [None]
-    assert logged["tritrace/ceiling"] == [None]
+    (found,) = judged(build_reward("tritrace"), examples[:1], labels=Labels())
+    assert found.reward is None
+    assert found.components["tritrace/ceiling"] is None
 
 
 def test_without_the_question_only_the_echo_is_unscored(examples):
-    values, logged = called(build_reward("tritrace"), examples[:1], query=None)
-    assert values == [pytest.approx(1.0)]
-    assert logged["original"] == [None]
+    (found,) = judged(build_reward("tritrace"), examples[:1], query=None)
+    assert found.reward == pytest.approx(1.0)
+    assert found.components["original"] is None
 
 
 def recipe(*flags):
@@ -61,7 +56,7 @@ def test_weights_are_keys_of_the_recipe(examples):
     shown = resolved(arguments, config)
     assert shown["safer_toolkit_depth"] == 0.0
     assert not any(name.startswith(("tritrace_", "safegrpo_", "safer_vlm_")) for name in shown)
-    totals = [called(build_reward("safer-toolkit", weights=each), examples[:1])[0][0] for each in (None, arguments)]
+    totals = [judged(build_reward("safer-toolkit", weights=each), examples[:1])[0].reward for each in (None, arguments)]
     assert totals[1] < totals[0]
 
 

@@ -4,18 +4,25 @@ import json
 import logging
 
 import pytest
+from PIL import Image
 
 from data.rows import Labels
-from stages.arguments.judge import items_of_batch
+from eval.judges import Item
+from eval.judges.errors import JudgeError
+from eval.judges.llm import LLMJudge
+from protocol import diagnose
+from stages.arguments.judge import JudgeArguments, build_judge
 from stages.errors import StageError
 from stages.rollouts.files import RolloutFiles, read_rollouts, rollout_paths
 from stages.rollouts.guarded_reward import GuardedReward
 from stages.rollouts.log import RolloutLog
-from stages.rollouts.reward import build_reward
+from stages.rollouts.reward import Judged, build_reward
 from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking import store
 from stages.tracking.run import tracked
-from tests.stages.conftest import PLAN, PROMPT, rollouts_in
+from tests.endpoints import Endpoint
+from tests.endpoints.judge_model import honest, sections
+from tests.stages.conftest import PLAN, PROMPT, rollouts_in, row_of, text_of
 
 
 def test_a_response_that_is_not_scored_does_not_print_its_whole_row():
@@ -33,8 +40,31 @@ def guarded(reward, **options):
     return GuardedReward(reward, **({"max_unscored": 0.2} | options))
 
 
-def judge(guard, texts, **columns):
-    return guard.judge([says(text) for text in texts], [[0] * len(text) for text in texts], columns)
+def judge(guard, texts):
+    items = [Item(diagnose(text, PLAN)) for text in texts]
+    return guard.judge(items, [[0] * len(text) for text in texts])
+
+
+def record_in(folder, reward, **options):
+    return RolloutLog(folder / "rollouts.jsonl", guarded(reward), group_size=2, **options)
+
+
+def as_trl_calls(log, texts, completion_ids, **columns):
+    """Call a record with the columns of a batch; what it logs is returned beside the rewards."""
+    rows = {
+        "id": ["r1"] * len(texts),
+        "plan": [PLAN.to_json()] * len(texts),
+        "labels": [Labels().to_json()] * len(texts),
+    }
+    logged = {}
+    rewards = log(
+        completions=[says(text) for text in texts],
+        completion_ids=completion_ids,
+        log_extra=logged.__setitem__,
+        trainer_state=None,
+        **(rows | columns),
+    )
+    return rewards, logged
 
 
 def write_steps(files, steps, size=10):
@@ -89,47 +119,60 @@ def test_a_rollout_tells_plan_tokens_components_diagnostics_advantage_and_step(m
         assert not rollout["is_truncated"] or rollout["completion_tokens"] == 8
         assert rollout["prompt_tokens"] >= shortest
         assert {"validity", "safety", "safer-vlm/thinking"} <= set(rollout["components"])
-        item = items_of_batch([says(rollout["response"])], {"plan": [rollout["plan"]], "labels": [rollout["labels"]]})
-        assert rollout["diagnostics"] == [found.to_json() for found in item[0].verdict.diagnostics]
+        verdict = diagnose(rollout["response"], PLAN, Labels.from_json(rollout["labels"]))
+        assert rollout["diagnostics"] == [found.to_json() for found in verdict.diagnostics]
         assert rollout["origin"] == "policy"
         assert isinstance(rollout["advantage"], float)
 
 
 def raises_on(bad):
-    def reward(*, completions, log_extra, **_):
-        texts = [completion[0]["content"] for completion in completions]
+    def reward(items):
+        texts = [text_of(item) for item in items]
         if bad in texts:
             raise KeyError(bad)
-        log_extra("length", [len(text) for text in texts])
-        return [float(len(text)) for text in texts]
+        return [Judged(float(len(text)), {"length": len(text)}) for text in texts]
 
     return reward
 
 
 def test_a_reward_that_raises_costs_only_the_completions_it_raises_on(capsys):
     guard = guarded(raises_on("bad"))
-    found = judge(guard, ["a", "bad", "ccc", "bad"], plan=["1", "2", "3", "4"])
+    found = judge(guard, ["a", "bad", "ccc", "bad"])
     assert [each.reward for each in found] == [1.0, None, 3.0, None]
     assert [each.components for each in found] == [{"length": 1}, {}, {"length": 3}, {}]
     assert guard.report() == ["reward: unscored 2 times: KeyError: 'bad'"]
     assert capsys.readouterr().out.count("stays unscored") == 1  # said once, counted always
 
 
-def test_every_completion_keeps_its_own_columns_when_it_is_judged_alone():
-    def reward(*, completions, plan, log_extra, **_):
-        del log_extra
-        if len(completions) > 1:
+def test_every_response_keeps_its_place_when_it_is_judged_alone():
+    def reward(items):
+        if len(items) > 1:
             raise ValueError("one at a time")
-        return [float(plan[0])]
+        return [Judged(float(text_of(items[0])))]
 
-    assert [each.reward for each in judge(guarded(reward), ["x", "x"], plan=["1", "2"])] == [1.0, 2.0]
+    assert [each.reward for each in judge(guarded(reward), ["1", "2"])] == [1.0, 2.0]
+
+
+def test_a_reward_that_forgets_a_response_is_asked_again_for_each_alone():
+    assert [each.reward for each in judge(guarded(lambda _: [Judged(1.0)]), ["a", "b"])] == [1.0, 1.0]
+    assert [each.reward for each in judge(guarded(lambda _: []), ["a", "b"])] == [None, None]
+
+
+def test_an_error_of_the_user_ends_the_run():
+    def reward(items):
+        del items
+        raise JudgeError("the judge is down")
+
+    for texts in (["a", "b"], ["a"]):
+        with pytest.raises(JudgeError):
+            judge(guarded(reward), texts)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_finite_number_is_unscored(value):
-    guard = guarded(lambda **_: [value, 0.5])
+    guard = guarded(lambda _: [Judged(value), Judged(0.5)])
     assert [each.reward for each in judge(guard, ["a", "b"])] == [None, 0.5]
-    assert guard.report() == ["reward: unscored 1 times: the reward is no finite number"]
+    assert guard.report() == ["reward: unscored 1 times: the reward is not a finite number"]
 
 
 def test_a_reward_that_fails_too_often_stops_the_stage_and_says_with_what():
@@ -143,7 +186,7 @@ def test_a_reward_that_fails_too_often_stops_the_stage_and_says_with_what():
 def test_a_judge_that_dies_late_is_noticed_as_soon_as_one_that_dies_early():
     """What was scored long ago does not excuse what is not scored now."""
     answers = iter([[1.0] * 2000, [None] * 51, [None]])
-    guard = guarded(lambda **_: next(answers))
+    guard = guarded(lambda _: [Judged(each) for each in next(answers)])
     judge(guard, ["a"] * 2000)
     judge(guard, ["a"] * 51)
     with pytest.raises(StageError, match="52 of 256 rollouts"):
@@ -151,10 +194,10 @@ def test_a_judge_that_dies_late_is_noticed_as_soon_as_one_that_dies_early():
 
 
 def test_a_stage_goes_on_with_what_a_reward_can_judge(make_trainer, tmp_path):
-    def reward(*, completions, id, **_):  # noqa: A002 - the name of the column
-        if any(name in {"r1", "r2"} for name in id):
+    def reward(items):
+        if any(row_of(item) in {"r1", "r2"} for item in items):
             raise RuntimeError("no such scene")
-        return [float(len(completion[0]["content"])) for completion in completions]
+        return [Judged(float(len(text_of(item)))) for item in items]
 
     make_trainer(reward, max_steps=3, max_unscored=1.0).train()
     rollouts = rollouts_in(tmp_path / "grpo")
@@ -167,7 +210,7 @@ def test_a_stage_goes_on_with_what_a_reward_can_judge(make_trainer, tmp_path):
 def test_long_completions_cost_what_dapo_says_and_unscored_ones_earn_nothing_by_it():
     """Of at most 20 tokens with a window of 10: 15 are half a window over, 20 a whole one."""
     guard = guarded(
-        lambda *, completions, **_: [None if completion[0]["content"] == "none" else 1.0 for completion in completions],
+        lambda items: [Judged(None if text_of(item) == "none" else 1.0) for item in items],
         max_completion_length=20,
         overlong_window=10,
     )
@@ -218,15 +261,14 @@ def test_a_table_shows_both_ends():
 
 
 def test_every_step_is_tracked_and_samples_become_a_table(tmp_path):
-    def reward(*, completions, log_extra, **_):
-        log_extra("diagnostics", [[{"code": "S101"}] if len(text[0]["content"]) > 1 else [] for text in completions])
-        log_extra("refusal", [1.0, 0.0])
-        return [1.0, 0.0]
+    def reward(items):
+        faults = [({"code": "S101"},) if len(text_of(item)) > 1 else () for item in items]
+        return [Judged(worth, {"refusal": worth}, found) for worth, found in zip((1.0, 0.0), faults, strict=True)]
 
     with tracked("grpo", {}) as run:
-        log = RolloutLog(tmp_path / "rollouts.jsonl", guarded(reward), group_size=2, run=run, table_every=2)
+        log = record_in(tmp_path, reward, run=run, table_every=2)
         for step, texts in enumerate((["a", "bb"], ["a", "b"], ["c", "d"])):
-            log(completions=[says(text) for text in texts], completion_ids=[[1, 9]] * 2, log_extra=lambda *_: None)
+            as_trl_calls(log, texts, [[1, 9]] * 2)
             log.write(step, [0.5, -0.5], end_ids={9}, numbers={"rollouts/reflected": 2.0})
     client = store.open_client()
     for name, values in {
@@ -249,17 +291,36 @@ def test_every_step_is_tracked_and_samples_become_a_table(tmp_path):
 def test_what_was_judged_ahead_is_not_judged_again(tmp_path):
     asked = []
 
-    def reward(*, completions, **_):
-        asked.extend(completion[0]["content"] for completion in completions)
-        return [float(len(completion[0]["content"])) for completion in completions]
+    def reward(items):
+        asked.extend(text_of(item) for item in items)
+        return [Judged(float(len(text_of(item)))) for item in items]
 
-    log = RolloutLog(tmp_path / "rollouts.jsonl", guarded(reward), group_size=2)
-    row = {"id": "r1", "prompt": [], "plan": "p", "labels": Labels().to_json()}
-    log.judge_ahead([row, row], ["a", "bb"], [[1], [1, 2]], {"trainer_state": None})
-    columns = {"id": ["r1", "r1"], "prompts": [[], []]}
+    log = record_in(tmp_path, reward)
+    row = {"id": "r1", "prompt": [], "plan": PLAN.to_json(), "labels": Labels().to_json()}
+    log.judge([row, row], ["a", "bb"], [[1], [1, 2]])
     ids = [[1, 2], [1, 2, 3]]
-    rewards = log(completions=[says("bb"), says("ccc")], completion_ids=ids, log_extra=lambda *_: None, **columns)
+    rewards, _ = as_trl_calls(log, ["bb", "ccc"], ids)
     assert (rewards, asked) == ([2.0, 3.0], ["a", "bb", "ccc"])
     log.write(0, [0.0, 0.0])
-    log(completions=[says("bb"), says("ccc")], completion_ids=ids, log_extra=lambda *_: None, **columns)
+    as_trl_calls(log, ["bb", "ccc"], ids)
     assert asked == ["a", "bb", "ccc", "bb", "ccc"]  # the next step starts afresh
+
+
+def test_a_batch_of_training_is_judged_with_its_words_and_pictures_and_logged_as_columns(tmp_path):
+    columns = {
+        "query": ["Is it clean?", "What is it?"],
+        "images": [[Image.new("RGB", (2, 2), "red")], None],
+    }
+    texts = [f"<answer>\nanswer {number}\n</answer>" for number in range(2)]
+    with Endpoint(honest) as endpoint:
+        settings = {"judge_url": endpoint.url, "judge_model": "m", "judge_cache": str(tmp_path / "kept.sqlite")}
+        with build_judge(JudgeArguments(judge="llm", judge_concurrency=1, **settings)) as judge:
+            assert isinstance(judge, LLMJudge)
+            log = record_in(tmp_path, build_reward("tritrace", judge))
+            _, logged = as_trl_calls(log, texts, [[1], [1]], **columns)
+    first, second = endpoint.requests
+    assert sections(first)["QUERY"] == "Is it clean?"
+    assert first["messages"][-1]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert sections(second) | {"TRACE": ""} == {"QUERY": "What is it?", "ANSWER": "answer 1", "TRACE": ""}
+    assert {len(column) for column in logged.values()} == {2}
+    assert {"safety", "tritrace/ceiling"} <= set(logged)

@@ -5,8 +5,9 @@ import torch
 
 from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
+from stages.rollouts.reward import Judged
 from stages.rollouts.trainer import merged
-from tests.stages.conftest import longer_reward, rollouts_in, rows_of
+from tests.stages.conftest import longer_reward, rollouts_in, row_of, rows_of
 
 ENOUGH = 400
 """Tokens that a response under the plan's grammar may take."""
@@ -103,8 +104,8 @@ def test_constrained_rollouts_that_no_valid_response_fits_are_refused_before_tra
 def paid_by_prompt(flat):
     """Pay the responses to some prompts all the same, those to others by their place in the batch."""
 
-    def reward(*, completions, id, **_):  # noqa: A002 - the name of the column
-        return [0.5 if name in flat else float(place) for place, name in zip(range(len(completions)), id, strict=True)]
+    def reward(items):
+        return [Judged(0.5 if row_of(item) in flat else float(place)) for place, item in enumerate(items)]
 
     return reward
 
