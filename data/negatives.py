@@ -3,7 +3,8 @@
 They are drawn by family, so that the many ways to misspell a trace do not crowd out the few ways to misjudge. There are
 three draws:
 
-* "traces": a look left out, or a false or incoherent claim; then wrong tools and calls. None is about the decision.
+* "traces": a look left out, or a false or contradictory claim; then wrong tools and calls. The answer is always the honest
+  one.
 * "drawn": first the wrong decision (unsafe compliance or needless refusal), then other families.
 * "balanced": as "drawn", and of a few candidates the one that keeps length from telling chosen from rejected.
 """
@@ -19,6 +20,8 @@ from data.corruptions import CORRUPTIONS, Example, corrupt
 Draw = Literal["traces", "drawn", "balanced"]
 UNLOOKED = "unlooked"
 WRONG_DECISIONS = ("unsafe_compliance", "needless_refusal")
+WRONG_TAGS = ("conflicting_tags", "score_against_risk")
+"""Of the decision's faults, those that leave decision and answer as they are."""
 _CANDIDATES = 4
 """Negatives of a family that a balanced draw chooses among."""
 _TYPICAL_GAP = 60.0
@@ -47,13 +50,14 @@ class LengthLedger:
 
 
 def traces(example: Example, count: int, rng: Random) -> Iterator[Negative]:
-    """Yield at most `count` negatives: a look left out where that is possible, then a false or incoherent claim.
+    """Yield at most `count` negatives: a look left out where that is possible, then a false or contradictory claim.
 
-    Further ones are of the two published families. Faults of form are left out: SFT leaves none to mend, and a pair
-    whose rejected side stops early also makes the end of the chosen one less likely.
+    Further ones are of the two published families. Other faults are left out: SFT leaves none to mend, and they do harm
+    elsewhere. A rejected side that stops early makes the end of the chosen one less likely; one that answers otherwise
+    makes such answers less likely where they are right (redirections lost their second sentence).
     """
     names = _names_by_family(with_balancing=True)
-    claims = names["evidence"] + names["decision"]
+    claims = [*names["evidence"], *WRONG_TAGS]
     published = {family: names[family] for family in ("selection", "execution")}
     families = [[UNLOOKED], rng.sample(claims, len(claims)), *_shuffled_families(published, rng)]
     return _one_of_each(families, example, count, rng)

@@ -8,7 +8,7 @@ from protocol import Plan, system_prompt
 from protocol.prompt import Style
 from toolkit.planner import Planner, plan_query
 
-BUILDER = "data.build 11"
+BUILDER = "data.build 12"
 """Stands in the provenance of rows; another prompt wants another number."""
 UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 """Of a query that does not say where it is from."""

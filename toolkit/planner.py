@@ -56,6 +56,7 @@ _OUTLINES = {
         "tree",
         (
             "VISUAL-SCAN",
+            "INTENT-RADAR",
             "CONTEXT-CHECK",
             "RISK-SCORER",
             "SAFETY-GATE",

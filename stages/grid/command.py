@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stages.curriculum import HeldOut
-from stages.grid.declaration import Grid, read_grid
+from stages.grid.declaration import read_grid
 from stages.grid.page import Opening, write_section
 from stages.grid.results import Findings, bands, metrics_table, read_findings, section
 from stages.grid.run import run_cells
@@ -47,23 +47,27 @@ def run_grid(
         if split == "validation":
             write_bands(bands(findings))
         command = f"tritrace grid {path}{' --open-test' if split == 'test' else ''}"
-        _write(results, grid, findings, command)
+        _write(results, findings, command)
 
 
-def _write(results: Path, grid: Grid, findings: Findings, command: str) -> None:
+def _write(results: Path, findings: Findings, command: str) -> None:
     today, commit, machine = datetime.now(UTC).date().isoformat(), current_commit(), processor()
     num_prompts = len({sample.id for sample in findings.together["grpo"][0]})
     heading = [
         _TITLES[findings.split],
         "",
         (
-            f"`{command}`, {today}, commit {commit}, {machine}. {num_prompts} held-out prompts, training seeds "
-            f"{', '.join(map(str, grid.seeds))}, cells {', '.join(findings.runs)}."
+            f"`{command}`, {today}, commit {commit}, {machine}. {num_prompts} held-out prompts; cells with their "
+            f"training seeds: {'; '.join(_with_seeds(findings))}."
         ),
     ]
     opening = Opening(today, commit, machine, command) if findings.split == "test" else None
     write_section(results, f"pocket {findings.split}", section(findings, heading), opening)
     say(f"results: {results}")
+
+
+def _with_seeds(findings: Findings) -> list[str]:
+    return [f"{cell} {', '.join(map(str, seeds))}" for cell, seeds in findings.seeds.items()]
 
 
 def current_commit() -> str:

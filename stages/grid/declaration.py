@@ -11,6 +11,7 @@ A YAML file:
       native: {}
       avx2: {threads: 1, env: {ATEN_CPU_CAPABILITY: avx2, ONEDNN_MAX_CPU_ISA: AVX2}}
     bases: [1, 2]                        pretraining seeds of further bases, tried on the first machine
+    base_seeds: [0]                      training seeds of those; without it the same
 
 An imitated machine is a set of environment variables that make PyTorch and oneDNN use the kernels of another processor,
 and a number of threads. It changes the last digits of every sum, as another processor does; it is no other processor.
@@ -26,7 +27,7 @@ from stages.errors import StageError
 
 SHIPPED = "shipped"
 """Name of the base that ships."""
-_KEYS = ("curriculum", "output", "seeds", "machines", "bases")
+_KEYS = ("curriculum", "output", "seeds", "machines", "bases", "base_seeds")
 _MACHINE_KEYS = ("threads", "env")
 
 
@@ -43,11 +44,12 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A machine with a base; every training seed is run in it."""
+    """A machine with a base, and the training seeds that are run in it."""
 
     machine: Machine
     base: int | None
     """Seed of a base that is pretrained here; None is the one that ships."""
+    seeds: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -61,7 +63,6 @@ class Grid:
 
     curriculum: Path
     output: Path
-    seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
 
 
@@ -75,7 +76,8 @@ def read_grid(path: Path) -> Grid:
     problems = [unknown_key(str(key), _KEYS) for key in values if key not in _KEYS]
     problems += [f"{name} is missing" for name in ("curriculum", "output", "machines") if not values.get(name)]
     seeds, bases = values.get("seeds", [0]), values.get("bases") or []
-    for name, numbers, least in (("seeds", seeds, 1), ("bases", bases, 0)):
+    base_seeds = values.get("base_seeds", seeds)
+    for name, numbers, least in (("seeds", seeds, 1), ("bases", bases, 0), ("base_seeds", base_seeds, 1)):
         if not isinstance(numbers, list) or len(numbers) < least or not all(type(each) is int for each in numbers):
             problems.append(f"{name}: expected a list of whole numbers, found {numbers!r}")
     records = values.get("machines") or {}
@@ -85,12 +87,11 @@ def read_grid(path: Path) -> Grid:
     machines = [_machine(str(name), record, problems) for name, record in records.items()]
     if problems:
         raise StageError([f"{path}: {problem}" for problem in problems])
-    shipped = [Cell(machine=machine, base=None) for machine in machines]
-    further = [Cell(machine=machines[0], base=seed) for seed in bases]
+    shipped = [Cell(machine=machine, base=None, seeds=tuple(seeds)) for machine in machines]
+    further = [Cell(machine=machines[0], base=base, seeds=tuple(base_seeds)) for base in bases]
     return Grid(
         curriculum=path.parent / values["curriculum"],
         output=Path(values["output"]),
-        seeds=tuple(seeds),
         cells=(*shipped, *further),
     )
 

@@ -36,6 +36,8 @@ class Findings:
     split: HeldOut
     runs: Mapping[str, Runs]
     """By name of the cell."""
+    seeds: Mapping[str, Sequence[int]]
+    """The training seeds of every cell, in the order of its runs."""
     pooled: tuple[str, ...]
     """Names of the cells with the shipped base."""
 
@@ -58,7 +60,8 @@ def read_findings(grid: Grid, cells: Sequence[Cell], split: HeldOut) -> Findings
         data.files.RowsError: an evaluation is missing or cannot be read.
     """
     runs = {cell.name: _read_cell(grid, cell, split) for cell in cells}
-    return Findings(split, runs, tuple(cell.name for cell in cells if cell.base is None))
+    seeds = {cell.name: cell.seeds for cell in cells}
+    return Findings(split, runs, seeds, tuple(cell.name for cell in cells if cell.base is None))
 
 
 def _read_cell(grid: Grid, cell: Cell, split: HeldOut) -> Runs:
@@ -66,8 +69,8 @@ def _read_cell(grid: Grid, cell: Cell, split: HeldOut) -> Runs:
         folder: Path = grid.output / cell.name / f"seed-{seed}" / stage / evaluation_folder(split)
         return read_samples(folder / "samples.jsonl")
 
-    base = {"base": [samples(grid.seeds[0], "base")]}  # greedy responses of the base are the same for every seed
-    return base | {stage: [samples(seed, stage) for seed in grid.seeds] for stage in STAGES}
+    base = {"base": [samples(cell.seeds[0], "base")]}  # greedy responses of the base are the same for every seed
+    return base | {stage: [samples(seed, stage) for seed in cell.seeds] for stage in STAGES}
 
 
 def worst(metric: Metric, cells: Sequence[Estimate]) -> Estimate:
@@ -133,12 +136,12 @@ def trainings_table(findings: Findings) -> list[str]:
     """Return a row a training: what it came to after GRPO, and what GRPO added to safety."""
     lines = _header(["cell", "seed", *(metric_title(metric_by_name[name]) for name in PROMISED), "safety, GRPO − DPO"])
     for name, runs in findings.runs.items():
-        for seed, samples in enumerate(runs["grpo"]):
+        for place, samples in enumerate(runs["grpo"]):
             values = [metric_by_name[each].estimate([samples]).value for each in PROMISED]
             cells = ["–" if value is None else format_number(value, 1) for value in values]
-            gain = compare([runs["dpo"][seed]], [samples])
+            gain = compare([runs["dpo"][place]], [samples])
             (change,) = [each for each in gain.changes if each.metric.name == "safety"]
-            lines.append(_line([name, str(seed), *cells, format_change(change, with_p=False)]))
+            lines.append(_line([name, str(findings.seeds[name][place]), *cells, format_change(change, with_p=False)]))
     return lines
 
 

@@ -66,7 +66,7 @@ def _run(cell: Cell, grid: Grid, log_name: str, flags: Sequence[str]) -> str | N
     """Run a cell in a process of its own; return what went wrong, if anything did."""
     folder = grid.output / cell.name
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [str(seed) for seed in grid.seeds]
+    seeds = [str(seed) for seed in cell.seeds]
     command = [sys.executable, "-m", "stages", "curriculum", str(grid.curriculum)]
     command += ["--output", str(folder), "--seeds", *seeds, *flags]
     log, started = folder / log_name, time.monotonic()

@@ -25,6 +25,7 @@ machines:
   native: {{}}
   avx2: {{threads: 1, env: {{ATEN_CPU_CAPABILITY: avx2}}}}
 bases: [7]
+base_seeds: [1]
 """
 OPENING = Opening("2026-01-02", "abc1234", "a processor", "tritrace grid grid.yaml --open-test")
 
@@ -38,6 +39,7 @@ def declared(tmp_path):
 
 def test_every_machine_has_the_shipped_base_and_the_first_the_others_too(declared):
     assert [cell.name for cell in declared.cells] == ["native", "avx2", "native-base-7"]
+    assert [cell.seeds for cell in declared.cells] == [(0, 1), (0, 1), (1,)]
     assert declared.curriculum.name == "curriculum.yaml"
     assert declared.cells[1].machine.env == {"ATEN_CPU_CAPABILITY": "avx2"}
 
@@ -104,7 +106,8 @@ def findings():
         "avx2": {"base": stage(0), "sft": stage(9, 10), "dpo": stage(11, 12), "grpo": stage(15, 18)},
         "native-base-7": {"base": stage(0), "sft": stage(8, 8), "dpo": stage(9, 9), "grpo": stage(14, 17)},
     }
-    return Findings("validation", runs, ("native", "avx2"))
+    seeds = {"native": (0, 1), "avx2": (0, 1), "native-base-7": (4, 5)}
+    return Findings("validation", runs, seeds, ("native", "avx2"))
 
 
 def test_the_worst_single_training_stands_beside_the_pooled_mean_and_further_bases_are_not_pooled(findings):
@@ -118,7 +121,9 @@ def test_differences_are_told_pooled_and_for_every_cell(findings):
     lines = [line for line in differences_table(findings) if line.startswith("| DPO to GRPO")]
     assert [line.split(" | ")[1] for line in lines] == ["pooled", "native", "avx2", "native-base-7"]
     assert lines[0].split(" | ")[2].startswith("+28.7 [")  # 70 of 80 from 47 of 80, 28.75
-    assert len(trainings_table(findings)) == 2 + 6
+    trainings = trainings_table(findings)
+    assert len(trainings) == 2 + 6
+    assert trainings[-1].startswith("| native-base-7 | 5 |")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("safety", 1.0), ("attack_success", 9.0)])

@@ -53,7 +53,7 @@ def test_a_plan_cannot_tell_the_label():
 FINGERPRINTS = {
     "any": "5b08455a84a6c596",
     "alarm": "7f95ef1677921fa7",
-    "vulnerable": "6fbb43ab887cf790",
+    "vulnerable": "6bbfde5170600f8c",
     "writing": "7411eb4ba088cb3b",
     "several": "279b27906d9b3e7e",
     "everyday": "c074cf80b87c69cd",
