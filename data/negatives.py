@@ -3,8 +3,7 @@
 They are drawn by family, so that the many ways to misspell a trace do not crowd out the few ways to misjudge. There are
 three draws:
 
-* "traces": a look left out, or a false or contradictory claim; then wrong tools and calls. The answer is always the honest
-  one.
+* "traces": a look left out, or a false or contradictory claim; then wrong tools and calls. The answer stays honest.
 * "drawn": first the wrong decision (unsafe compliance or needless refusal), then other families.
 * "balanced": as "drawn", and of a few candidates the one that keeps length from telling chosen from rejected.
 """
