@@ -19,7 +19,7 @@ from eval.results.shortfall import shortfall
 from eval.results.summary import summarize
 from stages import dpo, grpo, sft
 from stages.arguments.judge import JudgeArguments, build_judge, judge_problems, judge_settings
-from stages.arguments.stage import Stage, StageArguments, TRLConfig, parse_flat, parse_stage
+from stages.arguments.stage import StageArguments, TRLConfig, parse_flat, parse_stage
 from stages.errors import StageError
 from stages.lifecycle.device import check_device
 from stages.progress import say
@@ -28,6 +28,7 @@ from stages.results.checkpoints import Checkpoint, evaluate_checkpoint
 from stages.results.published import compared, read_bands
 from stages.results.reporting import report_run
 from stages.rollouts.reward import reward_of
+from stages.spec import STAGES, Stage
 from stages.tracking.run import run_of, tracked
 from toolkit.secrets import redacted_values
 
@@ -35,7 +36,6 @@ POCKET = "pocket"
 HeldOut = Literal["validation", "test"]
 _PUBLISHED = Path(str(files("stages").joinpath("recipes", "pocket", "curriculum.yaml")))
 _EVALUATIONS: dict[HeldOut, str] = {"validation": "eval", "test": "eval-test"}
-STAGES: tuple[Stage, ...] = get_args(Stage)
 run_by_stage: dict[Stage, Callable[[Any, Any], Path]] = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
 
 SIZES = Sizes()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 
 import torch
+import trl
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
 from data.pixels import GROUND, is_colour
@@ -26,13 +27,11 @@ from stages.arguments.judge import JudgeArguments, judge_problems
 from stages.arguments.reading import fits, option_hints, read_recipe, unknown_key
 from stages.arguments.rollouts import RolloutArguments, rollout_problems, without_bite
 from stages.errors import StageError
+from stages.spec import SPECS, Stage
 
-Stage = Literal["sft", "dpo", "grpo"]
 TRLConfig: TypeAlias = SFTConfig | DPOConfig | GRPOConfig
 
 RecipeT = TypeVar("RecipeT")
-
-config_by_stage: dict[str, type[Any]] = {"sft": SFTConfig, "dpo": DPOConfig, "grpo": GRPOConfig}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +110,6 @@ class GRPOArguments(
     """Name of the reward preset."""
 
 
-arguments_by_stage: dict[str, type[StageArguments]] = {
-    "sft": StageArguments,
-    "dpo": StageArguments,
-    "grpo": GRPOArguments,
-}
-
-
 @overload
 def parse_stage(stage: Literal["grpo"], argv: Sequence[str]) -> tuple[GRPOArguments, TRLConfig]: ...
 @overload
@@ -133,7 +125,8 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
         StageError: unreadable file, unknown keys (with the nearest name) or unfit values, all of them listed.
     """
     flags = [part for flag in argv for part in _split_config_flag(flag)]
-    classes = (arguments_by_stage[stage], config_by_stage[stage])
+    ours = GRPOArguments if stage == "grpo" else StageArguments
+    classes = (ours, getattr(trl, SPECS[stage].config_name))
     path = _flag(flags, "config")
     recipe = read_recipe(path, classes, _RESERVED) if path else {}
     defaults = our_defaults(stage, dtype=str(_flag(flags, "dtype") or recipe.get("dtype") or "auto"))

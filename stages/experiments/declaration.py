@@ -24,15 +24,14 @@ the command line. A variant that does none of this, such as the first, is the ru
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from eval.results.metrics import metric_by_name
 from eval.tasks.task import NAME
 from stages.arguments.reading import read_yaml, unknown_key
-from stages.arguments.stage import Stage
 from stages.errors import StageError
+from stages.spec import STAGES, Stage
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
 STARTS = ("base", *STAGES)
 
 

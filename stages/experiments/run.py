@@ -16,16 +16,17 @@ from pathlib import Path
 from data.files import file_fingerprint, numbered_lines, read_json, replacing
 from data.text import text_of
 from eval.results.samples import Sample
-from stages.arguments.stage import Stage, StageArguments, TRLConfig, parse_stage
+from stages.arguments.stage import StageArguments, TRLConfig, parse_stage
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage
 from stages.errors import StageError, UnchangedError
-from stages.experiments.declaration import STAGES, STARTS, Experiment, Made, Variant, read_experiment
+from stages.experiments.declaration import STARTS, Experiment, Made, Variant, read_experiment
 from stages.experiments.table import Row, write_table
 from stages.progress import say
 from stages.provenance.manifest import read_manifest
 from stages.provenance.trust import permissions_of
 from stages.results.checkpoints import Checkpoint
 from stages.rollouts.reward import reward_of
+from stages.spec import STAGES, Stage
 from stages.tracking.run import tracked
 from toolkit.secrets import redacted
 

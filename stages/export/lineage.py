@@ -7,8 +7,9 @@ from pathlib import Path
 
 from data.files import RowsError, read_rows
 from stages.errors import StageError
-from stages.inputs.columns import ROW_TYPES, Row
+from stages.inputs.columns import Row
 from stages.provenance.manifest import Manifest, read_manifest
+from stages.spec import SPECS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def rows_of(stage: Ancestor) -> list[Row]:
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != stage.manifest.data.get("rows"):
             return []
-        rows: list[Row] = read_rows(path, ROW_TYPES[stage.manifest.stage])
+        rows: list[Row] = read_rows(path, SPECS[stage.manifest.stage].row_type)
     except (OSError, RowsError):
         return []
     return rows[: stage.manifest.recipe.get("max_rows")]

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from itertools import product
 
 from eval.models.loading import quiet_libraries
-from stages.arguments.stage import Stage, parse_stage
+from stages.arguments.stage import parse_stage
 from stages.fit.model import FitModel
 from stages.memory.estimate import GIB, Estimate, Step, estimate
 from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.check import COMFORT
+from stages.spec import SPECS, Stage
 
 GENERATIONS = 4
 """Responses a prompt in GRPO; published (SaFeR-ToolKit, arXiv 2603.02635)."""
@@ -22,8 +23,6 @@ SAMPLED, FEWER = (32, 16), (8, 4)
 """Completions sampled together, the fastest first: a call reads the weights once for all. Fewer than 16 take days."""
 TRAINED = (4, 2, 1)
 """Completions trained on together; they are accumulated to the same update."""
-NUM_UPDATE = {"sft": 16, "dpo": 16, "grpo": 64}
-"""Rows, pairs or completions an update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class StageFit:
     def accumulation(self) -> int:
         """Batches an update."""
         rows = self.step.sequences // (2 if self.stage == "dpo" else 1)
-        return NUM_UPDATE[self.stage] // rows
+        return SPECS[self.stage].per_update // rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.arguments.stage import Stage
-from stages.fit.choice import GENERATIONS, NUM_UPDATE, Fit, StageFit
+from stages.fit.choice import GENERATIONS, Fit, StageFit
 from stages.fit.evaluation import eval_batch_size
 from stages.fit.time import Plan
+from stages.spec import SPECS, STAGES, Stage
 
 PUBLISHED = (
     "# Published values: SaFeR-ToolKit (arXiv 2603.02635), full parameters on 8 GPUs; the rest is by `tritrace fit`."
@@ -50,7 +50,7 @@ def recipe_files(found: Fit, plans: Mapping[Stage, Plan], folder: str, output: s
     files = {
         f"{stage}.yaml": _stage_text(found, each, plans[stage], folder, output) for stage, each in found.stages.items()
     }
-    if set(found.stages) == {"sft", "dpo", "grpo"}:
+    if set(found.stages) == set(STAGES):
         files["curriculum.yaml"] = _curriculum_text(found, folder, output)
     return files
 
@@ -70,7 +70,7 @@ def describe(found: Fit) -> str:
 
 
 def _stage_text(found: Fit, each: StageFit, plan: Plan, folder: str, output: str) -> str:
-    stage, before = each.stage, {"sft": None, "dpo": "sft", "grpo": "dpo"}[each.stage]
+    stage, before = each.stage, SPECS[each.stage].previous
     parent = f" --parent {output}/seed-0/{before}" if before else ""
     head = [
         f"# tritrace {stage} --config {folder}/{stage}.yaml{parent}",
@@ -172,11 +172,12 @@ def _batches(each: StageFit) -> list[Line]:
         unit = "pairs" if each.stage == "dpo" else "rows"
         return [
             Line("per_device_train_batch_size", 1, what),
-            Line("gradient_accumulation_steps", accumulation, f"{NUM_UPDATE[each.stage]} {unit} an update"),
+            Line("gradient_accumulation_steps", accumulation, f"{SPECS[each.stage].per_update} {unit} an update"),
             Line("save_steps", 50),
         ]
     why = f"published {PUBLISHED_RESPONSE}; a trace with its answer takes a few hundred tokens"
-    update = f"{NUM_UPDATE['grpo']} completions an update, {NUM_UPDATE['grpo'] // GENERATIONS} prompts; published 32"
+    completions = SPECS["grpo"].per_update
+    update = f"{completions} completions an update, {completions // GENERATIONS} prompts; published 32"
     return [
         Line("max_completion_length", step.learnt, why if step.learnt != PUBLISHED_RESPONSE else "published"),
         Line("per_device_train_batch_size", step.sequences, "completions trained on together: what activations cost"),

@@ -6,12 +6,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stages.arguments.stage import Stage
 from stages.fit.cards import Card
 from stages.fit.choice import Fit, StageFit
 from stages.fit.roofline import ARITHMETIC, BANDWIDTH, TYPICAL, update_seconds
 from stages.fit.time import Plan, hours
 from stages.memory.estimate import GIB
+from stages.spec import Stage
 
 
 def print_fit(found: Fit, plans: Mapping[Stage, Plan], cards: Sequence[Card], console: Console) -> None:

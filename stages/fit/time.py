@@ -4,15 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from stages.arguments.stage import Stage
 from stages.errors import StageError
 from stages.fit.cards import Card
-from stages.fit.choice import GENERATIONS, NUM_UPDATE, StageFit
+from stages.fit.choice import GENERATIONS, StageFit
 from stages.fit.roofline import update_seconds
+from stages.spec import SPECS, Stage
 
-ROWS: dict[Stage, int] = {"sft": 6000, "dpo": 18600, "grpo": 6000}
-"""Of the published data (`tritrace data build --preset published`): rows, pairs, prompts."""
-EPOCHS: dict[Stage, int] = {"sft": 2, "dpo": 1, "grpo": 2}
 LEAST_UPDATES = 10
 """A stage of fewer teaches nothing that could be seen."""
 HOUR = 3600.0
@@ -30,12 +27,12 @@ class Plan:
     def updates(self, stage: Stage) -> int:
         """Return the steps of the optimiser."""
         samples = self.rows * self.epochs * (GENERATIONS if stage == "grpo" else 1)
-        return max(1, samples // NUM_UPDATE[stage])
+        return max(1, samples // SPECS[stage].per_update)
 
 
 def whole_plan(stage: Stage) -> Plan:
     """Return all rows of the published data, as often as was published."""
-    return Plan(ROWS[stage], EPOCHS[stage])
+    return Plan(SPECS[stage].published_rows, SPECS[stage].published_epochs)
 
 
 def hours(found: StageFit, plan: Plan, card: Card) -> float:
@@ -94,5 +91,5 @@ def _cut(stage: Stage, plan: Plan, share: float) -> Plan:
 
 
 def _of_updates(stage: Stage, updates: int) -> Plan:
-    rows = updates * NUM_UPDATE[stage] // (GENERATIONS if stage == "grpo" else 1)
+    rows = updates * SPECS[stage].per_update // (GENERATIONS if stage == "grpo" else 1)
     return Plan(rows, 1, rows)

@@ -14,15 +14,16 @@ from eval.results.metrics import Direction, Metric, metric_by_name
 from eval.results.samples import Sample, read_samples
 from eval.results.table import format_change, format_estimate, format_number, metric_title, stage_title
 from eval.statistics.intervals import Estimate
-from stages.curriculum import STAGES, HeldOut, evaluation_folder
+from stages.curriculum import HeldOut, evaluation_folder
 from stages.grid.declaration import Cell, Grid
+from stages.spec import SPECS, STAGES
 
 PROMISED = (
     *("safety", "attack_success", "over_refusal", "general_ability", "helpfulness", "rigor", "validity"),
     *("coherence", "tags_all", "decision", "grounding"),
 )
 """Metrics that a grid tells of."""
-STEPS = (("base", "sft"), ("sft", "dpo"), ("dpo", "grpo"))
+STEPS = tuple((spec.previous or "base", spec.name) for spec in SPECS.values())
 """The pairs of stages that are compared."""
 
 Runs = Mapping[str, Sequence[Sequence[Sample]]]

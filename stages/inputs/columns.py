@@ -22,8 +22,6 @@ from stages.errors import StageError
 from stages.inputs.pictures import ShownImage, picture_fact
 
 Row = SFTRow | PreferencePair | RolloutPrompt
-ROW_TYPES: dict[str, type[Any]] = {"sft": SFTRow, "dpo": PreferencePair, "grpo": RolloutPrompt}
-"""What each stage's data file holds."""
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 

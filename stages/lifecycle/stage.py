@@ -17,7 +17,7 @@ from protocol.errors import UserError
 from stages.arguments.resolved import describe, resolved
 from stages.arguments.stage import StageArguments, TRLConfig
 from stages.errors import StageError
-from stages.inputs.columns import ROW_TYPES, fingerprint_rows, read_training_rows
+from stages.inputs.columns import fingerprint_rows, read_training_rows
 from stages.lifecycle.device import check_device
 from stages.lifecycle.disk_full import EXIT_CODE, free_bytes, is_disk_full
 from stages.lifecycle.out_of_memory import advice, is_out_of_memory
@@ -31,6 +31,7 @@ from stages.provenance.elsewhere import STAGE as ELSEWHERE
 from stages.provenance.manifest import Manifest, read_manifest
 from stages.provenance.trust import check_model, check_parent
 from stages.rollouts.guarded_reward import GuardedReward
+from stages.spec import SPECS
 from stages.tracking.run import tracked
 
 
@@ -70,7 +71,7 @@ def _run(
 ) -> Path:
     output = Path(arguments.output)
     check_device(stage, arguments, config)
-    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, arguments.picture_ground)
+    rows = read_training_rows(Path(arguments.data), SPECS[stage].row_type, arguments.max_rows, arguments.picture_ground)
     fit_warmup(stage, arguments, config, len(rows))
     manifest = _begin(stage, arguments, config, rows)
     if _is_finished(output, manifest):

@@ -26,9 +26,7 @@ from stages.memory.estimate import TILE_WORDS, Step, resident_bytes
 from stages.memory.fake_inputs import model_inputs, next_inputs
 from stages.memory.fake_model import RealIntegers, cuda_autocast, fake_model, triton_loss, whole_windows
 from stages.memory.shapes import ModelShape
-
-OUTPUTS = {"sft": ("log_probs", "entropy", "is_top1"), "dpo": ("log_probs",), "grpo": ("log_probs", "entropy")}
-"""What TRL 1.16 has its loss compute for each token."""
+from stages.spec import SPECS
 
 
 class PeakTracker(MemTracker):
@@ -104,7 +102,7 @@ def _scores(model: Any, inputs: Mapping[str, Any], step: Step) -> torch.Tensor:
     learnt = hidden[:, -step.learnt :].reshape(-1, hidden.shape[-1])
     head = base.get_output_embeddings()
     targets = torch.zeros(len(learnt), dtype=torch.long)
-    outputs = OUTPUTS[step.stage]
+    outputs = SPECS[step.stage].loss_outputs
     scores: torch.Tensor = ChunkedLogProbFunction.apply(
         learnt, head.weight, head.bias, targets, 1.0, TILE_WORDS, None, 1.0, outputs
     )[0]

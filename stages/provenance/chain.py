@@ -19,10 +19,11 @@ from eval.models.loading import ModelError
 from eval.models.revision import model_revision
 from stages.arguments.resolved import decisive
 from stages.errors import StageError
-from stages.inputs.columns import ROW_TYPES, fingerprint_rows
+from stages.inputs.columns import fingerprint_rows
 from stages.provenance.elsewhere import is_elsewhere, manifest_of
 from stages.provenance.export_mark import MARK, exported_files, is_export
 from stages.provenance.manifest import Manifest, merged_manifest, read_manifest, read_seal
+from stages.spec import SPECS
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 State = Literal["holds", "not here", "broken"]
@@ -71,8 +72,8 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
         raise StageError(problems)
     if not manifests:
         raise StageError(f"{run}: no finished stage here; a stage's manifest.json is written when it is done")
-    order = {"sft": 0, "dpo": 1, "grpo": 2}
-    folders = sorted(manifests, key=lambda folder: (str(folder.parent), order.get(manifests[folder].stage, 3)))
+    order = {name: place for place, name in enumerate(SPECS)}
+    folders = sorted(manifests, key=lambda folder: (str(folder.parent), order.get(manifests[folder].stage, len(order))))
     revisions: dict[str, str | None] = {}
     return [
         Stage(folder, manifests[folder], tuple(_links(folder, manifests, revisions, with_model=with_model)))
@@ -232,13 +233,13 @@ def _model(manifest: Manifest, revisions: dict[str, str | None]) -> Link:
 def _data(folder: Path, manifest: Manifest) -> Link:
     path = Path(str(manifest.recipe.get("data")))
     named = manifest.data.get("rows", "")
-    if not path.is_file() or manifest.stage not in ROW_TYPES:
+    if not path.is_file() or manifest.stage not in SPECS:
         return Link("not here", "data", named, str(path))
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != named:
         return _link("data", named, found, str(path))
     try:
-        rows = read_rows(path, ROW_TYPES[manifest.stage])[: manifest.recipe.get("max_rows")]
+        rows = read_rows(path, SPECS[manifest.stage].row_type)[: manifest.recipe.get("max_rows")]
         current = fingerprint_rows(path, rows)
     except (RowsError, ImageError) as error:
         return Link("broken", "data", named, f"{path}: {error}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from data.pixels import is_colour
+from stages.spec import SPECS
 
 _Check: TypeAlias = Callable[[Any], bool]
 
@@ -59,7 +60,7 @@ def _or_none(holds: _Check) -> _Check:
 _TEXT, _HASH = ("a text", _is_text), ("64 hexadecimal digits or null", _or_none(_is_hash))
 _COUNT = ("a number of 1 or more, or null", _or_none(_is_positive))
 _FIELDS: dict[str, tuple[str, _Check]] = {
-    "stage": ("sft, dpo or grpo", lambda value: isinstance(value, str) and value in {"sft", "dpo", "grpo"}),
+    "stage": ("sft, dpo or grpo", lambda value: isinstance(value, str) and value in SPECS),
     "model": _TEXT,
     "model_revision": _TEXT,
     "parent": _HASH,

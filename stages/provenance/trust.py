@@ -16,6 +16,7 @@ from stages.errors import StageError
 from stages.provenance.chain import Link, Stage, read_model, read_stage
 from stages.provenance.elsewhere import is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest
+from stages.spec import SPECS, STAGES
 
 _DECISIVE = frozenset(
     {"manifest", "adapter", "adapter files", "base model", "merged into the base", "protocol", "files"}
@@ -114,7 +115,7 @@ def check_parent(folder: Path, *, model_revision: str, child: str, allow_broken:
     if is_elsewhere(folder):
         return manifest_of(folder, "", model_revision)
     if not (folder / "manifest.json").is_file():
-        previous = {"dpo": "sft", "grpo": "dpo"}.get(child, "sft")
+        previous = SPECS[child].previous or STAGES[0]
         raise StageError(
             f"{folder}: no finished stage here to continue from; "
             f"`tritrace {previous} --config RECIPE --output {folder}` makes it"

@@ -10,7 +10,7 @@ from eval.models.revision import model_revision
 from protocol.errors import UserError
 from stages.arguments.stage import StageArguments, TRLConfig
 from stages.errors import StageError
-from stages.inputs.columns import ROW_TYPES, read_training_rows
+from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
 from stages.memory.estimate import GIB, estimate, optimiser_of, resident_bytes
 from stages.memory.shapes import model_shape, shape_config, vision_shape
@@ -21,6 +21,7 @@ from stages.provenance.trust import check_parent
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor, write_random_model
 from stages.rollouts.reward import reward_of
+from stages.spec import SPECS
 
 T = TypeVar("T")
 TOLERANCE = 0.1
@@ -52,7 +53,10 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     options = load_options(arguments, trust_remote_code=config.trust_remote_code)
     has_rows = shape is None or Path(arguments.data).exists()
     ground = arguments.picture_ground
-    rows = attempt(lambda: read_training_rows(Path(arguments.data), ROW_TYPES[stage], arguments.max_rows, ground)) or []
+    rows = (
+        attempt(lambda: read_training_rows(Path(arguments.data), SPECS[stage].row_type, arguments.max_rows, ground))
+        or []
+    )
     if not has_rows:
         mistakes.clear()
         if arguments.max_tokens is None:

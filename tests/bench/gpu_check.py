@@ -30,13 +30,14 @@ from stages.fit.choice import fit
 from stages.fit.model import find_model
 from stages.fit.recipe_text import recipe_files, write_recipes
 from stages.fit.time import planned
-from stages.inputs.columns import ROW_TYPES, read_training_rows
+from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
 from stages.memory.estimate import GIB, estimate
 from stages.memory.shapes import model_shape, shape_config, shape_names
 from stages.preflight.check import Subject, longest_row, step_of
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor, write_random_model
+from stages.spec import SPECS
 from tests.bench.bare import build_bare
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ def write_model(model_name, recipe, data, folder):
     """Write random weights of the shape that a recipe trains, with a processor that has the words of the rows."""
     arguments, _ = parse(recipe, "sft", data)
     config = shape_config(model_name)
-    rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", ROW_TYPES[stage], None)]
+    rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", SPECS[stage].row_type, None)]
     write_random_model(config, stand_in_processor(rows, config, arguments), arguments, folder)
 
 
@@ -106,7 +107,7 @@ def measured(case, model, data, folder, *flags):
         stage=stage,
         arguments=arguments,
         config=config,
-        rows=read_training_rows(Path(arguments.data), ROW_TYPES[stage], None),
+        rows=read_training_rows(Path(arguments.data), SPECS[stage].row_type, None),
         processor=load_processor(arguments.model, options),
         model_config=load_config(arguments.model, options),
     )

@@ -26,12 +26,13 @@ from data.files import read_rows
 from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft
 from stages.arguments.stage import parse_stage
-from stages.inputs.columns import ROW_TYPES, to_dataset
+from stages.inputs.columns import to_dataset
 from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import Job, Setup
 from stages.progress import ProgressCallback
 from stages.provenance.manifest import Manifest
 from stages.rollouts.reward import build_reward
+from stages.spec import SPECS
 from stages.tracking import store
 from stages.tracking.run import TrackingCallback, tracked
 from tests.bench.bare import build_bare
@@ -94,7 +95,7 @@ def trainer_of(stage, variant, folder, options, run):
     if stage == "grpo":
         config.generation_kwargs = {"min_new_tokens": config.max_completion_length}
     # Bare TRL mixes modalities.
-    rows = [row for row in read_rows(Path(arguments.data), ROW_TYPES[stage]) if row.images]
+    rows = [row for row in read_rows(Path(arguments.data), SPECS[stage].row_type) if row.images]
     model, processor = load_for_training(arguments, config.seed)
     dataset = to_dataset(rows, folder / "data")
     if variant == BARE:

@@ -11,7 +11,7 @@ from stages.arguments.stage import parse_flat, parse_stage
 from stages.curriculum import CurriculumRecipe
 from stages.errors import StageError
 from stages.fit.cards import cards, find_cards
-from stages.fit.choice import GENERATIONS, LADDER, NUM_UPDATE, fit
+from stages.fit.choice import GENERATIONS, LADDER, fit
 from stages.fit.evaluation import BATCHES, eval_batch_size, fitted_batch, response_limit
 from stages.fit.model import find_model, shape_sources
 from stages.fit.recipe_text import recipe_files
@@ -23,6 +23,7 @@ from stages.memory.shapes import shape_names
 from stages.preflight.check import COMFORT
 from stages.provenance.manifest import Manifest
 from stages.results.subjects import subject_of
+from stages.spec import SPECS
 
 STAGES = ("sft", "dpo", "grpo")
 RECIPES = files("stages").joinpath("recipes")
@@ -85,7 +86,7 @@ def test_what_is_written_parses_and_says_what_was_chosen(tmp_path):
         assert arguments.card_gib == 16
         assert arguments.max_rows is not None  # twelve hours do not suffice for all
         rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
-        assert rows == NUM_UPDATE[stage]
+        assert rows == SPECS[stage].per_update
         assert recipe.model == arguments.model == "Qwen/Qwen3-VL-2B-Instruct"
 
 

@@ -17,6 +17,7 @@ from stages.arguments.stage import parse_stage
 from stages.errors import StageError
 from stages.inputs.loading import load_for_training
 from stages.provenance.manifest import read_manifest
+from stages.rollouts.reward import Judged
 from stages.rollouts.trainer import GroupSampler, merged
 from tests.stages.conftest import TRACE, longer_reward
 
@@ -67,8 +68,8 @@ def test_a_stage_that_changes_nothing_fails(parse):
 
 
 def test_grpo_stops_when_too_much_goes_unscored(parse, trained):
-    def silent(*, completions, **_):
-        return [None] * len(completions)
+    def silent(items):
+        return [Judged(None)] * len(items)
 
     with pytest.raises(StageError, match="64 of 64 rollouts could not be scored"):
         grpo.run(*parse("grpo", parent=trained, max_steps=20, preflight="false"), reward=silent)

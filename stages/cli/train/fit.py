@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
+from stages.spec import SPECS
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,8 +34,8 @@ def fit(
     from stages.fit.show import print_fit
     from stages.fit.time import planned, read_budget
 
-    names = stage or ["sft", "dpo", "grpo"]
-    if unknown := [name for name in names if name not in {"sft", "dpo", "grpo"}]:
+    names = stage or list(SPECS)
+    if unknown := [name for name in names if name not in SPECS]:
         raise UserError(f"--stage: expected sft, dpo or grpo, found {unknown[0]!r}")
     hours = read_budget(budget) if budget else None
     cards = [each for each in find_cards(card) if each.bf16 or len(find_cards(card)) == 1]

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
+from stages.spec import SPECS
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,8 +37,8 @@ def preflight(
     from stages.preflight.show import print_sections
     from stages.rehearsal.command import prepare, run_checks
 
-    name = stage or next((each for each in ("sft", "dpo", "grpo") if each in config.stem), "")
-    if name not in {"sft", "dpo", "grpo"}:
+    name = stage or next((each for each in SPECS if each in config.stem), "")
+    if name not in SPECS:
         raise UserError(f"preflight: which stage is {config} of? give --stage sft, dpo or grpo")
     flags = [flag.replace("--card-gib", "--card_gib") for flag in context.args]
     given = [] if shape is None else [f"--model={shape}"]

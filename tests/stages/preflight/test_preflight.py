@@ -16,7 +16,7 @@ from protocol import Labels
 from stages import sft
 from stages.__main__ import app
 from stages.errors import StageError
-from stages.inputs.columns import ROW_TYPES, read_training_rows
+from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import Job, Setup
 from stages.memory.card import available
@@ -38,6 +38,7 @@ from stages.preflight.toolchain import toolchain_sections
 from stages.rehearsal.command import prepare, run_checks
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor
+from stages.spec import SPECS
 from tests.stages.conftest import TRACE
 
 
@@ -206,7 +207,7 @@ EIGHT_BIT = {"optim": "adamw_8bit", "lora_r": 256}
 @pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
 def test_weights_adapters_and_optimiser_are_estimated_to_within_a_tenth(stage, flags, parse, tmp_path):
     arguments, config = parse(stage, max_steps=2, **flags)
-    rows = read_training_rows(Path(arguments.data), ROW_TYPES[stage], 2)
+    rows = read_training_rows(Path(arguments.data), SPECS[stage].row_type, 2)
     measured = measure(stage, arguments, config, rows[0], tmp_path)
     shape = model_shape(load_config(arguments.model), arguments)
     assert measured.tokens > 0 < measured.seconds

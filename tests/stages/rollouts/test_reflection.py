@@ -125,13 +125,13 @@ def test_the_worst_are_corrected_and_the_last_places_make_room():
 
 
 def test_a_correction_that_is_no_better_is_dropped(make_trainer, tmp_path):
-    trainer = make_trainer(lambda *, completions, **_: [0.1] * len(completions), **REFLECTED)
+    trainer = make_trainer(lambda items: [Judged(0.1)] * len(items), **REFLECTED)
     trainer._generate_and_score_completions(rows_of(trainer, 1, 2))
     assert {each["origin"] for each in rollouts_in(tmp_path / "grpo")} == {"policy"}
 
 
 def test_nothing_is_reflected_on_above_the_threshold(make_trainer, monkeypatch):
-    trainer = make_trainer(lambda *, completions, **_: [0.5 + i / 100 for i in range(len(completions))], **REFLECTED)
+    trainer = make_trainer(lambda items: [Judged(0.5 + i / 100) for i in range(len(items))], **REFLECTED)
     seen = []
     sample = trainer.sample
     monkeypatch.setattr(trainer, "sample", lambda turns: (seen.extend(turns), sample(turns))[1])

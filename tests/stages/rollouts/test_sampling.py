@@ -151,9 +151,9 @@ def test_groups_without_spread_make_room_for_other_prompts_of_their_modality(mak
 def test_resampling_ends_after_its_rounds_and_leaves_out_what_still_has_no_spread(make_trainer, tmp_path):
     asked = []
 
-    def constant(*, completions, **_):
-        asked.append(len(completions))
-        return [0.5] * len(completions)
+    def constant(items):
+        asked.append(len(items))
+        return [Judged(0.5)] * len(items)
 
     trainer = make_trainer(constant, zero_spread="resample", resample_rounds=3)
     batch = trainer._generate_and_score_completions(rows_of(trainer, 1, 2))

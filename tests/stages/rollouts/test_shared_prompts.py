@@ -6,6 +6,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, Llama
 from trl.trainer.utils import add_fused_lm_head
 
 from stages.rollouts import sharing
+from stages.rollouts.reward import Judged
 from stages.rollouts.shared_prompts import Batch, can_share, places_of, prompts_run_once, score_completions
 from tests.stages.conftest import rollouts_in, rows_of
 
@@ -103,7 +104,7 @@ def test_rows_without_spread_are_not_run_through_the_model(make_trainer, monkeyp
 
 
 def test_a_loss_of_nothing_still_goes_backward(make_trainer):
-    trainer = make_trainer(lambda completions, **_: [0.5] * len(completions), zero_spread="skip")
+    trainer = make_trainer(lambda items: [Judged(0.5)] * len(items), zero_spread="skip")
     _, loss, gradients = batch_and_gradients(trainer, 2)
     assert loss == 0
     assert all(each.abs().max() == 0 for each in gradients.values())
