@@ -40,10 +40,9 @@ def run_cells(
         raise StageError(f"--only: there is no cell {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     cells = [cell for cell in grid.cells if not only or cell.name in only]
     shared = open_curriculum(grid.curriculum, ["--output", str(grid.output), *flags])
-    models = {cell.base: _model(cell, shared, grid) for cell in cells}
 
     def run(cell: Cell) -> str | None:
-        given = ["--data", str(shared.data), "--model", models[cell.base], "--evaluate_on", split]
+        given = ["--data", str(shared.data), "--model", _model(cell, shared, grid), "--evaluate_on", split]
         return _run(cell, grid, f"{split}.log", [*given, *flags])
 
     with ThreadPoolExecutor(jobs) as pool:
