@@ -28,7 +28,7 @@ _PAIR_SOMEWHERE = re.compile(rf"(?<![\w-]){NAME}[ \t]*+=")
 _SHOWN = 40
 MAX_PAIRS = 256
 """Pairs and faults of one line that are read: a tool has a few keys, a collapsed policy writes thousands."""
-MAX_LINES = 10_000
+MAX_LINES = 1_000
 """Calls and faults of a trace that are read, likewise."""
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 from protocol.errors import UserError
-from protocol.literals import Kind, Unread, Value, Word, WrittenLiteral
+from protocol.literals import MAX_ITEMS, Kind, Unread, Value, Word, WrittenLiteral
 from protocol.nearest import nearest
 from protocol.numerals import alternatives, numerals
 
@@ -21,7 +21,6 @@ FaultName = Literal["wrong-type", "out-of-bounds", "not-in-enum"]
 MAX_NUMERALS = 10_001
 MAX_PLACES = 9
 MAX_LENGTH = 10_000
-MAX_ITEMS = 1_000
 MAX_BOUND = 10**15
 
 
@@ -365,14 +364,15 @@ class List:
         return f"[{self.item.placeholder()}, ...]"
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
-        """Not a list, too few or too many items, or an item at fault."""
+        """Not a list, too few or too many items, or an item at fault among those that may stand there."""
         if literal.kind is not Kind.LIST:
             yield _wrong_type(self, literal)
             return
         if not self.min_items <= len(literal.items) <= self.max_items:
-            message = f"a list of {len(literal.items)} items, expected {self.min_items} to {self.max_items}"
+            count = len(literal.items) if len(literal.items) <= MAX_ITEMS else f"more than {MAX_ITEMS}"
+            message = f"a list of {count} items, expected {self.min_items} to {self.max_items}"
             yield KeyFault("out-of-bounds", message, "", literal)
-        for item in literal.items:
+        for item in literal.items[: self.max_items]:
             yield from self.item.faults(item)
 
     def value(self, literal: WrittenLiteral) -> Value:

@@ -14,6 +14,8 @@ from protocol.numerals import numeral
 
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 
+MAX_ITEMS = 1_000
+"""The most items that a key may ask for. The reader takes one more, which is out of bounds, and skips the rest."""
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 

@@ -29,6 +29,10 @@ class FormFault:
     hint: str = ""
 
 
+MAX_FAULTS = 2_000
+"""Faults of form of one response that are noted: a collapsed policy writes the same tag a thousand times."""
+
+
 class WrittenPair(NamedTuple):
     """One `key=value` as written."""
 
@@ -70,5 +74,6 @@ class Reading:
         return self.outside if self.answer is None else self.answer
 
     def fault(self, name: FaultName, start: int, message: str, expected: str, hint: str = "") -> None:
-        """Note a fault."""
-        self.faults.append(FormFault(name, start, message, expected, hint))
+        """Note a fault; beyond `MAX_FAULTS` nobody reads them."""
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(FormFault(name, start, message, expected, hint))

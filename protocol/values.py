@@ -8,7 +8,7 @@ the line, and no character is looked at more than a fixed number of times.
 import json
 import re
 
-from protocol.literals import Kind, WrittenLiteral, without_surrogates
+from protocol.literals import MAX_ITEMS, Kind, WrittenLiteral, without_surrogates
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*+"
 NUMERAL = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,4})?"
@@ -97,7 +97,7 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
     """Read a list whose first item is at `place`: behind the bracket at `start`, or there where that is missing."""
     items: list[WrittenLiteral] = []
     is_sound = place > start
-    while place < end and text[place] not in "];":
+    while place < end and text[place] not in "];" and len(items) <= MAX_ITEMS:
         if text[place] == ",":  # nothing stands there; said at once, as collapsed policies write many
             items.append(WrittenLiteral(Kind.UNREADABLE, "", None, place))
         else:
@@ -108,6 +108,8 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
             place = skip_gap(text, place + 1, end)
         elif place < end and text[place] not in "];":
             is_sound = False  # a comma is missing; going on keeps that one fault
+    if len(items) > MAX_ITEMS:
+        place = _close_of_list(text, place, end)
     is_closed = text.startswith("]", place, end)
     place += is_closed
     spelling = text[start:place].rstrip(BLANKS)
@@ -117,7 +119,8 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
 
 def _read_item(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
     if text.startswith("[", start, end):
-        stop = _end_of_nested(text, start, end)
+        stop = _close_of_list(text, start + 1, end)
+        stop += text.startswith("]", stop, end)
         return WrittenLiteral(Kind.LIST, text[start:stop].rstrip(BLANKS), None, start), stop
     if quoted := _quoted(text, start, end, ",];"):
         return quoted
@@ -125,13 +128,11 @@ def _read_item(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
     return _bare(text, start, until.end() if until else start)
 
 
-def _end_of_nested(text: str, start: int, end: int) -> int:
-    """Return the offset behind the bracket that closes the one at `start`, or that of the `;` or end before it."""
-    depth = 0
+def _close_of_list(text: str, start: int, end: int) -> int:
+    """Return the offset of the bracket that closes the list around `start`, or of the `;` or the end before it."""
+    depth = 1
     for token in _NESTED.finditer(text, start, end):
         depth += {"[": 1, "]": -1}.get(token[0], 0)
-        if token[0] == ";":
+        if depth == 0 or token[0] == ";":
             return token.start()
-        if depth == 0 and token[0] == "]":
-            return token.end()
     return end

@@ -11,6 +11,7 @@ from eval.scores.candour import candour
 from eval.scores.response import score_all
 from protocol import Decision, Labels, Plan, Risk, SpecError, canonical, diagnose
 from protocol.calls import MAX_LINES, MAX_PAIRS
+from protocol.literals import MAX_ITEMS
 from toolkit.catalogue import CATALOGUE
 from toolkit.chat.reasoning import without_reasoning
 from toolkit.llm_planner import read_selection
@@ -71,6 +72,7 @@ PLACES = {
     "alone": "{}",
     "answer": '<thinking>\n[SAFETY-GATE]: decision=comply; reason="x"\n</thinking>\n<answer>\nSure. {}\n</answer>',
     "call": "<thinking>\n[VISUAL-SCAN]: {}\n</thinking>\n<answer>\nx\n</answer>",
+    "list": '<thinking>\n[VISUAL-SCAN]: objects=[{}]; scene="x"\n</thinking>\n<answer>\nx\n</answer>',
     "string": '<thinking>\n[VISUAL-SCAN]: objects=["{}\n</thinking>\n<answer>\nx\n</answer>',
 }
 
@@ -109,9 +111,14 @@ def test_four_times_the_text_takes_about_four_times_as_long(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_a_megabyte_takes_seconds(place):
-    """A quarter of one is read: two seconds a megabyte on an idle core, and the bound leaves room for a busy one."""
-    slow = {name: spent for name, unit in UNITS.items() if (spent := seconds(degenerate(unit, place, 250_000))) > 1.5}
+def test_a_megabyte_takes_two_seconds_at_most(place):
+    """Of the processor, measured on a tenth of one; a busy machine's caches are forgiven by the best of three tries."""
+    seconds(degenerate(".", place, 1_000))  # patterns are compiled at first use
+    slow = {}
+    for name, unit in UNITS.items():
+        text = degenerate(unit, place, 100_000)
+        if seconds(text) > 0.2 and (spent := min(seconds(text) for _ in range(3))) > 0.2:
+            slow[name] = spent
     assert slow == {}
 
 
@@ -123,8 +130,11 @@ def test_what_is_not_read_any_more_is_said():
     pairs = diagnose(degenerate("a=1; ", "call", 5 * (MAX_PAIRS + 50)), PLAN)
     assert sum("after 256 pairs; the rest is not read" in found.message for found in pairs.diagnostics) == 1
     lines = diagnose(degenerate("[VISUAL-SCAN]: \n", "call", 16 * (MAX_LINES + 50)), PLAN)
-    assert sum("after 10000 calls and faults" in found.message for found in lines.diagnostics) == 1
+    assert sum(f"after {MAX_LINES} calls and faults" in found.message for found in lines.diagnostics) == 1
     assert not lines.is_valid
+    items = diagnose(degenerate('"a", ', "list", 5 * (MAX_ITEMS + 50)), PLAN)
+    assert sum(f"a list of more than {MAX_ITEMS} items" in found.message for found in items.diagnostics) == 1
+    assert items.response.trace.calls[0].args["scene"] == "x"  # the rest of the list is skipped, not the line
 
 
 GRAPH = json.loads(PLAN.to_json())
