@@ -23,7 +23,7 @@ from eval.results.samples import Sample, read_samples
 from eval.results.summary import summarize
 from eval.results.table import to_markdown
 from stages.errors import StageError
-from stages.export.lineage import Ancestor, is_whole, rows_of, sources_of
+from stages.export.lineage import Ancestor, is_whole, rows_of, sources_of, starts_elsewhere
 from stages.export.plans import PlanFolder
 from stages.export.weights import is_quantised
 from stages.provenance.manifest import Manifest, merged_manifest
@@ -99,6 +99,7 @@ def model_card(card: Card) -> str:
         ],
         results=results(card.stages),
         is_whole=is_whole(list(card.stages)),
+        starts_elsewhere=starts_elsewhere(list(card.stages)),
         revision=manifest.base_commit,
         merged_into_base=_merged_into(manifest.model),
         is_quantised=is_quantised(manifest),

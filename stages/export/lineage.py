@@ -8,6 +8,8 @@ from pathlib import Path
 from data.files import RowsError, read_rows
 from stages.errors import StageError
 from stages.inputs.columns import Row
+from stages.provenance.elsewhere import STAGE as ELSEWHERE
+from stages.provenance.elsewhere import is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest, read_manifest
 from stages.spec import SPECS
 
@@ -37,6 +39,11 @@ def is_whole(stages: list[Ancestor]) -> bool:
     return stages[0].manifest.parent is None
 
 
+def starts_elsewhere(stages: list[Ancestor]) -> bool:
+    """Whether the first adapter of a lineage was trained elsewhere."""
+    return stages[0].manifest.stage == ELSEWHERE
+
+
 def rows_of(stage: Ancestor) -> list[Row]:
     """Return the rows that a stage was trained on; [] where the file is gone or has changed since."""
     path = Path(str(stage.manifest.recipe.get("data")))
@@ -63,6 +70,9 @@ def _parent(stage: Ancestor) -> Ancestor | None:
     if digest is None:
         return None
     named = Path(str(stage.manifest.recipe.get("parent")))
+    if is_elsewhere(named):
+        manifest = manifest_of(named, "", stage.manifest.model_revision)
+        return Ancestor(named, manifest) if manifest.digest == digest else None
     for place in (named, stage.folder.parent / named.name):  # the run may have been moved as a whole
         try:
             manifest = read_manifest(place / "manifest.json")

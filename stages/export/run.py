@@ -7,14 +7,18 @@ from pathlib import Path
 
 from data.files import replacing
 from data.hashing import file_hashes
+from eval.models.revision import model_revision
 from protocol.prompt import Style
+from stages.errors import StageError
 from stages.export.card import Card, model_card
 from stages.export.draft import drafted, refuse_what_is_in_the_way
 from stages.export.lineage import Ancestor, lineage, rows_of
 from stages.export.plans import choose_plans, write_plans
 from stages.export.weights import export_dtype, write_adapter, write_merged
 from stages.progress import say
+from stages.provenance.elsewhere import base_of, is_elsewhere, manifest_of
 from stages.provenance.export_mark import MARK
+from stages.provenance.seals import record_seal, seal_of
 from stages.provenance.trust import NO_PERMISSIONS, Permissions, check_stage, load_options
 
 EXPORT_VERSION = 1
@@ -34,18 +38,21 @@ class ExportOptions:
     """How the base model may be read."""
     licence: str | None = None
     """What the card says; by default that of the base model, where its folder says so."""
+    model: str | None = None
+    """The base of an adapter that was trained elsewhere; by default the one that it names."""
 
 
 def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
     """Write a stage's adapter or merged model, its card, its manifests and its plans, and return the folder.
+
+    An adapter of peft that was trained elsewhere is exported too, and the card says that nothing is known of it.
 
     Raises:
         StageError: there is no finished stage, it is not what its manifest says, or something is in the way.
         ModelError: the base model cannot be loaded.
     """
     refuse_what_is_in_the_way(to, overwrite=options.overwrite)
-    check_stage(stage, allow_broken=options.permissions.allow_broken)
-    stages = lineage(stage)
+    stages = _checked(stage, options)
     manifest = stages[-1].manifest
     rows = rows_of(stages[-1])
     style: Style = "compact" if manifest.data.get("prompt_style") == "compact" else "full"
@@ -69,8 +76,23 @@ def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
         card = Card(stages, plans, num_plans, merged_dtype=dtype, licence=options.licence, name=to.resolve().name)
         with replacing(draft / "README.md") as file:
             file.write(model_card(card))
-    say(f"export: {to}")
+    seal = seal_of(to)
+    if not is_elsewhere(stage):
+        record_seal(stage, to, seal)
+    say(f"export: {to}, seal {seal}")
     return to
+
+
+def _checked(stage: Path, options: ExportOptions) -> list[Ancestor]:
+    """Return a stage and those before it, after checking that what would be loaded is what it says."""
+    if is_elsewhere(stage):
+        base = options.model or base_of(stage)
+        say(f"export: {stage} was trained elsewhere: nothing says how, or on what")
+        return [Ancestor(stage, manifest_of(stage, base, model_revision(base)))]
+    if options.model is not None:
+        raise StageError("--model: only for an adapter that was trained elsewhere; a stage names its own base")
+    check_stage(stage, allow_broken=options.permissions.allow_broken)
+    return lineage(stage)
 
 
 def _write_manifests(stages: Sequence[Ancestor], folder: Path) -> None:

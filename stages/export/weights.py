@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from eval.families import turn_end
-from eval.models.adapters import load_adapter, read_adapter_config
+from eval.models.adapters import CONFIG, WEIGHTS, adapter_folder, load_adapter, read_adapter_config
 from eval.models.generation_settings import greedy_settings
 from eval.models.loading import (
     LoadOptions,
@@ -28,10 +28,11 @@ from stages.provenance.manifest import Manifest
 
 def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOptions) -> None:
     """Copy a stage's adapter and write the processor it was trained with beside it."""
-    read_adapter_config(stage / "adapter")  # which refuses what is none, or does not fit its weights
-    for path in sorted((stage / "adapter").iterdir()):
-        shutil.copyfile(path, folder / path.name)
-    config = folder / "adapter_config.json"
+    source = adapter_folder(stage)
+    read_adapter_config(source)  # which refuses what is none, or does not fit its weights
+    for name in (CONFIG, WEIGHTS):  # an adapter from elsewhere may stand among files of any kind
+        shutil.copyfile(source / name, folder / name)
+    config = folder / CONFIG
     record = json.loads(config.read_text(encoding="utf-8"))
     record |= {"base_model_name_or_path": split_gguf(manifest.model)[0], "inference_mode": True}
     record |= {"revision": manifest.base_commit}
@@ -57,7 +58,7 @@ def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dty
         ModelError: the base cannot be loaded, or the adapter is not one of it.
         StageError: its quantisation cannot be undone.
     """
-    model = load_adapter(_base(manifest, dtype, options), stage / "adapter").merge_and_unload()
+    model = load_adapter(_base(manifest, dtype, options), adapter_folder(stage)).merge_and_unload()
     processor = load_processor(manifest.model, options)
     model.generation_config = greedy_settings(model, processor)
     model.save_pretrained(folder)

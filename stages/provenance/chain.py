@@ -141,6 +141,8 @@ def _links(
 
 def protocol_link(manifest: Manifest) -> Link:
     """Check the trace language that a stage was taught against the one here."""
+    if not manifest.protocol:
+        return Link("not here", "protocol", "-", "trained elsewhere; nothing says which language, or whether any")
     return _link("protocol", manifest.protocol, protocol_fingerprint(), "the language of this code")
 
 

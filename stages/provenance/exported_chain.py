@@ -4,20 +4,24 @@ An export stands alone, away from its run. It names the hash of each of its file
 manifests of its stages (`manifests/`). Each names its parent's digest, and the last names the adapter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stages.errors import StageError
 from stages.provenance.chain import Link, Stage, files_link, protocol_link, seal_link
-from stages.provenance.export_mark import exported_files, read_mark
+from stages.provenance.elsewhere import STAGE as ELSEWHERE
+from stages.provenance.export_mark import exported_files, is_export, read_mark
 from stages.provenance.manifest import Manifest, read_manifest
+from stages.provenance.seals import recorded_seals, seal_of
 
 
-def read_export(folder: Path) -> list[Stage]:
+def read_export(folder: Path, seal: str | None = None) -> list[Stage]:
     """Read and verify an export by what it says of itself, parents before children.
 
     Args:
         folder: of an export, with an adapter or a merged model.
+        seal: as `tritrace export` printed it; without one, a change of files and `export.json` together is not found.
 
     Raises:
         StageError: it holds no manifest of a stage, or one that cannot be read; all of them are listed.
@@ -39,12 +43,31 @@ def read_export(folder: Path) -> list[Stage]:
         links = [seal_link(path, manifest), *_parent(path, manifest, parent), protocol_link(manifest)]
         stages.append(Stage(path, manifest, tuple(links)))
     last = stages.pop()
-    return [*stages, Stage(folder, last.manifest, (*last.links, *_export(folder, last.manifest)))]
+    sealed = [] if seal is None else [_seal(folder, seal)]
+    return [*stages, Stage(folder, last.manifest, (*last.links, *_export(folder, last.manifest), *sealed))]
+
+
+def with_exports(chain: Iterable[Stage]) -> Iterator[Stage]:
+    """Yield each stage of a run with a link for every export of it, by the seal that the stage keeps."""
+    for stage in chain:
+        found = (_seal(Path(folder), seal) for folder, seal in recorded_seals(stage.folder).items())
+        yield replace(stage, links=(*stage.links, *found))
+
+
+def _seal(folder: Path, seal: str) -> Link:
+    if not is_export(folder):
+        return Link("not here", "export", seal, str(folder))
+    found = seal_of(folder)
+    if found != seal:
+        return Link("broken", "export", seal, f"{folder}: written {seal}, found {found}")
+    return Link("holds", "export", seal, str(folder))
 
 
 def _parent(path: Path, manifest: Manifest, parent: Manifest | None) -> Iterator[Link]:
     if manifest.parent is None:
-        if parent is None:
+        if parent is None and manifest.stage == ELSEWHERE:
+            yield Link("not here", "parent", "-", "an adapter that was trained elsewhere; nothing says how")
+        elif parent is None:
             yield Link("holds", "parent", "-", "a fresh adapter on the base")
         else:
             yield Link("broken", "parent", "-", f"{path}: names none, found {parent.digest} before it")

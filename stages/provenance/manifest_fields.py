@@ -59,8 +59,10 @@ def _or_none(holds: _Check) -> _Check:
 
 _TEXT, _HASH = ("a text", _is_text), ("64 hexadecimal digits or null", _or_none(_is_hash))
 _COUNT = ("a number of 1 or more, or null", _or_none(_is_positive))
+_STAGES = frozenset({*SPECS, "elsewhere"})
+"""The last is of an adapter that was trained elsewhere, in an export of it."""
 _FIELDS: dict[str, tuple[str, _Check]] = {
-    "stage": ("sft, dpo or grpo", lambda value: isinstance(value, str) and value in SPECS),
+    "stage": ("sft, dpo, grpo or elsewhere", lambda value: isinstance(value, str) and value in _STAGES),
     "model": _TEXT,
     "model_revision": _TEXT,
     "parent": _HASH,

@@ -34,16 +34,18 @@ def export(
     allow_broken: AllowBroken = False,
     overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False,
     licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None,
+    model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as it names]")] = None,
 ) -> None:
     """Write a stage as a folder that plain transformers and peft load: adapter or merged model, card, plans, grammars.
 
-    A folder that is there already is left alone, unless it is an earlier export and --overwrite is given.
+    A folder that is there already is left alone, unless it is an earlier export and --overwrite is given. STAGE may be
+    a folder of peft that was trained elsewhere. The seal that is printed tells later whether anything was changed.
     """
     from stages.export.run import ExportOptions, export_stage
     from stages.provenance.trust import Permissions
 
     allowed = Permissions(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, allow_broken=allow_broken)
     options = ExportOptions(
-        merge=merge, dtype=dtype.value, overwrite=overwrite, permissions=allowed, licence=licence
-    )  # fmt: skip
+        merge=merge, dtype=dtype.value, overwrite=overwrite, permissions=allowed, licence=licence, model=model
+    )
     export_stage(stage, to, options)

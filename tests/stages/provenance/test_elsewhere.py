@@ -9,8 +9,11 @@ from data.rows import RolloutPrompt
 from protocol.errors import UserError
 from stages import dpo, sft
 from stages.cli.candidates import checkpoint_of
+from stages.export.run import ExportOptions, export_stage
 from stages.provenance.chain import broken, read_chain
+from stages.provenance.exported_chain import read_export
 from stages.provenance.manifest import read_manifest
+from stages.provenance.seals import seal_of
 from stages.results.subjects import load_policy, subject_of
 
 NO_PERMISSION = {"trust_remote_code": False, "allow_pickle": False, "allow_broken": False}
@@ -31,6 +34,41 @@ def test_it_answers_on_the_base_that_it_names_or_that_is_given(adapter, tiny_mod
     assert subject_of(stage=adapter).identity()["adapter"]
     candidate = checkpoint_of(str(tiny_model_path), adapter, None, 1, 4, NO_PERMISSION)
     assert candidate.style == "full"
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_it_is_exported_and_the_card_and_the_chain_say_that_nothing_is_known_of_it(
+    merge, adapter, rows_folder, tmp_path
+):
+    (adapter / "optimizer.pt").write_text("what else stands in such folders")
+    folder = export_stage(adapter, tmp_path / "export", ExportOptions(merge=merge))
+    card = (folder / "README.md").read_text()
+    assert "**It was trained elsewhere: it has no manifest, so nothing says on what or how.**" in card
+    assert "It was trained in" not in card
+    assert not (folder / "optimizer.pt").exists()
+    (stage,) = read_export(folder, seal_of(folder))
+    assert broken([stage]) == []
+    assert {link.name for link in stage.links if link.state == "not here"} == {"parent", "protocol"}
+    named = {"model": str(folder)} if merge else {"stage": folder}
+    prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:2]
+    exported = load_policy(**named, max_new_tokens=4).respond(prompts, rows_folder)
+    assert [each.text for each in exported] == [
+        each.text for each in load_policy(stage=adapter, max_new_tokens=4).respond(prompts, rows_folder)
+    ]
+
+
+def test_a_stage_after_it_is_exported_with_it_in_the_card(adapter, parse, tmp_path):
+    trained = dpo.run(*parse("dpo", parent=adapter, max_steps=1))
+    card = (export_stage(trained, tmp_path / "export", ExportOptions()) / "README.md").read_text()
+    assert "**It was trained elsewhere before the stages below" in card
+    assert "were not found" not in card
+    assert broken(read_export(tmp_path / "export")) == []
+
+
+def test_the_base_of_a_stage_cannot_be_chosen_when_it_is_exported(parse, tmp_path):
+    trained = sft.run(*parse("sft", max_steps=1, output=tmp_path / "sft"))
+    with pytest.raises(UserError, match="--model: only for an adapter that was trained elsewhere"):
+        export_stage(trained, tmp_path / "export", ExportOptions(model="other"))
 
 
 def test_it_needs_a_base(adapter):

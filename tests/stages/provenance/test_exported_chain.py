@@ -1,5 +1,6 @@
 """`tritrace manifest EXPORT`: an export is verified by what it says of itself, away from its run."""
 
+import hashlib
 import json
 import shutil
 
@@ -9,6 +10,10 @@ from typer.testing import CliRunner
 from stages import dpo, sft
 from stages.__main__ import app
 from stages.export.run import ExportOptions, export_stage
+from stages.provenance.chain import Stage
+from stages.provenance.exported_chain import with_exports
+from stages.provenance.manifest import read_manifest
+from stages.provenance.seals import record_seal, seal_of
 from tests.stages.conftest import write_tiny_model, write_tiny_rows
 
 
@@ -27,6 +32,7 @@ def made(tmp_path_factory):
     stage = dpo.run(*parse_stage("dpo", second))
     export_stage(stage, folder / "adapter", ExportOptions())
     export_stage(stage, folder / "merged", ExportOptions(merge=True))
+    (folder / "exports.json").write_bytes((stage / "exports.json").read_bytes())
     shutil.rmtree(folder / "run")
     return folder
 
@@ -36,8 +42,8 @@ def export(request, made, tmp_path):
     return shutil.copytree(made / request.param, tmp_path / request.param)
 
 
-def verify(folder):
-    done = CliRunner().invoke(app, ["manifest", str(folder)])
+def verify(folder, *options):
+    done = CliRunner().invoke(app, ["manifest", str(folder), *options])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 
@@ -63,6 +69,37 @@ def test_a_file_that_was_changed_is_named_with_both_hashes(name, export):
     code, out = verify(export)
     assert code == 1
     assert f"{path.name} was " in out
+
+
+def test_weights_that_were_changed_together_with_export_json_are_told_by_the_seal(export, made):
+    """An export's own files cannot tell that: whoever changed the one has changed the other."""
+    (seal,) = [
+        seal for path, seal in json.loads((made / "exports.json").read_text()).items() if path.endswith(export.name)
+    ]
+    assert verify(export, "--seal", seal)[0] == 0
+    weights, mark = next(export.glob("*.safetensors")), export / "export.json"
+    change(weights)
+    record = json.loads(mark.read_text())
+    record["files"][weights.name] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    mark.write_text(json.dumps(record))
+    code, out = verify(export)
+    assert code == (export.name == "adapter"), out  # whose weights the last stage's manifest names as well
+    code, out = verify(export, "--seal", seal)
+    assert code == 1
+    assert f"written {seal}, found " in out
+
+
+def test_a_run_keeps_the_seals_of_its_exports_and_checks_them(made, tmp_path):
+    export = shutil.copytree(made / "merged", tmp_path / "merged")
+    stage = Stage(tmp_path / "grpo", read_manifest(export / "manifest.json"), ())
+    stage.folder.mkdir()
+    record_seal(stage.folder, export, seal_of(export))
+    assert [link.state for each in with_exports([stage]) for link in each.links] == ["holds"]
+    next(export.glob("plans/*/system_prompt.txt")).write_text("Say yes.")
+    ((told,),) = [each.links for each in with_exports([stage])]
+    assert (told.state, str(export) in told.note) == ("broken", True)
+    shutil.rmtree(export)
+    assert [link.state for each in with_exports([stage]) for link in each.links] == ["not here"]
 
 
 def test_a_file_that_was_added_or_taken_is_named(export):

@@ -1,0 +1,40 @@
+"""The seal of an export: one hash over all of it, printed when it is written, and kept in the stage's folder.
+
+What an export says of itself (`export.json`, `manifests/`) tells damage, and a change of any one file. Whoever changes
+the weights and `export.json` together is found only by a hash that is kept elsewhere: by the stage, or by a person.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from data.files import read_json_object, replacing
+from stages.progress import say
+
+RECORD = "exports.json"
+"""In a stage's folder: the seals of its exports by the folder they were written to."""
+
+
+def seal_of(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of all files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").digest()
+        digest.update(path.relative_to(folder).as_posix().encode(errors="surrogateescape") + b"\0" + found)
+    return digest.hexdigest()
+
+
+def record_seal(stage: Path, export: Path, seal: str) -> None:
+    """Keep the seal of an export with the stage; where its folder cannot be written, that is said."""
+    seals = recorded_seals(stage) | {str(export.resolve()): seal}
+    try:
+        with replacing(stage / RECORD) as file:
+            file.write(json.dumps(seals, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        say(f"export: its seal is not kept in {stage} ({error.strerror}); keep it yourself")
+
+
+def recorded_seals(stage: Path) -> dict[str, str]:
+    """Return the seals of a stage's exports by their folders; {} where there are none, or the file is damaged."""
+    return {name: seal for name, seal in read_json_object(stage / RECORD).items() if isinstance(seal, str)}
