@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.images import portable_uri
+from data.pixels import GROUND, is_colour
 from data.rows import RolloutPrompt
 from eval.policies.base import Generation, Keep, keep_nothing, progress
 from eval.policies.dialects import DIALECTS, PLAIN, Dialect, dialect_of
@@ -23,6 +24,7 @@ from protocol.plan import Plan
 from toolkit.chat.asker import Asker, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError, Reply
 from toolkit.chat.loop import LoopThread
+from toolkit.chat.reasoning import without_reasoning
 from toolkit.chat.usage import Usage
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
 
@@ -54,6 +56,8 @@ class EndpointSettings:
     """Requests open at the same time, those that wait to be made again included."""
     timeout_seconds: float = 120.0
     """Of one request."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures are put on, as the model was trained."""
     num_attempts: int = NUM_ATTEMPTS
     """Requests for a reply, while failures may pass by themselves; the first included."""
     max_failed: float = DEFAULT_MAX_FAULTS
@@ -70,6 +74,8 @@ class EndpointSettings:
         found += [f"{name}: expected 1 or more, found {count}" for name, count in counts.items() if count < 1]
         if self.timeout_seconds <= 0:
             found.append(f"endpoint_timeout: expected more than 0 seconds, found {self.timeout_seconds:g}")
+        if not is_colour(self.picture_ground):
+            found.append(f"picture_ground: expected a colour such as white or #808080, found {self.picture_ground!r}")
         return found
 
 
@@ -91,6 +97,7 @@ class EndpointPolicy:
             raise EndpointError("\n".join(problems))
         self.settings = settings
         self.constrained = constrained
+        self.picture_ground = settings.picture_ground
         self.label = label
         self.usage = Usage()
         _endpoint(settings, self.usage)  # a wrong address is said at once
@@ -166,7 +173,7 @@ class _Questions:
 
     async def ask(self, place: int, prompt: RolloutPrompt, images_root: Path, take: Keep) -> None:
         async with self.places:
-            messages = await asyncio.to_thread(chat_messages, prompt, images_root)
+            messages = await asyncio.to_thread(chat_messages, prompt, images_root, self.settings.picture_ground)
             try:
                 constraint = self._constraint(prompt)
                 reply = await self.endpoint.ask(messages, self._request() | constraint, needed=constraint)
@@ -205,18 +212,29 @@ class _Questions:
 
 
 def _generation(reply: Reply) -> Generation:
-    """Return what a reply says; one that was cut off or refuses is a response too, one that says nothing is none."""
-    is_said = not reply.fault or reply.is_refusal or (reply.is_cut_off and reply.text.strip())
-    return Generation(reply.text, reply.completion_tokens, reply.is_cut_off, failure="" if is_said else reply.fault)
+    """Return what a reply says; one that was cut off or refuses is a response too, one that says nothing is none.
+
+    The reasoning that some servers leave before a response is no part of it. A response that begins with its trace has
+    none before it, whatever its answer says of such tags.
+    """
+    text = reply.text if reply.text.lstrip().startswith("<thinking>") else without_reasoning(reply.text).lstrip("\n")
+    is_said = not reply.fault or reply.is_refusal or (reply.is_cut_off and text.strip())
+    return Generation(text, reply.completion_tokens, reply.is_cut_off, failure="" if is_said else reply.fault)
 
 
-def chat_messages(prompt: RolloutPrompt, images_root: Path) -> list[dict[str, Any]]:
+def chat_messages(prompt: RolloutPrompt, images_root: Path, ground: str = GROUND) -> list[dict[str, Any]]:
     """Return a prompt in the form of OpenAI's chat completions, its pictures before the first words of the user.
+
+    Args:
+        prompt: what is asked.
+        images_root: the folder that its image paths are relative to.
+        ground: name of the colour that transparency is put on.
 
     Raises:
         ImageError: an image cannot be read.
     """
-    pictures = [{"type": "image_url", "image_url": {"url": portable_uri(each, images_root)}} for each in prompt.images]
+    uris = (portable_uri(each, images_root, ground) for each in prompt.images)
+    pictures = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
     messages: list[dict[str, Any]] = [dict(message) for message in prompt.prompt]
     first = next((message for message in messages if message["role"] == "user"), None)
     if pictures and first is not None:

@@ -54,6 +54,7 @@ REFUSING = ("gpt5", "deepseek", "nojson", "noseed", "extra", "ratelimit", "busy"
 ANSWERS = {
     "empty_stop": lambda text: completion("", reasoning_content=f"Thought of it. {text}"),
     "null_stop": lambda text: completion(None, reasoning_content=f"Thought of it. {text}"),
+    "think_cut": lambda _: completion("<think>\nLet me think about it", "length"),
     "null_length": lambda _: completion(None, "length", reasoning="Let me think about it"),
     "empty": lambda _: completion(""),
     "cut": lambda text: completion(text[:9], "length"),

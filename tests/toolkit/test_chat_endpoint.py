@@ -152,7 +152,7 @@ def test_what_is_no_reply_is_told_in_the_servers_words_and_asked_again_where_tha
 
 
 def test_every_mode_has_its_expectation():
-    assert len(MODES) == len(HARMLESS) + len(REFUSING) + len(ANSWERS) + len(RAW) + len(STREAMS) == 47
+    assert len(MODES) == len(HARMLESS) + len(REFUSING) + len(ANSWERS) + len(RAW) + len(STREAMS) == 48
 
 
 @pytest.mark.parametrize("mode", ["drip", "silent"])

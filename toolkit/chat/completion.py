@@ -13,6 +13,7 @@ from typing import Any
 
 from protocol.literals import without_surrogates
 from toolkit.chat.asker import Asker
+from toolkit.chat.reasoning import is_reasoning
 
 MAX_DEPTH = 64
 """Brackets within brackets in what a server or a model writes as JSON."""
@@ -89,19 +90,22 @@ def words_of(text: str) -> str:
 
 def _reply(message: dict[str, Any], finish: str, counts: tuple[int, int], asker: Asker) -> Reply:
     content = without_surrogates("".join(_texts(message.get("content"))))
+    has_reasoning = _has_reasoning(message)
+    if is_reasoning(content):
+        content, has_reasoning = "", True
     refusal = message.get("refusal")
     refusal = without_surrogates(refusal) if isinstance(refusal, str) else ""
     is_cut_off = finish == _CUT_OFF
     text = content or refusal
     fault = ""
     if is_cut_off:
-        thought = " while the model was still thinking" if not text and _has_reasoning(message) else ""
+        thought = " while the model was still thinking" if not text and has_reasoning else ""
         fault = f"the reply was cut off at its token limit{thought}: {asker.limit} raises it"
     elif finish == _WITHHELD:
         fault = "the server withheld the reply"
     elif refusal:
         fault = f"the {asker.name} refuses"
-    elif not text.strip() and _has_reasoning(message):
+    elif not text.strip() and has_reasoning:
         fault = (
             f"the reply is reasoning without an answer: {asker.limit} leaves more room, or the server's reasoning"
             " parser does not fit the model"
