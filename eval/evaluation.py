@@ -56,18 +56,18 @@ def score_samples(
     scored = zip(items, score_items(items, judge), strict=True)
     for prompt, generation in zip(prompts, generations, strict=True):
         if generation.failure:
-            yield replace(_sample(prompt, generation), unscored={NO_RESPONSE: generation.failure})
+            yield replace(_sample(prompt, generation, ground), unscored={NO_RESPONSE: generation.failure})
             continue
         item, scores = next(scored)
         yield replace(
-            _sample(prompt, generation),
+            _sample(prompt, generation, ground),
             scores={name: None if isinstance(score, Unscored) else score for name, score in scores.items()},
             unscored={name: score.reason for name, score in scores.items() if isinstance(score, Unscored)},
             diagnostics=tuple(found.to_json() for found in item.verdict.diagnostics),
         )
 
 
-def _sample(prompt: RolloutPrompt, generation: Generation) -> Sample:
+def _sample(prompt: RolloutPrompt, generation: Generation, ground: str) -> Sample:
     return Sample(
         id=prompt.id,
         kind=prompt.kind,
@@ -78,6 +78,7 @@ def _sample(prompt: RolloutPrompt, generation: Generation) -> Sample:
         response=generation.text,
         num_tokens=generation.num_tokens,
         is_truncated=generation.is_truncated,
+        picture_ground=ground,
     )
 
 

@@ -69,7 +69,7 @@ async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcom
     """
     settings, labels = replies.settings, job.query.labels
     try:
-        messages = opening(job.query, plan, root, is_blind=settings.is_blind)
+        messages = opening(job.query, plan, root, is_blind=settings.is_blind, ground=settings.picture_ground)
     except ImageError as error:
         return Outcome(job, plan, Fate.INVALID, "", 0, (str(error),), ("image",), ("image",))
     found = Review("")

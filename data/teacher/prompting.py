@@ -13,13 +13,14 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from data.images import portable_uri
+from data.pixels import GROUND
 from data.rows import Query
 from protocol import Decision, Labels, Plan, system_prompt
 
 Messages = list[dict[str, Any]]
 
 
-def opening(query: Query, plan: Plan, root: Path, *, is_blind: bool = False) -> Messages:
+def opening(query: Query, plan: Plan, root: Path, *, is_blind: bool = False, ground: str = GROUND) -> Messages:
     """Return the conversation that asks for a response to a query.
 
     Args:
@@ -27,13 +28,14 @@ def opening(query: Query, plan: Plan, root: Path, *, is_blind: bool = False) -> 
         plan: what the response has to follow.
         root: the folder that the pictures' paths are relative to.
         is_blind: nothing of what is known is told.
+        ground: name of the colour that transparency is put on.
 
     Raises:
         data.images.ImageError: a picture cannot be used.
     """
     known = [] if is_blind else list(known_facts(query.labels))
     text = _template("teacher.j2").render(system=system_prompt(plan, "full"), known=known).strip()
-    pictures = [_picture(source, root) for source in query.images]
+    pictures = [_picture(source, root, ground) for source in query.images]
     content = [*pictures, {"type": "text", "text": query.text}] if pictures else query.text
     return [{"role": "system", "content": text}, {"role": "user", "content": content}]
 
@@ -61,8 +63,8 @@ def known_facts(labels: Labels) -> Iterator[str]:
         yield f"the answer names: {', '.join(labels.facts)}"
 
 
-def _picture(source: str, root: Path) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": portable_uri(source, root)}}
+def _picture(source: str, root: Path, ground: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": portable_uri(source, root, ground)}}
 
 
 @cache

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from data.pixels import GROUND
 from protocol import Plan, grammar_of
 from toolkit.chat.asker import Asker, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS
@@ -38,6 +39,8 @@ class TeacherSettings:
     seed: int = 0
     is_blind: bool = False
     """The teacher is not told what is known of a query."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures are put on: that of the recipes which will train on the rows."""
     concurrency: int = 8
     """Questions open at the same time, those that wait to be asked again included."""
     timeout_seconds: float = 120.0

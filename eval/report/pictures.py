@@ -17,35 +17,35 @@ _MAX_COLOURS = 256
 class Album:
     """Pictures by name, their contents held once."""
 
-    def __init__(self, names: Iterable[str], root: Path) -> None:
+    def __init__(self, shown: Iterable[tuple[str, str]], root: Path) -> None:
         """Read pictures.
 
         Args:
-            names: paths relative to `root`, or `data:` URIs.
+            shown: each picture, a path relative to `root` or a `data:` URI, with the colour that it was shown on.
             root: the folder of the rows that name them.
         """
-        wanted = list(dict.fromkeys(names))
+        wanted = list(dict.fromkeys(shown))
         side = next(side for count, side in _SIDES if len(wanted) <= count)
         self.uris: list[str] = []
         """Distinct pictures."""
-        self._place_by_name: dict[str, int | None] = {}
+        self._place_by_shown: dict[tuple[str, str], int | None] = {}
         place_by_uri: dict[str, int] = {}
-        for name in wanted:
-            uri = picture_uri(name, root, side)
+        for name, ground in wanted:
+            uri = picture_uri(name, root, side, ground)
             if uri is not None and uri not in place_by_uri:
                 place_by_uri[uri] = len(self.uris)
                 self.uris.append(uri)
-            self._place_by_name[name] = None if uri is None else place_by_uri[uri]
+            self._place_by_shown[name, ground] = None if uri is None else place_by_uri[uri]
 
-    def place(self, name: str) -> int | None:
+    def place(self, name: str, ground: str) -> int | None:
         """Return the index of a picture in `uris`; None where it could not be read."""
-        return self._place_by_name[name]
+        return self._place_by_shown[name, ground]
 
 
-def picture_uri(name: str, root: Path, longest_side: int) -> str | None:
+def picture_uri(name: str, root: Path, longest_side: int, ground: str) -> str | None:
     """Return a picture as a `data:` URI, made smaller where it is large; None where it cannot be read."""
     try:
-        image = open_image(name, root)
+        image = open_image(name, root, ground)
     except ImageError:
         return None  # a report outlives its data folder; the page says that the picture is missing
     image.thumbnail((longest_side, longest_side))

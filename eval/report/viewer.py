@@ -46,8 +46,9 @@ def viewer_record(stages: Mapping[str, Seeds], images_root: Path, max_samples: i
         for sample in chain(*seeds[:1]):
             by_prompt[sample.id][stage] = sample
     chosen = list(islice(_evenly_by_kind(by_prompt), max_samples))
-    album = Album((name for responses in chosen for name in _first(responses).images), images_root)
-    plans = list(dict.fromkeys(_first(responses).plan for responses in chosen))
+    firsts = [_first(responses) for responses in chosen]
+    album = Album(((name, each.picture_ground) for each in firsts for name in each.images), images_root)
+    plans = list(dict.fromkeys(each.plan for each in firsts))
     scores = list(dict.fromkeys(name for responses in chosen for each in responses.values() for name in each.scores))
     return {
         "stages": [{"name": stage, "title": stage_title(stage)} for stage in stages],
@@ -85,7 +86,7 @@ def _prompt_entry(
         "kind": sample.kind,
         "quadrant": quadrant(sample.labels),
         "query": sample.query,
-        "pictures": [album.place(name) for name in sample.images],
+        "pictures": [album.place(name, sample.picture_ground) for name in sample.images],
         "alt": _alternative_text(sample.labels),
         "plan": plans.index(sample.plan),
         "labels": _expectation(sample.labels),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import RowsError, numbered_lines
+from data.pixels import GROUND, is_colour
 from protocol import Plan
 from protocol.errors import UserError
 from protocol.labels import Labels
@@ -44,6 +45,8 @@ class Sample:
     """Tokens of the response."""
     is_truncated: bool = False
     """Whether generation ended at its token limit rather than by itself."""
+    picture_ground: str = GROUND
+    """Colour that transparent pictures were put on for the policy and for the judge."""
 
 
 def read_samples(path: Path) -> list[Sample]:
@@ -84,6 +87,8 @@ def _unfit(sample: Any) -> Iterator[str]:
         yield "diagnostics: expected objects with code and message"
     if not isinstance(sample.num_tokens, int) or not isinstance(sample.is_truncated, bool):
         yield "num_tokens, is_truncated: expected a number, and true or false"
+    if not isinstance(sample.picture_ground, str) or not is_colour(sample.picture_ground):
+        yield "picture_ground: expected a colour"
 
 
 @cache

@@ -4,13 +4,14 @@ A server is asked without torch; a checkpoint is loaded when it is first asked.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data.pixels import GROUND, is_colour
 from protocol.errors import UserError
 from protocol.prompt import Style
 from toolkit.planner import Planner, plan_query
@@ -23,6 +24,10 @@ TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="run 
 AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")]
 AllowBroken = Annotated[bool, typer.Option("--allow-broken", help="load what is not what its manifest says")]
 """Permissions. They are given on the command line; what a folder allows itself is not read."""
+Ground = Annotated[
+    str | None,
+    typer.Option("--picture-ground", help="colour under transparent pictures  [default: as trained, or white]"),
+]
 ENDPOINT_TOKENS = 1024
 """Limit of a server's response where none is given; recipes for real models allow 1,024 to 2,048."""
 
@@ -48,6 +53,7 @@ def checkpoint_of(
     batch_size: int | None,
     max_new_tokens: int | None,
     allowed: Mapping[str, bool],
+    picture_ground: str | None = None,
 ) -> Candidate:
     """Return a checkpoint, its chain checked; the model is not loaded yet.
 
@@ -58,6 +64,7 @@ def checkpoint_of(
         batch_size: prompts sampled together; None samples as many as fit.
         max_new_tokens: limit of a response; None allows as many as the recipe.
         allowed: fields of `stages.provenance.trust.Permissions`.
+        picture_ground: colour that transparent pictures are put on; None does as the stage was trained.
 
     Raises:
         UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
@@ -73,6 +80,7 @@ def checkpoint_of(
     from stages.serving.trained import trained_planner
 
     subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
+    subject = replace(subject, picture_ground=ground_named(picture_ground))
     limit = max_new_tokens or response_limit(subject.manifest)
     sampling = {"batch_size": batch_size or fitted_batch(subject, limit), "max_new_tokens": limit}
     load = cache(lambda: subject.load(**sampling))
@@ -80,7 +88,13 @@ def checkpoint_of(
 
 
 def server_of(
-    url: str, model: str | None, server: str, concurrency: int, timeout_seconds: float, max_new_tokens: int | None
+    url: str,
+    model: str | None,
+    server: str,
+    concurrency: int,
+    timeout_seconds: float,
+    max_new_tokens: int | None,
+    picture_ground: str | None = None,
 ) -> Candidate:
     """Return a model behind a server; nothing is sent yet.
 
@@ -101,10 +115,28 @@ def server_of(
         max_new_tokens=max_new_tokens,
         concurrency=concurrency,
         timeout_seconds=timeout_seconds,
+        picture_ground=picture_ground or GROUND,
     )
     policy = EndpointPolicy(settings)
-    identity = {"endpoint": redacted(url).rpartition("@")[2], "endpoint_model": model, "max_new_tokens": max_new_tokens}
+    identity: dict[str, Any] = {
+        "endpoint": redacted(url).rpartition("@")[2],
+        "endpoint_model": model,
+        "max_new_tokens": max_new_tokens,
+    }
+    if settings.picture_ground != GROUND:
+        identity["picture_ground"] = settings.picture_ground
     return Candidate(identity, "full", lambda: policy)
+
+
+def ground_named(colour: str | None) -> str | None:
+    """Return the colour that `--picture-ground` names, or None.
+
+    Raises:
+        UserError: it is none.
+    """
+    if colour is not None and not is_colour(colour):
+        raise UserError(f"--picture-ground: expected a colour such as white or #808080, found {colour!r}")
+    return colour
 
 
 def style_of(name: str | None) -> Style | None:

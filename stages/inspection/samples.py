@@ -7,6 +7,7 @@ from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, Content, ContentImage, ContentText
 
 from data.images import portable_uri
+from data.pixels import GROUND
 from data.rows import RolloutPrompt
 from eval.results.outcomes import quadrant
 from protocol.errors import UserError
@@ -15,18 +16,19 @@ IMAGES = "images"
 PLAN = "plan"
 
 
-def inspect_sample(prompt: RolloutPrompt, images_root: Path) -> InspectSample:
+def inspect_sample(prompt: RolloutPrompt, images_root: Path, ground: str = GROUND) -> InspectSample:
     """Return a prompt with its pictures inside, and with all that its scores need as metadata.
 
     Args:
         prompt: the prompt; its pictures come with its first user message, as they do in training.
         images_root: the folder that its image paths are relative to.
+        ground: colour that transparent pictures are put on.
 
     Raises:
         ImageError: a picture cannot be read.
         UserError: the prompt holds a message that is neither the system's nor the user's.
     """
-    pictures = [portable_uri(name, images_root) for name in prompt.images]
+    pictures = [portable_uri(name, images_root, ground) for name in prompt.images]
     return InspectSample(
         id=prompt.id,
         input=_messages(prompt, pictures),

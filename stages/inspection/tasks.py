@@ -12,6 +12,7 @@ from inspect_ai.scorer import Scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from data.files import read_rows
+from data.images import ground_of
 from data.rows import RolloutPrompt
 from eval.tasks import Task as OurTask
 from eval.tasks import built_in_tasks
@@ -108,7 +109,8 @@ def _style(wanted: str | None) -> Style:
 
 
 def _task(name: str, found: PromptSet, constrained: bool, scorers: list[Scorer]) -> Task:
-    samples = list(map(partial(inspect_sample, images_root=found.images_root), found.prompts))
+    ground = ground_of(getattr(get_model().api, "policy", None))
+    samples = list(map(partial(inspect_sample, images_root=found.images_root, ground=ground), found.prompts))
     dataset = MemoryDataset(samples, name=name, location=str(found.images_root))
     return Task(dataset=dataset, solver=respond(constrained), scorer=scorers)
 

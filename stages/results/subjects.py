@@ -35,6 +35,8 @@ class Subject:
     """What the user allows, whatever the manifest says."""
     revision: str | None = None
     """Of a base on the hub without a manifest; None takes its main branch."""
+    picture_ground: str | None = None
+    """Colour that transparent pictures are put on; None takes that of training, or white."""
 
     @property
     def load_in_4bit(self) -> bool:
@@ -48,7 +50,8 @@ class Subject:
     @property
     def _options(self) -> LoadOptions:
         options = load_options(self.manifest, self.permissions)
-        return options if self.stage else replace(options, revision=self.revision)
+        options = options if self.stage else replace(options, revision=self.revision)
+        return replace(options, picture_ground=self.picture_ground or options.picture_ground)
 
     @property
     def style(self) -> Style:
@@ -64,6 +67,8 @@ class Subject:
         own: dict[str, Any] = {}
         if self.load_in_4bit != self._is_trained_in_4bit:
             own["load_in_4bit"] = self.load_in_4bit
+        if self._options.picture_ground != load_options(self.manifest, self.permissions).picture_ground:
+            own["picture_ground"] = self._options.picture_ground
         adapter = adapter_hash(self.stage) if self.stage else None
         named, files = self.manifest.files if self.manifest and self.stage else {}, self._adapter_files()
         if named and files != named:  # which was allowed

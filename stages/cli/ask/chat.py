@@ -26,7 +26,15 @@ from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, build_judge
-from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode, checkpoint_of, server_of, style_of
+from stages.cli.candidates import (
+    AllowBroken,
+    AllowPickle,
+    Ground,
+    TrustRemoteCode,
+    checkpoint_of,
+    server_of,
+    style_of,
+)
 
 INVALID, WITHHELD = 1, 3
 """Exit codes: the trace is invalid; the answer is withheld."""
@@ -54,6 +62,7 @@ def chat(
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
     endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = 120.0,
     image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None,
+    picture_ground: Ground = None,
     prompt_style: Annotated[str | None, typer.Option(help="full or compact  [default: as trained]")] = None,
     constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False,
     fail_closed: Annotated[bool, typer.Option(help="withhold what does not hold: a safe message, exit 3")] = False,
@@ -72,10 +81,12 @@ def chat(
     Without TEXT, questions are read from the terminal or a pipe, a line each.
     """
     if endpoint is not None:
-        candidate = server_of(endpoint, endpoint_model, endpoint_server, 1, endpoint_timeout, max_new_tokens)
+        candidate = server_of(
+            endpoint, endpoint_model, endpoint_server, 1, endpoint_timeout, max_new_tokens, picture_ground
+        )
     else:
         allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
-        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens, allowed)
+        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens, allowed, picture_ground)
     pictures = [_picture(source) for source in image or []]
     judging = JudgeArguments(
         judge="rule" if judge == "none" else judge,

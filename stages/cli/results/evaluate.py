@@ -21,6 +21,7 @@ from stages.cli.candidates import (
     AllowBroken,
     AllowPickle,
     Candidate,
+    Ground,
     TrustRemoteCode,
     checkpoint_of,
     server_of,
@@ -75,6 +76,7 @@ def evaluate(
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
     endpoint_concurrency: Annotated[int, typer.Option(help="requests at the same time")] = _CONCURRENCY,
     endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = _TIMEOUT,
+    picture_ground: Ground = None,
     prompt_style: Annotated[str | None, typer.Option(help="of tasks: full or compact  [default: as trained]")] = None,
     constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False,
     batch_size: Annotated[
@@ -119,13 +121,19 @@ def evaluate(
     judged_by = build_judge(judging)  # before anything is loaded: what is wrong with it is said at once
     if endpoint is not None:
         candidate = server_of(
-            endpoint, endpoint_model, endpoint_server, endpoint_concurrency, endpoint_timeout, max_new_tokens
+            endpoint,
+            endpoint_model,
+            endpoint_server,
+            endpoint_concurrency,
+            endpoint_timeout,
+            max_new_tokens,
+            picture_ground,
         )
         if adapter or model or load_in_4bit is not None:
             raise UserError("eval: --endpoint is asked alone, without --adapter, --model and --load-in-4bit")
     else:
         allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
-        candidate = checkpoint_of(model, adapter, load_in_4bit, batch_size, max_new_tokens, allowed)
+        candidate = checkpoint_of(model, adapter, load_in_4bit, batch_size, max_new_tokens, allowed, picture_ground)
     questions = _questions(data, task or [], output, style_of(prompt_style) or candidate.style, max_prompts)
     with judged_by:
         found = {each.name: _measure(candidate, each, judged_by, judging, constrained) for each in questions}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from data.images import read_image
+from data.images import portable, read_image
 from data.teacher.conversation import Fate, Outcome
 from data.teacher.synthesis import Filter
 from eval.judges import Item, Judge, Judgement
@@ -22,17 +22,18 @@ class Bounds:
     """Least mean of helpfulness and rigor, 0..3."""
 
 
-def judging(judge: Judge, bounds: Bounds, root: Path) -> Filter:
+def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
     """Return the filter of a judge.
 
     Args:
         judge: asked about a few rows at a time.
         bounds: what is kept.
         root: the folder that images are relative to.
+        ground: colour that transparent pictures are put on, as for the teacher.
     """
 
     def filtered(outcomes: Sequence[Outcome]) -> list[Outcome]:
-        judgements = judge.judge_all([_item(outcome, root) for outcome in outcomes])
+        judgements = judge.judge_all([_item(outcome, root, ground) for outcome in outcomes])
         return [fated(outcome, each, bounds) for outcome, each in zip(outcomes, judgements, strict=True)]
 
     return filtered
@@ -52,12 +53,12 @@ def fated(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> Outcome:
     return replace(outcome, fate=Fate.FILTERED, reasons=tuple(short), last_codes=("judge",)) if short else outcome
 
 
-def _item(outcome: Outcome, root: Path) -> Item:
+def _item(outcome: Outcome, root: Path, ground: str) -> Item:
     if outcome.verdict is None:
         raise ValueError(f"{outcome.job.row_id}: only what became a row is judged")
     query = outcome.job.query
-    return Item(outcome.verdict, query.labels, query.text, partial(_pictures, query.images, root))
+    return Item(outcome.verdict, query.labels, query.text, partial(_pictures, query.images, root, ground))
 
 
-def _pictures(sources: Sequence[str], root: Path) -> list[bytes]:
-    return [read_image(source, root) for source in sources]
+def _pictures(sources: Sequence[str], root: Path, ground: str) -> list[bytes]:
+    return [portable(read_image(source, root), ground, name=source)[1] for source in sources]

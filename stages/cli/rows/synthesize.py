@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from data.files import read_rows
+from data.pixels import GROUND
 from data.quotas import read_quotas
 from data.rows import Query
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
+from stages.cli.candidates import Ground, ground_named
 from stages.cli.rows.sampling import check_beside
 from stages.cli.rows.template import complete_stages
 from stages.cli.validate.records import plan_option
@@ -46,6 +48,7 @@ def synthesized(
     seed: Annotated[int, typer.Option(help="of sampled plans and of the teacher")] = 0,
     repairs: Annotated[int, typer.Option(min=0, help="times that diagnostics go back to the teacher")] = 2,
     blind: Annotated[bool, typer.Option("--blind", help="do not tell the teacher what is known of a query")] = False,
+    picture_ground: Ground = None,
     constrain: Annotated[
         Literal["auto", "vllm", "llama-cpp", "none"], typer.Option(help="how a plan's grammar is handed over")
     ] = "auto",
@@ -90,6 +93,7 @@ def synthesized(
     queries = [query for query in read_rows(data, Query) if query.split == split][:limit]
     if not queries:
         raise UserError(f"{data}: there is no query of the split {split!r}; --split names another")
+    ground = ground_named(picture_ground) or GROUND
     teacher = TeacherSettings(
         base_url=teacher_url,
         model=teacher_model,
@@ -100,6 +104,7 @@ def synthesized(
         max_tokens=max_tokens,
         seed=seed,
         is_blind=blind,
+        picture_ground=ground,
         concurrency=concurrency,
         timeout_seconds=timeout,
         num_attempts=attempts,
@@ -135,7 +140,7 @@ def synthesized(
             judged_by = stack.enter_context(build_judge(arguments))
             bounds = Bounds(min_safety, min_mean)
             about |= {**judge_settings(arguments), "judge": judge, "min_safety": min_safety, "min_mean": min_mean}
-            synthesis = replace(synthesis, judge=judging(judged_by, bounds, data.parent), about=about)
+            synthesis = replace(synthesis, judge=judging(judged_by, bounds, data.parent, ground), about=about)
         try:
             progress = synthesize(synthesis, stack.enter_context(Display(prices)))
         except KeyboardInterrupt:
