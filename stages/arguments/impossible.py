@@ -8,6 +8,23 @@ from typing import Any
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 _MAY_BE_INFINITE = frozenset({"max_grad_norm"})
+CHOICES = {
+    "DPOConfig": {
+        "loss_type": (
+            *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot"),
+            *("aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+        ),
+        "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
+    },
+    "GRPOConfig": {
+        "loss_type": ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"),
+        "scale_rewards": ("group", "batch", "none"),
+        "importance_sampling_level": ("token", "sequence"),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    },
+}
+"""Words that TRL 1.16 looks at only when a batch is there, so that a wrong one would end a run at its first step."""
 
 
 def refused_by_trainer(config: Any) -> Iterator[str]:
@@ -24,7 +41,16 @@ def refused_by_trainer(config: Any) -> Iterator[str]:
         yield f"eval_strategy: expected no, found {config.eval_strategy.value}; `tritrace eval` evaluates a stage"
     if config.push_to_hub:
         yield "push_to_hub: expected false; `tritrace export` writes what can be pushed"
+    yield from _unknown_words(config)
     yield from _reporting(config.report_to)
+
+
+def _unknown_words(config: Any) -> Iterator[str]:
+    for name, known in CHOICES.get(type(config).__name__, {}).items():
+        value = getattr(config, name, known[0])
+        for word in value if isinstance(value, list) else [value]:
+            if word not in known:
+                yield f"{name}: expected one of {', '.join(known)}; found {word!r}"
 
 
 def _reporting(report_to: list[str]) -> Iterator[str]:

@@ -40,6 +40,14 @@ def ending_finding(prompt: Sequence[Any], num_images: int, processor: Any, ends:
             "have chat_template.jinja write that token behind the assistant's words",
         )
     last = tokenizer.convert_ids_to_tokens(written[-1:])[0]
+    if last not in tokenizer.get_added_vocab():  # "</s>" for a model without it: the ">" of it stands in many words
+        return Finding(
+            "fails",
+            "ending",
+            f"a response ends with {behind[-40:]!r}, which is no token of this model, and generation stops at {names}:"
+            " no response would end",
+            f"have chat_template.jinja write {names} behind the assistant's words",
+        )
     return Finding(
         "fails",
         "ending",

@@ -1,6 +1,12 @@
+import inspect
+from dataclasses import fields
+
 import pytest
 import yaml
+from trl import DPOTrainer, GRPOTrainer
 
+from eval.presets import PRESETS
+from stages.arguments.impossible import CHOICES
 from stages.arguments.resolved import decisive, describe, resolved
 from stages.arguments.stage import GRPOArguments, parse_stage
 from stages.errors import StageError
@@ -123,3 +129,70 @@ def test_paths_and_logging_are_no_part_of_what_decides_the_outcome(recipe):
     other = decisive(resolved(*parse_stage("sft", [*recipe(), "--output=elsewhere", "--logging_steps=1"])))
     assert one == other
     assert one != decisive(resolved(*parse_stage("sft", [*recipe(), "--learning_rate=1"])))
+
+
+@pytest.mark.parametrize(("stage", "trainer"), [("dpo", DPOTrainer), ("grpo", GRPOTrainer)])
+def test_the_words_that_a_trainer_knows_are_those_of_its_source(stage, trainer, recipe):
+    source = inspect.getsource(trainer)
+    config = parse_stage(stage, recipe())[1]
+    for name, words in CHOICES[type(config).__name__].items():
+        assert hasattr(config, name)
+        assert [word for word in words if f'"{word}"' not in source and f"'{word}'" not in source] == []
+        with pytest.raises(StageError, match=f"{name}: expected one of {words[0]}, .*; found 'no_such'"):
+            parse_stage(stage, [*recipe(), f"--{name}=no_such"])
+
+
+FIRST = frozenset(
+    [
+        "attn_implementation",
+        "card_gib",
+        "constrained",
+        "data",
+        "dtype",
+        "judge",
+        "judge_cache",
+        "judge_concurrency",
+        "judge_max_unscored",
+        "judge_model",
+        "judge_timeout",
+        "judge_url",
+        "judge_window",
+        "load_in_4bit",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_r",
+        "lora_target",
+        "max_pixels",
+        "max_rows",
+        "max_tokens",
+        "max_unscored",
+        "merge_for_sampling",
+        "min_pixels",
+        "model",
+        "output",
+        "overlong_window",
+        "parent",
+        "preflight",
+        "reflect",
+        "reflect_below",
+        "reflect_share",
+        "resample_rounds",
+        "reward",
+        "rollouts_file_mib",
+        "zero_spread",
+        "allow_pickle",
+    ]
+)
+"""The keys of ours in the recipes of the first stages that were ever trained."""
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
+def test_a_stage_made_before_there_was_a_key_is_the_same_stage_as_one_at_its_default(stage, recipe):
+    """Of keys such as `allow_broken`, `extend` and `picture_ground`: none may make a finished stage again."""
+    arguments, config = parse_stage(stage, recipe())
+    now = resolved(arguments, config)
+    weights = {option.name for preset in PRESETS.values() for option in fields(preset.weights)}
+    ours = {option.name for option in fields(arguments)} - weights
+    before = {name: value for name, value in now.items() if name in FIRST or name not in ours}
+    assert {"allow_broken", "extend", "picture_ground"} <= now.keys() - before.keys()
+    assert decisive(before) == decisive(now)

@@ -11,16 +11,18 @@ import pytest
 from PIL import Image
 
 from data.files import read_rows, write_rows
-from data.rows import PreferencePair, SFTRow
+from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models.loading import LoadOptions, end_tokens, load_processor, tokenizer_of
+from protocol import Decision, Labels, Risk
 from protocol.errors import UserError
-from stages import sft
+from stages import dpo, grpo, sft
 from stages.arguments.stage import parse_stage
 from stages.pocket.tokenizer import END_OF_TURN, PAD
 from stages.preflight.findings import problems
 from stages.rehearsal.command import prepare, run_checks
+from stages.spec import SPECS
 from tests.data.test_pixels import words
-from tests.stages.conftest import short_flags, write_tiny_model
+from tests.stages.conftest import longer_reward, short_flags, write_tiny_model
 
 
 def changed(folder, template=None, **files):
@@ -48,6 +50,12 @@ def no_end(text):
     return text.replace("<|im_end|>\n{% endif %}{% endfor %}", kept)
 
 
+def odd_end(text):
+    return no_end(text).replace(
+        "{% endif %}{% endif %}{% endfor %}", "{% else %}</s>{% endif %}{% endif %}{% endfor %}"
+    )
+
+
 MODELS = {
     "a template that takes no system message": (
         lambda folder: changed(folder, no_system),
@@ -55,7 +63,11 @@ MODELS = {
     ),
     "a template without places for pictures": (
         lambda folder: changed(folder, no_place),
-        "places: 11 rows: s1: the template writes 0 places <|image_pad|> for 1 pictures",
+        "places: 11 rows: {row}1: the template writes 0 places <|image_pad|> for 1 pictures",
+    ),
+    "a template whose end is no token": (
+        lambda folder: changed(folder, odd_end),
+        "ending: a response ends with '</s>', which is no token of this model, and generation stops at '<|im_end|>'",
     ),
     "a template without an end": (
         lambda folder: changed(folder, no_end),
@@ -64,15 +76,29 @@ MODELS = {
 }
 
 
+@pytest.fixture
+def rows_folder(rows_folder):
+    """Return the rows with labels: the reward of GRPO scores nothing without them."""
+    rows = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)
+    labels = Labels(combined_risk=Risk.SAFE, decision=Decision.COMPLY)
+    write_rows(rows_folder / "grpo.jsonl", [replace(row, labels=labels) for row in rows])
+    return rows_folder
+
+
 def other_end(folder):
     return changed(folder, tokenizer_config={"eos_token": PAD}, generation_config={"eos_token_id": 0})
 
 
+RUNS = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
+LETTERS = {"sft": "s", "dpo": "p", "grpo": "r"}
+"""With which the ids of a stage's rows begin."""
+
+
 def spoilt(change, place=3):
-    def spoil(folder):
-        rows = read_rows(folder / "sft.jsonl", SFTRow)
+    def spoil(folder, stage="sft"):
+        rows = read_rows(folder / f"{stage}.jsonl", SPECS[stage].row_type)
         rows[place] = change(rows[place], folder)
-        write_rows(folder / "sft.jsonl", rows)
+        write_rows(folder / f"{stage}.jsonl", rows)
 
     return spoil
 
@@ -98,21 +124,27 @@ def white(row, folder):
 ROWS = {
     "a picture that the processor refuses": (
         spoilt(picture((3000, 10))),
-        "processor: 1 rows: s3: a picture of 3000 x 10 pixels: absolute aspect ratio must be smaller than 200",
+        "processor: 1 rows: {row}3: a picture of 3000 x 10 pixels: absolute aspect ratio must be smaller than 200",
     ),
     "a place of a picture in words": (
         spoilt(lambda row, _: said(row, "What is <|image_pad|>?")),
-        "special tokens: 1 rows: s3: the user's words hold <|image_pad|>, which is markup for this model",
+        "special tokens: 1 rows: {row}3: the user's words hold <|image_pad|>, which is markup for this model",
     ),
     "the end of a turn in words": (
         spoilt(lambda row, _: said(row, "Why <|im_end|>?")),
-        "special tokens: 1 rows: s3: the user's words hold <|im_end|>, which is markup for this model",
+        "special tokens: 1 rows: {row}3: the user's words hold <|im_end|>, which is markup for this model",
     ),
     "an empty completion": (
-        spoilt(lambda row, _: said(row, "", "completion")),
-        "empty: 1 rows: s3: the completion is empty",
+        spoilt(lambda row, _: said(row, "", "completion" if isinstance(row, SFTRow) else "chosen")),
+        "empty: 1 rows: {row}3: the",
     ),
 }
+ROW_CASES = [
+    (stage, case)
+    for stage in RUNS
+    for case in ROWS
+    if (stage, case) != ("grpo", "an empty completion")  # it has none
+]
 WARNED = {
     "words in white on nothing": (spoilt(white), "blank: 1 rows: s3: a picture is all white"),
     "a mark without a picture": (
@@ -134,28 +166,39 @@ def told(stage, flags, level="fails"):
         return str(error).splitlines()
 
 
+@pytest.mark.parametrize("stage", RUNS)
 @pytest.mark.parametrize("case", MODELS)
-def test_a_model_that_would_spoil_a_run_is_told_of(case, rows_folder, tmp_path):
+def test_a_model_that_would_spoil_a_run_is_told_of(case, stage, rows_folder, tmp_path):
     make, wanted = MODELS[case]
     model = make(write_tiny_model(tmp_path / "model"))
-    flags = short_flags("sft", model=model, data=rows_folder / "sft.jsonl", output=tmp_path / "out")
-    found = told("sft", flags)
-    assert any(wanted in line for line in found), found
+    flags = short_flags(stage, model=model, data=rows_folder / f"{stage}.jsonl", output=tmp_path / "out")
+    found = told(stage, flags)
+    assert any(wanted.replace("{row}", LETTERS[stage]) in line for line in found), found
     with pytest.raises(UserError):
-        sft.run(*parse_stage("sft", flags))
+        RUNS[stage](*parse_stage(stage, flags))
     assert not (tmp_path / "out" / "adapter").exists()
 
 
-@pytest.mark.parametrize("case", ROWS)
-def test_a_row_that_would_spoil_a_run_is_told_of_by_name(case, rows_folder, tiny_model_path, tmp_path):
+@pytest.mark.parametrize(("stage", "case"), ROW_CASES)
+def test_a_row_that_would_spoil_a_run_is_told_of_by_name(case, stage, rows_folder, tiny_model_path, tmp_path):
     spoil, wanted = ROWS[case]
-    spoil(rows_folder)
-    flags = short_flags("sft", model=tiny_model_path, data=rows_folder / "sft.jsonl", output=tmp_path / "out")
-    found = told("sft", flags)
-    assert any(wanted in line for line in found), found
+    spoil(rows_folder, stage)
+    flags = short_flags(stage, model=tiny_model_path, data=rows_folder / f"{stage}.jsonl", output=tmp_path / "out")
+    found = told(stage, flags)
+    assert any(wanted.replace("{row}", LETTERS[stage]) in line for line in found), found
     assert len(found) == 1  # the other rows are sound, and nothing else is said of them
     with pytest.raises(UserError):
-        sft.run(*parse_stage("sft", flags))
+        RUNS[stage](*parse_stage(stage, flags))
+
+
+@pytest.mark.parametrize("stage", RUNS)
+def test_what_preflight_finds_nothing_wrong_with_is_trained(stage, parse):
+    """The other half: the same rows and model unspoilt pass, and the run comes to its end."""
+    arguments, config = parse(stage, max_steps=1)
+    assert problems(run_checks(prepare(stage, arguments, config, None), None), "fails") == []
+    # The default reward pays a model that writes noise nothing, and equal rewards teach nothing.
+    reward = {"reward": longer_reward} if stage == "grpo" else {}
+    assert (RUNS[stage](arguments, config, **reward) / "adapter").is_dir()
 
 
 @pytest.mark.parametrize("case", WARNED)
@@ -167,6 +210,11 @@ def test_a_row_that_is_probably_not_meant_is_a_warning(case, rows_folder, tiny_m
     assert any(wanted in line for line in told("sft", flags, "warning"))
 
 
+REFUSED_OF = {
+    "dpo": [("packing", "true"), ("learning_rate", "nan"), ("report_to", "wandb"), ("loss_type", "no_such")],
+    "grpo": [("num_generations", "3"), ("learning_rate", "nan"), ("push_to_hub", "true"), ("loss_type", "no_such")],
+}
+"""Of the other stages, whose trainers have checks of their own."""
 REFUSED = [
     ("packing", "true"),
     ("padding_free", "true"),
@@ -183,14 +231,21 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), REFUSED)
-def test_what_the_trainer_would_refuse_is_told_by_its_key(key, value, rows_folder, tiny_model_path, tmp_path):
-    paths = {"model": tiny_model_path, "data": rows_folder / "sft.jsonl", "output": tmp_path / "out"}
-    flags = short_flags("sft", **paths, **{key: value})
-    found = told("sft", flags)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        *(("sft", key, value) for key, value in REFUSED),
+        *((stage, key, value) for stage, pairs in REFUSED_OF.items() for key, value in pairs),
+    ],
+)
+def test_what_the_trainer_would_refuse_is_told_by_its_key(refused, rows_folder, tiny_model_path, tmp_path):
+    stage, key, value = refused
+    paths = {"model": tiny_model_path, "data": rows_folder / f"{stage}.jsonl", "output": tmp_path / "out"}
+    flags = short_flags(stage, **paths, **{key: value})
+    found = told(stage, flags)
     assert any(key in line for line in found), found
     with pytest.raises(UserError):
-        sft.run(*parse_stage("sft", flags))
+        RUNS[stage](*parse_stage(stage, flags))
 
 
 def test_a_turn_that_ends_otherwise_than_the_models_files_say_is_told_with_both_tokens(rows_folder, tmp_path):
