@@ -1,10 +1,11 @@
 """Which judge a recipe or a command line asks for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from eval.judges import Judge, RuleJudge
+from stages.arguments.options import COSMETIC, COUNT, SECONDS, SHARE, out_of_bounds
 from stages.errors import StageError
 
 Kind = Literal["rule", "llm", "guard"]
@@ -16,26 +17,32 @@ class JudgeArguments:
 
     judge: Kind = "rule"
     """Rules over labels; a model behind an OpenAI-compatible endpoint; or a guard model from a local folder."""
-    judge_url: str | None = None
+    judge_url: Annotated[str | None, COSMETIC] = None
     """Of the endpoint, such as http://localhost:8000/v1. Its key is read from OPENAI_API_KEY."""
     judge_model: str | None = None
     """The endpoint's name of the model, or the guard's folder."""
-    judge_concurrency: int = 8
+    judge_concurrency: Annotated[int, COUNT, COSMETIC] = 8
     """Questions to the endpoint at the same time."""
-    judge_timeout: float = 60.0
+    judge_timeout: Annotated[float, SECONDS, COSMETIC] = 60.0
     """Seconds for one request."""
-    judge_max_tokens: int = 1024
+    judge_max_tokens: Annotated[int, COUNT, COSMETIC] = 1024
     """Limit of one verdict; a reasoning model's thoughts count too."""
-    judge_cache: str | None = "runs/judgements.sqlite"
+    judge_cache: Annotated[str | None, COSMETIC] = "runs/judgements.sqlite"
     """SQLite file of verdicts, which several processes may share; null keeps none."""
-    judge_max_unscored: float = 0.2
+    judge_max_unscored: Annotated[float, SHARE, COSMETIC] = 0.2
     """Share of the last questions that may go unscored before the run stops."""
-    judge_window: int = 50
+    judge_window: Annotated[int, COUNT, COSMETIC] = 50
     """How many last questions that is."""
 
 
 def judge_problems(arguments: JudgeArguments) -> list[str]:
     """Return what is missing or out of bounds."""
+    own = [each.name for each in fields(JudgeArguments)]
+    return [*missing_for_judge(arguments), *out_of_bounds(arguments, own)]
+
+
+def missing_for_judge(arguments: JudgeArguments) -> list[str]:
+    """Return what the kind of judge needs and is not given, or is given and does not need."""
     problems = []
     if arguments.judge == "llm" and not arguments.judge_url:
         problems.append("judge_url: judge llm needs the address of its endpoint, such as http://localhost:8000/v1")
@@ -44,12 +51,6 @@ def judge_problems(arguments: JudgeArguments) -> list[str]:
         problems.append(f"judge_model: judge {arguments.judge} needs {what}")
     if arguments.judge == "rule" and (arguments.judge_url or arguments.judge_model):
         problems.append("judge: rule asks no model, but judge_url or judge_model is given; say judge llm or guard")
-    counts = {name: getattr(arguments, name) for name in ("judge_concurrency", "judge_max_tokens", "judge_window")}
-    problems += [f"{name}: expected 1 or more, found {value}" for name, value in counts.items() if value < 1]
-    if arguments.judge_timeout <= 0:
-        problems.append(f"judge_timeout: expected more than 0 seconds, found {arguments.judge_timeout:g}")
-    if not 0 <= arguments.judge_max_unscored <= 1:
-        problems.append(f"judge_max_unscored: expected a share from 0 to 1, found {arguments.judge_max_unscored:g}")
     return problems
 
 

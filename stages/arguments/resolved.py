@@ -7,8 +7,8 @@ from typing import Any
 from transformers import TrainingArguments
 
 from eval.presets import PRESETS
-from stages.arguments.rollouts import without_effect
-from stages.arguments.stage import StageArguments, TRLConfig
+from stages.arguments.options import Cosmetic, marked, without_effect
+from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from toolkit.secrets import redacted_values
 
 # Follow from other values or from the machine, and would only blur what was chosen.
@@ -25,44 +25,22 @@ _DERIVED = frozenset(
     }
 )
 
-# Change where things are, how they are shown or how much memory they take, but not what they are.
-_COSMETIC = frozenset(
+# Of TRL's keys, those that change where things are, how they are shown or how much memory they take. Ours say so where
+# they are declared.
+_COSMETIC_OF_TRL = frozenset(
     {
         "activation_checkpointing",
-        "allow_broken",
-        "allow_pickle",
-        "card_gib",
-        "data",
         "dataloader_num_workers",
         "dataloader_pin_memory",
         "disable_tqdm",
-        "extend",
-        "judge_cache",
-        "judge_concurrency",
-        "judge_max_tokens",
-        "judge_max_unscored",
-        "judge_timeout",
-        "judge_url",
-        "judge_window",
         "logging_first_step",
         "logging_steps",
         "logging_strategy",
-        "max_tokens",
-        "model",
-        "output",
-        "parent",
-        "preflight",
         "report_to",
-        "revision",
-        "rollouts_file_mib",
         "save_steps",
         "save_total_limit",
     }
 )
-
-
-# Keys that stages made earlier lack, with the value they had: at that value they decide nothing.
-_ADDED = {"picture_ground": "white", "special_tokens": "refuse", "end_token": None, "fold_system": False}
 _DIVISION = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 
@@ -96,12 +74,8 @@ def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
 
     Keys that change nothing are left out, so that a stage made before there was a key is not made again.
     """
-    unused = _COSMETIC | without_effect(recipe)
-    return {
-        name: value
-        for name, value in recipe.items()
-        if name not in unused and not (name in _ADDED and _ADDED[name] == value)
-    }
+    unused = {*_COSMETIC_OF_TRL, *marked(GRPOArguments, Cosmetic), *without_effect(GRPOArguments, recipe)}
+    return {name: value for name, value in recipe.items() if name not in unused}
 
 
 def comparable(recipe: dict[str, Any]) -> dict[str, Any]:

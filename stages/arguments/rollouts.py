@@ -1,62 +1,46 @@
 """What a recipe of GRPO can say about its rollouts: how they are sampled, kept, and what becomes of useless groups."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from stages.arguments.options import COSMETIC, COUNT, NEUTRAL, REWARD, SHARE, With
 
 ZeroSpread = Literal["keep", "skip", "resample"]
 Reflect = Literal["none", "self", "informed"]
+_REFLECTING = With("reflect", frozenset({"self", "informed"}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutArguments:
     """Beside TRL's own keys; what each of them does to training is told in `stages/README.md`."""
 
-    max_unscored: float = 0.2
+    max_unscored: Annotated[float, SHARE] = 0.2
     """Share of the last rollouts that may go unscored (a judge that is down, a reward that raises) before it stops."""
-    rollouts_file_mib: int = 64
+    rollouts_file_mib: Annotated[int, COUNT, COSMETIC] = 64
     """Size from which `rollouts.jsonl` is put aside as `rollouts.0001.jsonl`, and so on, and begun anew."""
-    merge_for_sampling: bool = True
+    merge_for_sampling: Annotated[bool, NEUTRAL] = True
     """Sample from weights with the adapter added to them, which is faster and takes a copy of the adapted layers."""
-    share_prompts: bool = True
+    share_prompts: Annotated[bool, NEUTRAL] = True
     """Compute a prompt once for its whole group, in sampling and in the loss, where the model allows it."""
-    constrained: bool = False
+    constrained: Annotated[bool, NEUTRAL] = False
     """Sample under the grammar of each prompt's plan; the loss stays that of the unconstrained policy."""
-    overlong_window: int = 0
+    overlong_window: Annotated[int, NEUTRAL] = 0
     """The last so many tokens of a completion cost up to a whole point of reward (DAPO); 0 is no such penalty."""
-    zero_spread: ZeroSpread = "keep"
+    zero_spread: Annotated[ZeroSpread, NEUTRAL] = "keep"
     """Groups whose rewards do not differ: train on their KL term, leave them out, or sample other prompts first."""
-    resample_rounds: int = 2
+    resample_rounds: Annotated[int, COUNT, With("zero_spread", frozenset({"resample"}))] = 2
     """How often other prompts are sampled in place of such groups; what then still does not differ is left out."""
-    reflect: Reflect = "none"
+    reflect: Annotated[Reflect, NEUTRAL] = "none"
     """Have low responses corrected by the policy: told what the checker finds, or also what the labels know."""
-    reflect_below: float = 0.5
+    reflect_below: Annotated[float, REWARD, _REFLECTING] = 0.5
     """Reward under which a response is reflected on."""
-    reflect_share: float = 0.25
+    reflect_share: Annotated[float, _REFLECTING] = 0.25
     """Most of a group that may be corrections; the rest are the policy's own responses to the prompt."""
 
     @property
     def looks_ahead(self) -> bool:
         """Whether responses are judged before the batch is fixed."""
         return self.reflect != "none" or self.zero_spread == "resample"
-
-
-_NEUTRAL = {
-    "merge_for_sampling": True,
-    "share_prompts": True,
-    "constrained": False,
-    "overlong_window": 0,
-    "zero_spread": "keep",
-    "reflect": "none",
-}
-"""At these values a key changes nothing; what belongs to it then changes nothing either."""
-_BELONGING = {"zero_spread": ("resample_rounds",), "reflect": ("reflect_below", "reflect_share")}
-
-
-def without_effect(recipe: dict[str, Any]) -> set[str]:
-    """Return the keys of a resolved recipe that change nothing, as they are."""
-    found = {name for name, value in _NEUTRAL.items() if recipe.get(name, value) == value}
-    found |= {other for name in found & _BELONGING.keys() for other in _BELONGING[name]}
-    return found | ({"resample_rounds"} if recipe.get("zero_spread") != "resample" else set())
 
 
 def num_corrections(share: float, group_size: int) -> int:
@@ -69,11 +53,8 @@ def num_corrections(share: float, group_size: int) -> int:
 
 
 def rollout_problems(arguments: RolloutArguments, config: Any) -> list[str]:
-    """Return what is out of bounds, or cannot work together."""
-    shares = {name: getattr(arguments, name) for name in ("max_unscored", "reflect_below")}
-    problems = [f"{name}: expected 0 to 1, found {share:g}" for name, share in shares.items() if not 0 <= share <= 1]
-    counts = {name: getattr(arguments, name) for name in ("rollouts_file_mib", "resample_rounds")}
-    problems += [f"{name}: expected 1 or more, found {count}" for name, count in counts.items() if count < 1]
+    """Return what cannot work together."""
+    problems = []
     longest = config.max_completion_length or 0
     if not 0 <= arguments.overlong_window <= longest:
         problems.append(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 
 import torch
 import trl
@@ -23,7 +23,8 @@ from eval.presets.safer_toolkit import SaferToolkitWeights
 from eval.presets.safer_vlm import SaferVlmWeights
 from eval.presets.tritrace import TritraceWeights
 from stages.arguments.impossible import refused_by_trainer
-from stages.arguments.judge import JudgeArguments, judge_problems
+from stages.arguments.judge import JudgeArguments, missing_for_judge
+from stages.arguments.options import COSMETIC, COUNT, NEUTRAL, PART, POSITIVE, out_of_bounds
 from stages.arguments.reading import fits, option_hints, read_recipe, unknown_key
 from stages.arguments.rollouts import RolloutArguments, rollout_problems, without_bite
 from stages.errors import StageError
@@ -38,19 +39,19 @@ RecipeT = TypeVar("RecipeT")
 class StageArguments:
     """What a stage reads and writes, and how the model is adapted. The seed is TRL's."""
 
-    model: str
+    model: Annotated[str, COSMETIC]
     """Folder or hub name of the base model, or of a text model with its GGUF file behind it (`FOLDER/x.gguf`)."""
-    revision: str | None = None
+    revision: Annotated[str | None, COSMETIC] = None
     """Commit, tag or branch of a model on the hub; none takes its main branch, whose next commit is another base."""
-    data: str
+    data: Annotated[str, COSMETIC]
     """The rows file to train on."""
-    output: str
+    output: Annotated[str, COSMETIC]
     """Folder of this stage: `adapter/`, `manifest.json`, `checkpoints/`."""
-    parent: str | None = None
+    parent: Annotated[str | None, COSMETIC] = None
     """Folder of the previous stage, whose adapter is continued; none starts a fresh adapter on the base."""
-    max_rows: int | None = None
+    max_rows: Annotated[int | None, COUNT] = None
     """Train on the first so many rows only."""
-    max_tokens: int | None = None
+    max_tokens: Annotated[int | None, COUNT, COSMETIC] = None
     """Longest row, its image tokens and (in GRPO) the longest completion included; longer rows are refused, not cut."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the base weights; auto is bfloat16 on a GPU that has it, else float32. The adapter is float32."""
@@ -58,35 +59,35 @@ class StageArguments:
     """Quantise the base to NF4 with double quantisation (bitsandbytes)."""
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] | None = None
     """Attention kernel; none leaves it to transformers, which takes sdpa where the model has it. It is printed."""
-    allow_pickle: bool = False
+    allow_pickle: Annotated[bool, COSMETIC] = False
     """Also read weights that are no safetensors; such a file can run code when it is opened."""
-    allow_broken: bool = False
+    allow_broken: Annotated[bool, COSMETIC] = False
     """Continue a parent, or train on a merged model, that is not what its manifest says; what is broken is told."""
-    min_pixels: int | None = None
+    min_pixels: Annotated[int | None, COUNT] = None
     """Smaller pictures are scaled up to so many pixels; none keeps the processor's own bound."""
-    max_pixels: int | None = None
+    max_pixels: Annotated[int | None, COUNT] = None
     """Larger pictures are scaled down to so many pixels, which bounds their tokens; none keeps the processor's own."""
-    picture_ground: str = GROUND
+    picture_ground: Annotated[str, NEUTRAL] = GROUND
     """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
-    fold_system: bool = False
+    fold_system: Annotated[bool, NEUTRAL] = False
     """Put the system message into the first user turn where the chat template takes none; else that is refused."""
-    special_tokens: Literal["refuse", "escape"] = "refuse"
+    special_tokens: Annotated[Literal["refuse", "escape"], NEUTRAL] = "refuse"
     """What becomes of rows whose words hold the model's own markup: refused by name, or kept with a blank inside it."""
-    end_token: str | None = None
+    end_token: Annotated[str | None, NEUTRAL] = None
     """Token that ends a response, where the template writes another than the tokenizer names; none keeps that one."""
-    extend: bool = False
+    extend: Annotated[bool, COSMETIC] = False
     """Train a finished stage on to more steps, where that ends as a longer run would; else it is moved aside."""
-    lora_r: int = 16
+    lora_r: Annotated[int, COUNT] = 16
     """Rank of a fresh adapter; a continued one keeps its own."""
-    lora_alpha: int = 32
+    lora_alpha: Annotated[int, COUNT] = 32
     """Scale of a fresh adapter: its output is multiplied by alpha / r."""
-    lora_dropout: float = 0.0
+    lora_dropout: Annotated[float, PART] = 0.0
     """Dropout on a fresh adapter's input, as a share."""
     lora_target: Literal["language", "all-linear"] = "language"
     """Which layers a fresh adapter adapts: the language model's, or every linear one but the head, vision too."""
-    preflight: bool = True
+    preflight: Annotated[bool, COSMETIC] = True
     """Check rows, lengths, loss mask, reward, disk and memory before training (`tritrace preflight`)."""
-    card_gib: float | None = None
+    card_gib: Annotated[float | None, POSITIVE, COSMETIC] = None
     """Memory of the card the recipe is made for, which preflight compares with; none takes that of the GPU found."""
     origins: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Where each value that is not TRL's default comes from, by key; filled by `parse_stage`."""
@@ -254,26 +255,18 @@ def _flag(flags: Sequence[str], name: str) -> str | None:
 
 def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
     """Return what is out of bounds, or cannot work together."""
-    problems = []
-    for name in ("lora_r", "lora_alpha", "max_rows", "max_tokens", "min_pixels", "max_pixels"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            problems.append(f"{name}: expected 1 or more, found {value}")
+    problems = list(out_of_bounds(arguments))
     if arguments.min_pixels and arguments.max_pixels and arguments.min_pixels > arguments.max_pixels:
         problems.append(f"min_pixels: expected at most {arguments.max_pixels}, found {arguments.min_pixels}")
     if arguments.revision is not None and Path(split_gguf(arguments.model)[0]).is_dir():
         problems.append(f"revision: is of a model on the hub, and {arguments.model} is a folder; leave it out, or null")
-    if arguments.card_gib is not None and arguments.card_gib <= 0:
-        problems.append(f"card_gib: expected more than 0, found {arguments.card_gib:g}")
     if not is_colour(arguments.picture_ground):
         problems.append(
             f"picture_ground: expected a colour such as white or #808080, found {arguments.picture_ground!r}"
         )
-    if not 0 <= arguments.lora_dropout < 1:
-        problems.append(f"lora_dropout: expected a share from 0 to below 1, found {arguments.lora_dropout}")
     problems += refused_by_trainer(config)
     if config.save_total_limit == 1:
         problems.append("save_total_limit: expected 2 or more, found 1; a checkpoint stays until the next one is whole")
     if isinstance(arguments, GRPOArguments):
-        problems += judge_problems(arguments) + rollout_problems(arguments, config)
+        problems += missing_for_judge(arguments) + rollout_problems(arguments, config)
     return problems

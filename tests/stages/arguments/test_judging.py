@@ -21,7 +21,7 @@ def test_the_rules_judge_unless_told_otherwise():
         ({"judge_url": "http://x/v1"}, ["judge: rule asks no model"]),
         (
             {"judge_concurrency": 0, "judge_timeout": 0.0, "judge_max_unscored": 2.0, "judge_window": 0},
-            ["judge_concurrency", "judge_window", "judge_timeout", "judge_max_unscored"],
+            ["judge_concurrency", "judge_timeout", "judge_max_unscored", "judge_window"],
         ),
     ],
 )

@@ -186,7 +186,7 @@ def test_the_share_is_of_whole_responses(parse):
         ({"reflect": "sometimes"}, "invalid choice: 'sometimes'"),
         ({"zero_spread": "drop"}, "invalid choice: 'drop'"),
         ({"overlong_window": 9}, "overlong_window: expected 0 to max_completion_length"),
-        ({"max_unscored": 1.5}, "max_unscored: expected 0 to 1, found 1.5"),
+        ({"max_unscored": 1.5}, "max_unscored: expected a share from 0 to 1, found 1.5"),
         ({"resample_rounds": 0, "rollouts_file_mib": 0}, "rollouts_file_mib: expected 1 or more, found 0"),
     ],
 )
