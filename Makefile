@@ -42,11 +42,15 @@ smollm2: $(VENV)/train.stamp
 	$(SMOLLM2_PACKAGE)
 	$(BIN)/tritrace curriculum stages/recipes/smollm2-135m/curriculum.yaml --model $(SMOLLM2)
 
+# Two workers, each with the whole of a file where it can: what a file sets up is set up once.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -p no:benchmark --numprocesses $(WORKERS) --dist worksteal
+
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m "not slow and not bare"
+	$(PYTEST) -m "not torch and not browser and not slow and not bare"
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

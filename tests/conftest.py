@@ -1,7 +1,20 @@
-"""What tests of every folder share: the pocket base that ships."""
+"""What tests of every folder share: how they run, what they need, and the pocket base that ships.
+
+Marks say what a test needs (`pytest --markers`). `-m "not torch"` does not even import the files and folders that are
+all about models, and blocks torch for the rest: a test that wants it without saying so fails.
+"""
 
 import importlib.util
+import os
+import re
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+
+# Two workers share two cores, and the models of the tests are too small for a second thread. Read when torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import pytest
 from hypothesis import settings
@@ -10,6 +23,70 @@ settings.register_profile("untimed", deadline=None)  # how long an example takes
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).parent.parent
+OF_MODELS = ("families", "invariant", "notebooks", "stages")
+"""Folders in which everything needs torch. Elsewhere a file says `pytestmark = pytest.mark.torch`."""
+
+
+class NoTorch(MetaPathFinder):
+    """Refuses to find torch."""
+
+    @classmethod
+    def find_spec(cls, name, *_):
+        if name == "torch":
+            raise ModuleNotFoundError("this test imports torch and does not say so: mark it with pytest.mark.torch")
+
+
+def _needs_torch(path):
+    """Say whether a folder or a file of tests needs torch as a whole."""
+    rest = path.relative_to(Path(__file__).parent).parts
+    if rest and rest[0] in OF_MODELS:
+        return True
+    return path.suffix == ".py" and "\npytestmark = pytest.mark.torch\n" in path.read_text(encoding="utf-8")
+
+
+def _is_without_torch(config):
+    return bool(re.search(r"\bnot torch\b", config.getoption("markexpr")))
+
+
+def pytest_configure(config):
+    if _is_without_torch(config):
+        sys.meta_path.insert(0, NoTorch)
+
+
+def pytest_ignore_collect(collection_path, config):
+    return True if _is_without_torch(config) and _needs_torch(collection_path) else None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if _needs_torch(item.path):
+            item.add_marker("torch")
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def shared_path(tmp_path_factory):
+    """Return the folder of this test run, which its workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def once(shared_path):
+    """Return a function that makes a folder once for all workers; who changes it copies it first."""
+    from filelock import FileLock
+
+    def made(name, make):
+        path = shared_path / name
+        with FileLock(f"{path}.lock"):
+            done = Path(f"{path}.done")
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return made
 
 
 @pytest.fixture(scope="session")

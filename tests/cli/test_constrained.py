@@ -14,6 +14,8 @@ from eval.policies.checkpoint import Generation
 from protocol.closing import closer_of
 from stages.__main__ import main
 
+pytestmark = pytest.mark.torch
+
 QUERIES = [item.query for item in generate("train", 3, seed=0)]
 
 

@@ -11,6 +11,8 @@ from protocol.errors import UserError
 from stages.__main__ import app
 from stages.tracking.run import tracked
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):

@@ -245,6 +245,7 @@ def test_every_picture_opens(folder, rows):
     assert all(open_image(image, folder).size for query in rows["queries"] for image in query.images)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", TYPES)
 def test_datasets_loads_every_file(folder, tmp_path, name):
     datasets = pytest.importorskip("datasets")

@@ -311,6 +311,7 @@ def test_nothing_to_read_is_a_message(name, fault, tmp_path):
         list(read_local(tmp_path / name, ""))
 
 
+@pytest.mark.torch
 def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
     """A local folder in the Hub's layout goes the same way through `datasets` as a name does."""
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))

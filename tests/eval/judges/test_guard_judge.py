@@ -20,6 +20,8 @@ from eval.scores.response import Unscored
 from protocol import Labels, Risk, diagnose
 from tests.eval.judges.judged import PLAN, item
 
+pytestmark = pytest.mark.torch
+
 WORDS = ["[UNK]", "<pad>", "</s>", "safe", "unsafe", "good", "bad", "maybe", *(f"word{n}" for n in range(8))]
 NUM_POSITIONS = 64
 ANSWERS = [f"word{a} word{b}" for a in range(8) for b in range(4)]

@@ -23,6 +23,8 @@ from protocol.errors import UserError
 from toolkit.planner import named_plan
 from toolkit.sampling import SamplingPlanner
 
+pytestmark = pytest.mark.torch
+
 PLANS = [named_plan(name).to_json() for name in ("everyday", "alarm", "several", "writing")]
 PLANS += [SamplingPlanner(0)(f"question {number}", 1).to_json() for number in range(4)]
 PADDING = 5
