@@ -81,11 +81,16 @@ def write_report(
     record = report_record(summaries, comparisons, meta)
     record["benchmarks"] = [row.to_json() for row in benchmarks]
     with replacing(folder / "report.json") as file:
-        json.dump(record, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write(_encodable(json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)))
     viewer = viewer_record(stages, images_root, max_samples)
     page = render_page(summaries, comparisons, viewer, record["meta"], benchmarks)
     with replacing(folder / "report.html") as file:
-        file.write(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", page))
+        file.write(_encodable(page))
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can write: a manifest that was edited by hand may hold half of a surrogate pair."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def consecutive(stages: Mapping[str, Seeds]) -> list[Comparison]:

@@ -94,7 +94,7 @@ def test_a_file_without_prompts_is_no_evaluation(tritrace, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (("--data", "x.jsonl"), "give one of --adapter"),
+        pytest.param(("--data", "x.jsonl"), "give one of --adapter", marks=pytest.mark.torch),
         (("--endpoint", "http://localhost:1/v1", "--data", "x.jsonl"), "--endpoint needs --endpoint-model"),
         (("--endpoint", "http://localhost:1/v1", "--endpoint-model", "m"), "give --data"),
         (("--endpoint", "http://localhost:1/v1", "--endpoint-model", "m", "--task", "siou"), "did you mean siuo"),
