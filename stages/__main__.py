@@ -19,7 +19,7 @@ from stages.cli.ask import chat, plan, serve
 from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, trace
 from stages.cli.rows import build, sources
 from stages.cli.rows import export as export_rows
-from stages.cli.train import curriculum, experiment, export, fit, grid, preflight
+from stages.cli.train import curriculum, experiment, export, fit, grid, init, preflight
 from stages.cli.validate import explain, validate
 from stages.cli.validate.validate import NOBODY_READS
 from stages.lifecycle.disk_full import EXIT_CODE, is_disk_full
@@ -47,6 +47,7 @@ export_rows.add_to(build.app)
 chat.add_to(app)
 preflight.add_to(app)
 fit.add_to(app)
+init.add_to(app)
 manifest.add_to(app)
 export.add_to(app)
 runs.add_to(app)

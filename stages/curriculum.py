@@ -209,6 +209,29 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
     return root
 
 
+def read_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Curriculum:
+    """Read a curriculum as it is written; nothing is checked or made.
+
+    Raises:
+        UserError: the recipe cannot be read.
+    """
+    own_flags, stage_flags = _split(flags)
+    recipe = parse_flat(CurriculumRecipe, ["--config", str(recipe_path), *own_flags])
+    data = Path(recipe.data) if recipe.data else Path(recipe.output) / "data"
+    return Curriculum(recipe, Path(recipe_path).parent, recipe.model, data, stage_flags)
+
+
+def with_base(curriculum: Curriculum) -> Curriculum:
+    """Return a curriculum whose model is there: the base that ships is put beside the run."""
+    if curriculum.recipe.model != POCKET:
+        return curriculum
+    from stages.pocket.shipped import pocket_base  # pretraining's imports are wanted by nothing else
+
+    found = replace(curriculum, model=str(pocket_base(Path(curriculum.recipe.output) / "model")))
+    say(f"model: {found.model}")
+    return found
+
+
 def open_curriculum(
     recipe_path: str | Path, flags: Sequence[str] = (), check: Callable[[Curriculum], None] | None = None
 ) -> Curriculum:
@@ -222,10 +245,8 @@ def open_curriculum(
     Raises:
         UserError: a recipe, a file or a model will not do.
     """
-    own_flags, stage_flags = _split(flags)
-    recipe = parse_flat(CurriculumRecipe, ["--config", str(recipe_path), *own_flags])
-    data = Path(recipe.data) if recipe.data else Path(recipe.output) / "data"
-    curriculum = Curriculum(recipe, Path(recipe_path).parent, recipe.model, data, stage_flags)
+    curriculum = read_curriculum(recipe_path, flags)
+    recipe, data = curriculum.recipe, curriculum.data
     curriculum.check()
     if check is not None:
         check(curriculum)
@@ -235,12 +256,7 @@ def open_curriculum(
         other = next(split for split in get_args(HeldOut) if split != recipe.evaluate_on)
         hint = f"; --evaluate_on {other} takes {other}.jsonl" if (data / f"{other}.jsonl").is_file() else ""
         raise StageError([f"{data / recipe.evaluate_on}.jsonl: no such file; checkpoints are evaluated on it{hint}"])
-    if recipe.model == POCKET:
-        from stages.pocket.shipped import pocket_base  # pretraining's imports are wanted by nothing else
-
-        curriculum = replace(curriculum, model=str(pocket_base(Path(recipe.output) / "model")))
-        say(f"model: {curriculum.model}")
-    return curriculum
+    return with_base(curriculum)
 
 
 def _split(flags: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

@@ -4,6 +4,8 @@
 such a folder prints the one that follows it there; anywhere else it prints what it suggests by itself.
 """
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -22,16 +24,23 @@ def tell_next(step: str, place: Path, otherwise: str = "") -> None:
         place: a file or folder that it was done to.
         otherwise: the command to print where no folder above has a way.
     """
-    if command := _following(step, place) or otherwise:
+    folder = next((each for each in (place, *place.resolve().parents) if (each / WAY).is_file()), None)
+    command = otherwise
+    if folder is not None:
+        steps = read_json_object(folder / WAY).get("steps")
+        command = _after(step, steps) if isinstance(steps, list) else ""
+        _tick(step, folder / "README.md")
+    if command:
         typer.echo(f"next: {command}", err=True)
 
 
-def _following(step: str, place: Path) -> str:
-    for folder in (place, *place.resolve().parents):
-        steps = read_json_object(folder / WAY).get("steps")
-        if isinstance(steps, list):
-            return _after(step, steps)
-    return ""
+def _tick(step: str, page: Path) -> None:
+    """Tick a step off on the folder's page; one that was edited or deleted is nobody's loss."""
+    with suppress(OSError, ValueError):
+        text = page.read_text(encoding="utf-8")
+        ticked = re.sub(rf"(?m)^- \[ \] (\*\*(?:[^*]*\| )?{re.escape(step)}(?: \|[^*]*)?\*\*)", r"- [x] \1", text)
+        if ticked != text:
+            page.write_text(ticked, encoding="utf-8")
 
 
 def _after(step: str, steps: list[object]) -> str:

@@ -38,20 +38,26 @@ class Line:
         return f"{self.key}: {value}" + (f"  # {self.why}" if self.why else "")
 
 
-def recipe_files(found: Fit, plans: Mapping[Stage, Plan], folder: str, output: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of a recipe, as commands name them."""
+
+    recipes: str
+    runs: str
+    data: str = "runs/data"
+
+
+def recipe_files(found: Fit, plans: Mapping[Stage, Plan], places: Places) -> dict[str, str]:
     """Return the text of each file of a recipe folder.
 
     Args:
         found: what fits.
         plans: how much of the data each stage is trained on.
-        folder: where the files will be, as commands name it.
-        output: the folder of the runs.
+        places: where the files, the runs and the rows are.
     """
-    files = {
-        f"{stage}.yaml": _stage_text(found, each, plans[stage], folder, output) for stage, each in found.stages.items()
-    }
+    files = {f"{stage}.yaml": _stage_text(found, each, plans[stage], places) for stage, each in found.stages.items()}
     if set(found.stages) == set(STAGES):
-        files["curriculum.yaml"] = _curriculum_text(found, folder, output)
+        files["curriculum.yaml"] = _curriculum_text(found, places)
     return files
 
 
@@ -69,20 +75,20 @@ def describe(found: Fit) -> str:
     return f"{weights}; one card of {found.gib:g} GB"
 
 
-def _stage_text(found: Fit, each: StageFit, plan: Plan, folder: str, output: str) -> str:
+def _stage_text(found: Fit, each: StageFit, plan: Plan, places: Places) -> str:
     stage, before = each.stage, SPECS[each.stage].previous
-    parent = f" --parent {output}/seed-0/{before}" if before else ""
+    parent = f" --parent {places.runs}/seed-0/{before}" if before else ""
     head = [
-        f"# tritrace {stage} --config {folder}/{stage}.yaml{parent}",
+        f"# tritrace {stage} --config {places.recipes}/{stage}.yaml{parent}",
         f"# {describe(found)}; about {each.memory.peak / 2**30:.1f} GiB at the most. Check first, without a download:",
-        f"# tritrace preflight --config {folder}/{stage}.yaml"
+        f"# tritrace preflight --config {places.recipes}/{stage}.yaml"
         + (f" --shape {found.model.shape}" if found.model.shape else ""),
         PUBLISHED,
     ]
     lines = [
         Line("model", found.model.hub_name),
-        Line("data", f"runs/data/{stage}.jsonl"),
-        Line("output", f"{output}/seed-0/{stage}"),
+        Line("data", f"{places.data}/{stage}.jsonl"),
+        Line("output", f"{places.runs}/seed-0/{stage}"),
         Line("card_gib", f"{found.gib:g}"),
         *_shared(found, each),
         *_LEARNING[stage],
@@ -191,16 +197,16 @@ def _batches(each: StageFit) -> list[Line]:
     ]
 
 
-def _curriculum_text(found: Fit, folder: str, output: str) -> str:
+def _curriculum_text(found: Fit, places: Places) -> str:
     each = found.stages["grpo"]
     step = each.step
     batch = eval_batch_size(each.shape, step.tokens, step.learnt, step.image_tokens, found.gib)
     lines = [
-        f"# tritrace curriculum {folder}/curriculum.yaml",
+        f"# tritrace curriculum {places.recipes}/curriculum.yaml",
         f"# {describe(found)}. The folder `data` holds sft, dpo, grpo and validation.jsonl.",
         Line("model", found.model.hub_name),
-        Line("data", "runs/data"),
-        Line("output", output),
+        Line("data", places.data),
+        Line("output", places.runs),
         Line("seeds", "[0]"),
         *(Line(stage, f"{stage}.yaml") for stage in found.stages),
         Line("eval_batch_size", batch, "prompts sampled together; as many as fit"),

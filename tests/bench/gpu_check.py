@@ -28,7 +28,7 @@ from eval.models.loading import load_config, load_processor, quiet_libraries
 from stages.arguments.stage import parse_stage
 from stages.fit.choice import fit
 from stages.fit.model import find_model
-from stages.fit.recipe_text import recipe_files, write_recipes
+from stages.fit.recipe_text import Places, recipe_files, write_recipes
 from stages.fit.time import planned
 from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
@@ -82,7 +82,7 @@ def write_fitted(model_name, gib, folder):
     found = fit(model, gib, STAGES)
     place = folder / f"{model_name}-{gib}gib"
     plans = planned(found.stages, None, None)
-    write_recipes(recipe_files(found, plans, place.name, place.name), place)
+    write_recipes(recipe_files(found, plans, Places(place.name, place.name)), place)
     return place if found.stages else None
 
 

@@ -14,7 +14,7 @@ from stages.fit.cards import cards, find_cards
 from stages.fit.choice import GENERATIONS, LADDER, fit
 from stages.fit.evaluation import BATCHES, eval_batch_size, fitted_batch, response_limit
 from stages.fit.model import find_model, shape_sources
-from stages.fit.recipe_text import recipe_files
+from stages.fit.recipe_text import Places, recipe_files
 from stages.fit.roofline import update_seconds
 from stages.fit.show import nothing_fits
 from stages.fit.time import LEAST_UPDATES, hours, planned, read_budget, whole_plan
@@ -40,7 +40,7 @@ def fitted(name, gib):
 def test_the_recipes_of_the_repository_are_what_fit_writes(name):
     found = fitted(name, GOLDEN[name])
     plans = planned(found.stages, None, None)
-    written = recipe_files(found, plans, f"stages/recipes/{name}", f"runs/{name}")
+    written = recipe_files(found, plans, Places(f"stages/recipes/{name}", f"runs/{name}"))
     kept = {path.name: path.read_text() for path in RECIPES.joinpath(name).iterdir()}
     assert written == kept
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from protocol.diagnostics import printable
 from protocol.errors import UserError
 from stages.cli.extras import need_scipy
+from stages.cli.next_step import tell_next
 
 if TYPE_CHECKING:
     from eval.results.comparison import Change, Comparison
@@ -51,6 +52,7 @@ def report(
     from stages.results.reporting import rebuild_report
 
     typer.echo(f"report: {rebuild_report(run, images_root=data, max_samples=max_samples)}")
+    tell_next("report", run)
 
 
 def compare(

@@ -15,6 +15,7 @@ from data.build import PUBLISHED, Scenes, Sizes, build_pocket
 from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
+from stages.cli.next_step import tell_next
 from stages.cli.rows.curate import curated
 from stages.cli.rows.pairs import pairs
 from stages.cli.rows.synthesize import synthesized
@@ -130,6 +131,10 @@ def check(
     if fix is not None:
         num_kept, num_dropped = write_cleaned(checked, fix)
         typer.echo(f"{fix}: {num_kept:,} rows kept, {num_dropped:,} dropped, each with its reasons", err=True)
+    if checked.exit_code == 0:
+        tell_next("data check", paths[0])
+    elif fix is None:
+        typer.echo(f"a copy without what is wrong: tritrace data check {paths[0]} --fix CLEANED", err=True)
     raise typer.Exit(checked.exit_code)
 
 

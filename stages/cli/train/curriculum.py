@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stages.cli.next_step import tell_next
+
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -27,6 +29,7 @@ def curriculum(
     from stages.curriculum import run_curriculum
 
     run_curriculum(recipe, context.args)
+    tell_next("curriculum", recipe)
 
 
 def sft(context: typer.Context) -> None:

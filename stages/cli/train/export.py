@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
+from stages.cli.next_step import tell_next
 
 
 class Dtype(StrEnum):
@@ -49,3 +50,4 @@ def export(
         merge=merge, dtype=dtype.value, overwrite=overwrite, permissions=allowed, licence=licence, model=model
     )
     export_stage(stage, to, options)
+    tell_next("export", stage, f"tritrace serve {stage}")

@@ -30,7 +30,7 @@ def fit(
     from stages.fit.cards import find_cards
     from stages.fit.choice import fit as find_fit
     from stages.fit.model import find_model
-    from stages.fit.recipe_text import recipe_files, write_recipes
+    from stages.fit.recipe_text import Places, recipe_files, write_recipes
     from stages.fit.show import print_fit
     from stages.fit.time import planned, read_budget
 
@@ -47,5 +47,5 @@ def fit(
     if not found.stages:
         raise typer.Exit(1)
     if write is not None:
-        write_recipes(recipe_files(found, plans, write.as_posix(), f"runs/{write.name}"), write)
+        write_recipes(recipe_files(found, plans, Places(write.as_posix(), f"runs/{write.name}")), write)
         typer.echo(f"wrote {write}")

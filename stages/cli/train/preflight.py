@@ -1,14 +1,16 @@
 """`tritrace preflight`: what can be known about a stage before it is run."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.spec import SPECS
+from stages.cli.next_step import tell_next
+from stages.spec import SPECS, STAGES
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 def preflight(
     context: typer.Context,
-    config: Annotated[Path, typer.Option(help="the stage's recipe")],
+    config: Annotated[Path, typer.Option(help="the stage's recipe, or a curriculum's: all three are checked")],
     stage: Annotated[str, typer.Option(help="sft, dpo or grpo; by default what the recipe's file is called")] = "",
     shape: Annotated[str | None, typer.Option(help="a model's shape from the repository, in place of --model")] = None,
     measure: Annotated[bool, typer.Option(help="also run two steps of the longest row and report their peak")] = False,
@@ -32,6 +34,8 @@ def preflight(
     Any field of the recipe can be given as a flag, such as --card_gib 24. Exit 0 if the run can start, 1 if it would
     fail, 2 if something given is unusable.
     """
+    if "curriculum" in config.stem and not stage:
+        _whole(config, context.args, shape)
     from stages.arguments.stage import parse_stage
     from stages.preflight.findings import worst
     from stages.preflight.show import print_sections
@@ -48,3 +52,28 @@ def preflight(
         sections = run_checks(subject, Path(folder) if measure else None, trace=trace)
     print_sections(sections, Console())
     raise typer.Exit(1 if worst([section.level for section in sections]) == "fails" else 0)
+
+
+def _whole(recipe: Path, flags: list[str], shape: str | None) -> NoReturn:
+    """Check the three stages of a curriculum, each as if those before it were done.
+
+    Raises:
+        typer.Exit: with 0 if all can start, 1 if one would fail.
+    """
+    from stages.curriculum import read_curriculum, with_base
+    from stages.preflight.findings import worst
+    from stages.preflight.show import print_sections
+    from stages.rehearsal.command import prepare, run_checks
+
+    curriculum = with_base(read_curriculum(recipe, [*flags, *([f"--model={shape}"] if shape else [])]))
+    levels = []
+    for stage in STAGES:
+        arguments, trl_config = curriculum.parse(stage, curriculum.recipe.seeds[0])
+        sections = run_checks(prepare(stage, replace(arguments, parent=None), trl_config, shape), None)
+        typer.echo(f"{stage}:")
+        print_sections(sections, Console())
+        levels += [section.level for section in sections]
+    if worst(levels) == "fails":
+        raise typer.Exit(1)
+    tell_next("preflight", recipe)
+    raise typer.Exit(0)

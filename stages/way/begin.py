@@ -1,0 +1,162 @@
+"""`tritrace init`: reads the data, fits the recipes, writes the way down."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data.files import read_json_object, read_rows, replacing
+from data.rows import Query
+from data.sources.guess import guess
+from data.sources.hub import read_hub
+from data.sources.import_files import Progress
+from data.sources.importing import Job, run_import, summary_lines
+from data.sources.local import read_local
+from data.sources.records import SourceError
+from data.sources.registry import built_in_sources, find_source
+from data.sources.spec import Hub, SourceSpec
+from protocol.errors import UserError
+from stages.way.recipes import recipes_for
+from stages.way.steps import Known, Step, steps_of, write_way
+
+HUB = "hub:"
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; kept in `init.json`."""
+
+    data: str
+    """A source's name, a YAML file that describes one, hub:NAME, a file or a folder."""
+    model: str
+    origin: str = ""
+    """Of a named source: its file, folder, or hub:."""
+    card: str | None = None
+    split: str = "train"
+    question: str = ""
+    image_root: str = ""
+    hold_out: float = 0.1
+    limit: int | None = None
+
+
+def wanted_in(folder: Path, given: dict[str, object]) -> Wanted:
+    """Return what is asked for: what is given, and for the rest what was asked for before.
+
+    Raises:
+        UserError: neither says which data, or which model.
+    """
+    before = read_json_object(folder / "init.json")
+    merged = before | {name: value for name, value in given.items() if value is not None}
+    for name, example in (("data", "VLGuard/train.json"), ("model", "pocket, or Qwen/Qwen2.5-VL-3B-Instruct")):
+        if not merged.get(name):
+            raise UserError(f"--{name}: which? Such as --{name} {example}")
+    try:
+        return Wanted(**merged)
+    except TypeError as error:
+        raise UserError(f"{folder}/init.json: {error}; delete it, and give the options anew") from None
+
+
+def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
+    """Make or complete a working folder, and return the commands that follow.
+
+    Args:
+        folder: made where it is not there. What is there is kept.
+        wanted: what is asked for.
+        command: by which the folder is made again, for the guessed source.
+        tell: takes what is done, a line at a time.
+
+    Raises:
+        UserError: data, model or card cannot be used.
+    """
+    output = folder / "data" / "queries.jsonl"
+    if output.exists():
+        tell(f"{output}: kept; delete {folder / 'data'} to read the data again")
+    else:
+        recipes_for(wanted.model, wanted.card, folder, 0)  # refused before anything is read
+        _read(folder, wanted, output, command, tell)
+    queries = read_rows(output, Query)
+    known = Known.of(queries)
+    for name, text in recipes_for(wanted.model, wanted.card, folder, known.queries - known.held_out).items():
+        _write_new(folder / "recipes" / name, text, tell)
+    with replacing(folder / "init.json") as file:
+        json.dump(asdict(wanted), file, indent=1)
+    steps = steps_of(folder, known)
+    facts = [
+        f"data: {wanted.data}: {known.queries:,} queries, {known.held_out:,} of them held out",
+        f"labelled: {known.labelled:,}, with a reference answer: {known.answered:,}",
+        f"model: {wanted.model}" + (f", card: {wanted.card}" if wanted.card else ""),
+    ]
+    write_way(folder, steps, f"From {Path(wanted.data).name} to an adapter", facts)
+    for fact in facts:
+        tell(fact)
+    return steps
+
+
+def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) -> None:
+    spec, origin = _source(folder, wanted, command, tell)
+    is_hub = origin.startswith(HUB)
+    place = Path(origin)
+    root = Path(wanted.image_root) if wanted.image_root else place if place.is_dir() else place.parent
+    split = "" if is_hub or spec.split is not None else wanted.split
+    job = Job(
+        spec=spec,
+        origin=origin,
+        split=split,
+        output=output,
+        images=output.parent / "images",
+        image_root=Path.cwd() if is_hub else root,
+        limit=wanted.limit,
+        hold_out=wanted.hold_out,
+    )
+    records = read_hub(_hub(spec, origin), split) if is_hub else read_local(place, split)
+    progress: Progress = run_import(job, records, lambda _: None)
+    for line in summary_lines(progress):
+        tell(line)
+    if progress.num_skipped:
+        tell(f"each with place and reason: {output}.skipped.jsonl")
+
+
+def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[SourceSpec, str]:
+    """Return what the data is and where it is read from; columns that nobody described are guessed, and shown.
+
+    Raises:
+        UserError: there is no such source, or nothing can be guessed.
+    """
+    name = wanted.data
+    if name in built_in_sources() or name.endswith((".yaml", ".yml")):
+        spec = find_source(name)
+        origin = wanted.origin or (HUB if spec.hub else "")
+        if not origin:
+            raise UserError(f"--data {name}: where are its files? Give --from FILE or FOLDER")
+        return spec, origin
+    path = folder / "source.yaml"
+    if not path.exists():
+        if not name.startswith(HUB) and not Path(name).exists():
+            find_source(name)  # raises, with the nearest name of a source
+        is_hub = name.startswith(HUB)
+        found = read_hub(Hub(name.removeprefix(HUB)), wanted.split) if is_hub else read_local(Path(name), wanted.split)
+        guessed = guess(found, name, wanted.question)
+        for what, (column, example) in guessed.used.items():
+            tell(f"guessed: {what}: column {column}, such as {example}")
+        if guessed.unused:
+            tell(f"not used: {', '.join(guessed.unused)}")
+        _write_new(path, guessed.to_yaml("own", command), tell)
+    return find_source(str(path)), name
+
+
+def _hub(spec: SourceSpec, origin: str) -> Hub:
+    name = origin.removeprefix(HUB)
+    if not name and spec.hub is None:
+        raise SourceError(f"{spec.name}: has no place on the Hub that its columns were confirmed for; give hub:NAME")
+    return spec.hub if spec.hub and name in {"", spec.hub.id} else Hub(name)
+
+
+def _write_new(path: Path, text: str, tell: Tell) -> None:
+    """Write a file that is not there; one that is may have been changed by hand."""
+    if path.exists():
+        tell(f"{path}: kept")
+        return
+    with replacing(path) as file:
+        file.write(text)
+    tell(f"{path}: written")
