@@ -1,8 +1,10 @@
-"""Which judge a recipe or a command line asks for."""
+"""Which judge a recipe or a command line asks for: declared once for both, help included."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+import typer
 
 from eval.judges import Judge, RuleJudge
 from stages.arguments.options import COSMETIC, COUNT, SECONDS, SHARE, out_of_bounds
@@ -15,23 +17,29 @@ Kind = Literal["rule", "llm", "guard"]
 class JudgeArguments:
     """Who judges safety, helpfulness and rigor."""
 
-    judge: Kind = "rule"
+    judge: Annotated[Kind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = "rule"
     """Rules over labels; a model behind an OpenAI-compatible endpoint; or a guard model from a local folder."""
-    judge_url: Annotated[str | None, COSMETIC] = None
+    judge_url: Annotated[
+        str | None,
+        COSMETIC,
+        typer.Option(help="of the judge's endpoint, such as http://localhost:8000/v1; key: OPENAI_API_KEY"),
+    ] = None
     """Of the endpoint, such as http://localhost:8000/v1. Its key is read from OPENAI_API_KEY."""
-    judge_model: str | None = None
+    judge_model: Annotated[str | None, typer.Option(help="the endpoint's model, or the guard's folder")] = None
     """The endpoint's name of the model, or the guard's folder."""
-    judge_concurrency: Annotated[int, COUNT, COSMETIC] = 8
+    judge_concurrency: Annotated[int, COUNT, COSMETIC, typer.Option(help="questions at the same time")] = 8
     """Questions to the endpoint at the same time."""
-    judge_timeout: Annotated[float, SECONDS, COSMETIC] = 60.0
+    judge_timeout: Annotated[float, SECONDS, COSMETIC, typer.Option(help="seconds for one request")] = 60.0
     """Seconds for one request."""
-    judge_max_tokens: Annotated[int, COUNT, COSMETIC] = 1024
+    judge_max_tokens: Annotated[int, COUNT, COSMETIC, typer.Option(help="of a verdict, thoughts included")] = 1024
     """Limit of one verdict; a reasoning model's thoughts count too."""
-    judge_cache: Annotated[str | None, COSMETIC] = "runs/judgements.sqlite"
+    judge_cache: Annotated[str | None, COSMETIC, typer.Option(help="file of verdicts; '' keeps none")] = (
+        "runs/judgements.sqlite"
+    )
     """SQLite file of verdicts, which several processes may share; null keeps none."""
-    judge_max_unscored: Annotated[float, SHARE, COSMETIC] = 0.2
+    judge_max_unscored: Annotated[float, SHARE, COSMETIC, typer.Option(help="share that may go unscored")] = 0.2
     """Share of the last questions that may go unscored before the run stops."""
-    judge_window: Annotated[int, COUNT, COSMETIC] = 50
+    judge_window: Annotated[int, COUNT, COSMETIC, typer.Option(help="of so many last questions")] = 50
     """How many last questions that is."""
 
 

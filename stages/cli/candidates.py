@@ -6,28 +6,18 @@ A server is asked without torch; a checkpoint is loaded when it is first asked.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from data.pixels import GROUND, is_colour
 from protocol.errors import UserError
 from protocol.prompt import Style
+from stages.cli.options import CheckpointOptions, ServerOptions
 from toolkit.planner import Planner, plan_query
 from toolkit.secrets import redacted
 
 if TYPE_CHECKING:
     from eval.policies.base import Policy
 
-TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="run the Python files of a model's folder")]
-AllowPickle = Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")]
-AllowBroken = Annotated[bool, typer.Option("--allow-broken", help="load what is not what its manifest says")]
-"""Permissions. They are given on the command line; what a folder allows itself is not read."""
-Ground = Annotated[
-    str | None,
-    typer.Option("--picture-ground", help="colour under transparent pictures  [default: as trained, or white]"),
-]
 ENDPOINT_TOKENS = 1024
 """Limit of a server's response where none is given; recipes for real models allow 1,024 to 2,048."""
 
@@ -47,23 +37,14 @@ class Candidate:
 
 
 def checkpoint_of(
-    model: str | None,
-    adapter: Path | None,
-    load_in_4bit: bool | None,
-    batch_size: int | None,
-    max_new_tokens: int | None,
-    allowed: Mapping[str, bool],
-    picture_ground: str | None = None,
+    chosen: CheckpointOptions, *, batch_size: int | None, max_new_tokens: int | None, picture_ground: str | None = None
 ) -> Candidate:
     """Return a checkpoint, its chain checked; the model is not loaded yet.
 
     Args:
-        model: folder or hub name of a base model or a merged one.
-        adapter: a stage's folder.
-        load_in_4bit: quantise the base; None does as the stage was trained.
+        chosen: which one; of a stage not quantised where nothing is said, but as it was trained.
         batch_size: prompts sampled together; None samples as many as fit.
         max_new_tokens: limit of a response; None allows as many as the recipe.
-        allowed: fields of `stages.provenance.trust.Permissions`.
         picture_ground: colour that transparent pictures are put on; None does as the stage was trained.
 
     Raises:
@@ -72,6 +53,7 @@ def checkpoint_of(
     """
     from stages.provenance.elsewhere import is_elsewhere
 
+    adapter, model = chosen.adapter, chosen.model
     if (adapter is None) == (model is None) and not (adapter and is_elsewhere(adapter)):
         raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
     from stages.fit.evaluation import fitted_batch, response_limit
@@ -79,7 +61,8 @@ def checkpoint_of(
     from stages.results.subjects import subject_of
     from stages.serving.trained import trained_planner
 
-    subject = subject_of(model, adapter, quantise=load_in_4bit, permissions=Permissions(**allowed))
+    allowed = Permissions(**chosen.permissions.granted())
+    subject = subject_of(model, adapter, quantise=chosen.load_in_4bit, permissions=allowed)
     subject = replace(subject, picture_ground=ground_named(picture_ground))
     limit = max_new_tokens or response_limit(subject.manifest)
     sampling = {"batch_size": batch_size or fitted_batch(subject, limit), "max_new_tokens": limit}
@@ -88,20 +71,15 @@ def checkpoint_of(
 
 
 def server_of(
-    url: str,
-    model: str | None,
-    server: str,
-    concurrency: int,
-    timeout_seconds: float,
-    max_new_tokens: int | None,
-    picture_ground: str | None = None,
+    chosen: ServerOptions, *, max_new_tokens: int | None, concurrency: int = 1, picture_ground: str | None = None
 ) -> Candidate:
     """Return a model behind a server; nothing is sent yet.
 
     Raises:
         UserError: the model's name or the extra is missing, or a setting is out of bounds.
     """
-    if not model:
+    url, model = chosen.endpoint, chosen.endpoint_model
+    if not url or not model:
         raise UserError("--endpoint needs --endpoint-model, the server's name of the model")
     try:
         from eval.policies.endpoint import EndpointPolicy, EndpointSettings
@@ -111,10 +89,10 @@ def server_of(
     settings = EndpointSettings(
         url=url,
         model=model,
-        server=server,
+        server=chosen.endpoint_server,
         max_new_tokens=max_new_tokens,
         concurrency=concurrency,
-        timeout_seconds=timeout_seconds,
+        timeout_seconds=chosen.endpoint_timeout,
         picture_ground=picture_ground or GROUND,
     )
     policy = EndpointPolicy(settings)

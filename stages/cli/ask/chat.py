@@ -5,10 +5,10 @@ Whatever a model wrote is printed so that a terminal shows it and does not obey 
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,91 +26,80 @@ from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, build_judge
-from stages.cli.candidates import (
-    AllowBroken,
-    AllowPickle,
+from stages.cli.candidates import Candidate, checkpoint_of, server_of, style_of
+from stages.cli.options import (
+    AuditTexts,
+    CheckpointOptions,
     Ground,
-    TrustRemoteCode,
-    checkpoint_of,
-    server_of,
-    style_of,
+    NewTokens,
+    Only,
+    PromptStyle,
+    ReleaseJudge,
+    ServerOptions,
+    from_options,
 )
 
 INVALID, WITHHELD = 1, 3
 """Exit codes: the trace is invalid; the answer is withheld."""
 _HELP = "a question a line; /image PATH, or a pasted data: URI, adds a picture to the next one; /quit ends"
 
-_MAX_TOKENS = JudgeArguments.judge_max_tokens
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(chat)
+    app.command()(from_options(chat))
     app.command()(audit)
 
 
-def chat(
-    text: Annotated[str | None, typer.Argument(help="what to ask; without it, questions are read one a line")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")] = None,
-    model: Annotated[str | None, typer.Option(help="a base model or a merged one, where there is no adapter")] = None,
-    load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-    allow_broken: AllowBroken = False,
-    endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
-    endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
-    endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
-    endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = 120.0,
-    image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None,
-    picture_ground: Ground = None,
-    prompt_style: Annotated[str | None, typer.Option(help="full or compact  [default: as trained]")] = None,
-    constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False,
-    fail_closed: Annotated[bool, typer.Option(help="withhold what does not hold: a safe message, exit 3")] = False,
-    judge: Annotated[Literal["none", "llm", "guard"], typer.Option(help="who judges safety before release")] = "none",
-    judge_url: Annotated[str | None, typer.Option(help="of the judge's endpoint; key: OPENAI_API_KEY")] = None,
-    judge_model: Annotated[str | None, typer.Option(help="the judge's model, or the guard model's folder")] = None,
-    judge_max_tokens: Annotated[int, typer.Option(help="of a verdict, thoughts included")] = _MAX_TOKENS,
-    audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None,
-    audit_texts: Annotated[bool, typer.Option(help="record the words too, not only their hashes")] = False,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="limit of a response  [default: as trained]")
-    ] = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions:
+    """Options of `tritrace chat`."""
+
+    text: Annotated[str | None, typer.Argument(help="what to ask; without it, questions are read one a line")] = None
+    checkpoint: CheckpointOptions
+    server: Annotated[ServerOptions, Only(("endpoint", "endpoint_model", "endpoint_server", "endpoint_timeout"))]
+    image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None
+    picture_ground: Ground = None
+    prompt_style: PromptStyle = None
+    constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False
+    fail_closed: Annotated[bool, typer.Option(help="withhold what does not hold: a safe message, exit 3")] = False
+    judge: ReleaseJudge = "none"
+    judging: Annotated[JudgeArguments, Only(("judge_url", "judge_model", "judge_max_tokens"))]
+    audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None
+    audit_texts: AuditTexts = False
+    max_new_tokens: NewTokens = None
+
+    def candidate(self) -> Candidate:
+        """Return what is asked, a question at a time."""
+        limit, ground = self.max_new_tokens, self.picture_ground
+        if self.server.endpoint is not None:
+            return server_of(self.server, max_new_tokens=limit, picture_ground=ground)
+        return checkpoint_of(self.checkpoint, batch_size=1, max_new_tokens=limit, picture_ground=ground)
+
+
+def chat(options: ChatOptions) -> None:
     """Ask, and see plan, trace with its path, verdict and answer. Exit 1: the trace is invalid; 3: withheld.
 
     Without TEXT, questions are read from the terminal or a pipe, a line each.
     """
-    if endpoint is not None:
-        candidate = server_of(
-            endpoint, endpoint_model, endpoint_server, 1, endpoint_timeout, max_new_tokens, picture_ground
-        )
-    else:
-        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
-        candidate = checkpoint_of(model, adapter, load_in_4bit, 1, max_new_tokens, allowed, picture_ground)
-    pictures = [_picture(source) for source in image or []]
-    judging = JudgeArguments(
-        judge="rule" if judge == "none" else judge,
-        judge_url=judge_url,
-        judge_model=judge_model,
-        judge_max_tokens=judge_max_tokens,
-    )
-    judged_by = build_judge(judging)
+    candidate = options.candidate()
+    pictures = [_picture(source) for source in options.image or []]
+    judged_by = build_judge(replace(options.judging, judge="rule" if options.judge == "none" else options.judge))
     policy = candidate.load()
-    policy.constrained = constrained
-    log = AuditLog(audit_log) if audit_log else None
+    policy.constrained = options.constrained
+    log = AuditLog(options.audit_log) if options.audit_log else None
     guard = Guard(
         policy,
         candidate.planner(),
-        style=style_of(prompt_style) or candidate.style,
-        judge=None if judge == "none" else judged_by,
+        style=style_of(options.prompt_style) or candidate.style,
+        judge=None if options.judge == "none" else judged_by,
         audit=log,
-        has_texts=audit_texts,
-        is_enforced=fail_closed,
+        has_texts=options.audit_texts,
+        is_enforced=options.fail_closed,
     )
     try:
         with judged_by:
-            session = _Session(guard, policy, is_closed=fail_closed)
-            code = session.ask(text, pictures) if text is not None else session.converse(pictures)
+            session = _Session(guard, policy, is_closed=options.fail_closed)
+            code = session.converse(pictures) if options.text is None else session.ask(options.text, pictures)
     finally:
         if log is not None:
             chain = log.chain()

@@ -5,6 +5,7 @@ sample at which it stopped.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,18 +17,10 @@ from rich.table import Table
 
 from protocol.errors import UserError
 from protocol.prompt import Style
-from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
-from stages.cli.candidates import (
-    AllowBroken,
-    AllowPickle,
-    Candidate,
-    Ground,
-    TrustRemoteCode,
-    checkpoint_of,
-    server_of,
-    style_of,
-)
+from stages.arguments.judge import JudgeArguments, build_judge, judge_settings
+from stages.cli.candidates import Candidate, checkpoint_of, server_of, style_of
 from stages.cli.extras import need_scipy
+from stages.cli.options import CheckpointOptions, Ground, NewTokens, PromptStyle, ServerOptions, from_options
 
 if TYPE_CHECKING:
     from eval.judges import Judge
@@ -35,13 +28,10 @@ if TYPE_CHECKING:
     from eval.results.samples import Sample
     from stages.cli.results.task_tables import Question
 
-_JUDGE = JudgeArguments()
-_CONCURRENCY, _TIMEOUT = 16, 120.0
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("eval")(evaluate)
+    app.command("eval")(from_options(evaluate))
     app.command()(tasks)
 
 
@@ -61,41 +51,25 @@ def tasks() -> None:
     Console(highlight=False).print(table)
 
 
-def evaluate(
-    output: Annotated[Path, typer.Option(help="folder for samples.jsonl and metrics.json")],
-    data: Annotated[Path | None, typer.Option(help="rollout prompts; or with --task the rows of its set")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="a name from `tritrace tasks`, or a file; repeatable")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="a stage's folder")] = None,
-    model: Annotated[str | None, typer.Option(help="a base or merged model, or NAME@REVISION, without adapter")] = None,
-    load_in_4bit: Annotated[bool | None, typer.Option(help="quantise to NF4  [default: as trained]")] = None,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-    allow_broken: AllowBroken = False,
-    endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None,
-    endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None,
-    endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto",
-    endpoint_concurrency: Annotated[int, typer.Option(help="requests at the same time")] = _CONCURRENCY,
-    endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = _TIMEOUT,
-    picture_ground: Ground = None,
-    prompt_style: Annotated[str | None, typer.Option(help="of tasks: full or compact  [default: as trained]")] = None,
-    constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="prompts sampled together  [default: what fits]")
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="limit of a response  [default: as trained]")
-    ] = None,
-    max_prompts: Annotated[int | None, typer.Option(help="of --data the first, of a task a draw of so many")] = None,
-    judge: Annotated[Kind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = _JUDGE.judge,
-    judge_url: Annotated[str | None, typer.Option(help="such as http://localhost:8000/v1; key: OPENAI_API_KEY")] = None,
-    judge_model: Annotated[str | None, typer.Option(help="the endpoint's model, or the guard's folder")] = None,
-    judge_concurrency: Annotated[int, typer.Option(help="questions at the same time")] = _JUDGE.judge_concurrency,
-    judge_timeout: Annotated[float, typer.Option(help="seconds for one request")] = _JUDGE.judge_timeout,
-    judge_max_tokens: Annotated[int, typer.Option(help="of a verdict, thoughts included")] = _JUDGE.judge_max_tokens,
-    judge_cache: Annotated[str | None, typer.Option(help="file of verdicts; '' keeps none")] = _JUDGE.judge_cache,
-    judge_max_unscored: Annotated[float, typer.Option(help="share that may go unscored")] = _JUDGE.judge_max_unscored,
-    judge_window: Annotated[int, typer.Option(help="of so many last questions")] = _JUDGE.judge_window,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of `tritrace eval`."""
+
+    output: Annotated[Path, typer.Option(help="folder for samples.jsonl and metrics.json")]
+    data: Annotated[Path | None, typer.Option(help="rollout prompts; or with --task the rows of its set")] = None
+    task: Annotated[list[str] | None, typer.Option(help="a name from `tritrace tasks`, or a file; repeatable")] = None
+    checkpoint: CheckpointOptions
+    server: ServerOptions
+    picture_ground: Ground = None
+    prompt_style: PromptStyle = None
+    constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False
+    batch_size: Annotated[int | None, typer.Option(min=1, help="prompts sampled together  [default: what fits]")] = None
+    max_new_tokens: NewTokens = None
+    max_prompts: Annotated[int | None, typer.Option(help="of --data the first, of a task a draw of so many")] = None
+    judging: JudgeArguments
+
+
+def evaluate(options: EvaluateOptions) -> None:
     """Sample a checkpoint or a server, score every response, and print the metrics with 95 % intervals.
 
     Exit 1: more went unscored than --judge-max-unscored allows; the reasons are printed.
@@ -107,40 +81,15 @@ def evaluate(
     need_scipy()
     from stages.cli.results.task_tables import show
 
-    judging = JudgeArguments(
-        judge=judge,
-        judge_url=judge_url,
-        judge_model=judge_model,
-        judge_concurrency=judge_concurrency,
-        judge_timeout=judge_timeout,
-        judge_max_tokens=judge_max_tokens,
-        judge_cache=judge_cache or None,
-        judge_max_unscored=judge_max_unscored,
-        judge_window=judge_window,
-    )
-    judged_by = build_judge(judging)  # before anything is loaded: what is wrong with it is said at once
-    if endpoint is not None:
-        candidate = server_of(
-            endpoint,
-            endpoint_model,
-            endpoint_server,
-            endpoint_concurrency,
-            endpoint_timeout,
-            max_new_tokens,
-            picture_ground,
-        )
-        if adapter or model or load_in_4bit is not None:
-            raise UserError("eval: --endpoint is asked alone, without --adapter, --model and --load-in-4bit")
-    else:
-        allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
-        candidate = checkpoint_of(model, adapter, load_in_4bit, batch_size, max_new_tokens, allowed, picture_ground)
-    questions = _questions(data, task or [], output, style_of(prompt_style) or candidate.style, max_prompts)
+    judged_by = build_judge(options.judging)  # before anything is loaded: what is wrong with it is said at once
+    candidate = _candidate(options)
+    questions = _questions(options, style_of(options.prompt_style) or candidate.style)
     with judged_by:
-        found = {each.name: _measure(candidate, each, judged_by, judging, constrained) for each in questions}
+        found = {each.name: _measure(candidate, each, judged_by, options) for each in questions}
         for line in judged_by.report():
             typer.echo(line, err=True)
-    show(found, questions, output)
-    if _tell_unscored(found, judge_max_unscored):
+    show(found, questions, options.output)
+    if _tell_unscored(found, options.judging.judge_max_unscored):
         raise typer.Exit(1)
 
 
@@ -162,15 +111,34 @@ def _tell_unscored(found: Mapping[str, Mapping[str, "Sequence[Sample]"]], max_un
     return is_too_much
 
 
-def _questions(
-    data: Path | None, names: Sequence[str], output: Path, style: Style, max_prompts: int | None
-) -> list["Question"]:
+def _candidate(options: EvaluateOptions) -> Candidate:
+    chosen, server = options.checkpoint, options.server
+    if server.endpoint is None:
+        return checkpoint_of(
+            chosen,
+            batch_size=options.batch_size,
+            max_new_tokens=options.max_new_tokens,
+            picture_ground=options.picture_ground,
+        )
+    found = server_of(
+        server,
+        max_new_tokens=options.max_new_tokens,
+        concurrency=server.endpoint_concurrency,
+        picture_ground=options.picture_ground,
+    )
+    if chosen.adapter or chosen.model or chosen.load_in_4bit is not None:
+        raise UserError("eval: --endpoint is asked alone, without --adapter, --model and --load-in-4bit")
+    return found
+
+
+def _questions(options: EvaluateOptions, style: Style) -> list["Question"]:
     from data.files import read_rows
     from data.rows import RolloutPrompt
     from eval.tasks import find_task
     from eval.tasks.prompts import PromptSet, draw_prompts, task_prompts
     from stages.cli.results.task_tables import Question
 
+    data, names, output, max_prompts = options.data, options.task or [], options.output, options.max_prompts
     if not names:
         if data is None:
             raise UserError("eval: give --data, a file of rollout prompts, or --task, a name from `tritrace tasks`")
@@ -189,14 +157,16 @@ def _questions(
 
 
 def _measure(
-    candidate: Candidate, question: "Question", judge: "Judge", judging: JudgeArguments, constrained: bool
+    candidate: Candidate, question: "Question", judge: "Judge", options: EvaluateOptions
 ) -> dict[str, "Sequence[Sample]"]:
     """Return the samples of each way to decode, by its name; constrained first, which may refuse before it samples."""
     from eval.evaluation import evaluate_once, is_complete
     from toolkit.catalogue import fingerprint as protocol_fingerprint
 
     folder = question.folder
-    folders = {"constrained": folder / "constrained", "free": folder} if constrained else {question.name: folder}
+    folders = (
+        {"constrained": folder / "constrained", "free": folder} if options.constrained else {question.name: folder}
+    )
     samples = {}
     for name, place in folders.items():
         is_constrained = place != folder
@@ -206,7 +176,7 @@ def _measure(
             "protocol": protocol_fingerprint(),
             "constrained": is_constrained,
         }
-        judged_by = judge_settings(judging)
+        judged_by = judge_settings(options.judging)
         if is_complete(place, sampling | judged_by):
             typer.echo(f"{name}: {place} is complete; read", err=True)
         samples[name] = evaluate_once(

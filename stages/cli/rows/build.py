@@ -16,6 +16,7 @@ from data.negatives import Draw
 from protocol.diagnostics import printable
 from protocol.errors import UserError
 from stages.cli.next_step import tell_next
+from stages.cli.options import from_options
 from stages.cli.rows.curate import curated
 from stages.cli.rows.pairs import pairs
 from stages.cli.rows.synthesize import synthesized
@@ -43,54 +44,65 @@ PRESETS = {"pocket": Preset(Sizes(), "rule", "traces"), "published": Preset(PUBL
 
 def add_to(main: typer.Typer) -> None:
     """Add the group."""
-    app.command()(pairs)
-    app.command("curate")(curated)
-    app.command("synthesize")(synthesized)
+    app.command()(from_options(pairs))
+    app.command("curate")(from_options(curated))
+    app.command("synthesize")(from_options(synthesized))
     app.command()(template)
     main.add_typer(app, name="data")
 
 
-@app.command()
-def build(
-    output: Annotated[Path, typer.Argument(help="folder for the rows and pictures")],
-    *,
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """Options of `tritrace data build`."""
+
+    output: Annotated[Path, typer.Argument(help="folder for the rows and pictures")]
     preset: Annotated[
         Literal["pocket", "published"],
         typer.Option(help="pocket: what the pocket curriculum trains on; published: 6k SFT, 18.6k pairs, 6k GRPO, 1k"),
-    ] = "pocket",
-    sft: Annotated[int | None, typer.Option(min=0, help="queries for SFT")] = None,
-    dpo: Annotated[int | None, typer.Option(min=0, help="queries for DPO, several pairs each")] = None,
-    grpo: Annotated[int | None, typer.Option(min=0, help="queries for GRPO")] = None,
-    validation: Annotated[int | None, typer.Option(min=0, help="queries to tune on")] = None,
-    test: Annotated[int | None, typer.Option(min=0, help="held-out queries")] = None,
-    pairs_per_query: Annotated[int | None, typer.Option(min=0, help="preference pairs a query")] = None,
-    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
-    planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="who chooses the plans")] = None,
+    ] = "pocket"
+    sft: Annotated[int | None, typer.Option(min=0, help="queries for SFT")] = None
+    dpo: Annotated[int | None, typer.Option(min=0, help="queries for DPO, several pairs each")] = None
+    grpo: Annotated[int | None, typer.Option(min=0, help="queries for GRPO")] = None
+    validation: Annotated[int | None, typer.Option(min=0, help="queries to tune on")] = None
+    test: Annotated[int | None, typer.Option(min=0, help="held-out queries")] = None
+    pairs_per_query: Annotated[int | None, typer.Option(min=0, help="preference pairs a query")] = None
+    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0
+    planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="who chooses the plans")] = None
     draw: Annotated[
         Draw | None,
         typer.Option(help="which pairs: traces, none about the decision; drawn, it first; balanced, of even lengths"),
-    ] = None,
-    scenes: Annotated[Scenes, typer.Option(help="described: no pictures, told in words, for a text model")] = "drawn",
-    jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1,
-) -> None:
+    ] = None
+    scenes: Annotated[Scenes, typer.Option(help="described: no pictures, told in words, for a text model")] = "drawn"
+    jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1
+
+    def sizes(self) -> Sizes:
+        """Return the preset's sizes with those that are given."""
+        names = ("sft", "dpo", "grpo", "validation", "test", "pairs_per_query")
+        given = {name: getattr(self, name) for name in names}
+        return replace(
+            PRESETS[self.preset].sizes, **{name: value for name, value in given.items() if value is not None}
+        )
+
+
+def build(options: BuildOptions) -> None:
     """Build the pocket world's rows for all three stages. Interrupted, the same command continues."""
-    chosen = PRESETS[preset]
-    given = {"sft": sft, "dpo": dpo, "grpo": grpo, "validation": validation, "test": test}
-    given["pairs_per_query"] = pairs_per_query
-    sizes = replace(chosen.sizes, **{name: value for name, value in given.items() if value is not None})
+    output, chosen, sizes = options.output, PRESETS[options.preset], options.sizes()
     num_queries = sizes.sft + sizes.dpo + sizes.grpo + sizes.validation + sizes.test
     with _bar(num_queries, "query") as advance:
         is_new = build_pocket(
             output,
             sizes,
-            seed=seed,
-            planner=SamplingPlanner(seed) if (planner or chosen.planner) == "sampling" else plan_query,
-            draw=draw or chosen.draw,
-            scenes=scenes,
-            jobs=jobs,
+            seed=options.seed,
+            planner=SamplingPlanner(options.seed) if (options.planner or chosen.planner) == "sampling" else plan_query,
+            draw=options.draw or chosen.draw,
+            scenes=options.scenes,
+            jobs=options.jobs,
             on_progress=advance,
         )
     typer.echo(f"{output}: {'written' if is_new else 'already there, nothing to do'}")
+
+
+app.command()(from_options(build))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,51 +15,40 @@ from data.curation import Box, Curated, Outcome, curate
 from data.files import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from protocol.errors import UserError
-from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
-from stages.cli.rows.sampling import Sampling, check_beside, grade, responses_to
+from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
 
 _BOX = Box()
 
 
-def curated(
-    data: Annotated[Path, typer.Option(help="rollout prompts with labels, such as runs/pocket/data/grpo.jsonl")],
-    output: Annotated[Path, typer.Option(help="the file of kept prompts, beside the prompts: images are relative")],
-    *,
-    checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None,
-    model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-    allow_broken: AllowBroken = False,
-    responses: Annotated[
-        Path | None, typer.Option(help="judge these instead of sampling: {id, response} a line")
-    ] = None,
-    samples: Annotated[int, typer.Option(min=2, help="responses a prompt")] = 8,
-    temperature: Annotated[float, typer.Option(min=0.01, help="of the sampling")] = 1.0,
+@dataclass(frozen=True, kw_only=True)
+class CurateOptions:
+    """Options of `tritrace data curate`."""
+
+    data: Annotated[Path, typer.Option(help="rollout prompts with labels, such as runs/pocket/data/grpo.jsonl")]
+    output: Annotated[Path, typer.Option(help="the file of kept prompts, beside the prompts: images are relative")]
+    sampling: SamplingOptions
     quality: Annotated[tuple[float, float], typer.Option(help="least and greatest mean score kept, 0..1")] = (
         _BOX.low,
         _BOX.high,
-    ),
-    min_spread: Annotated[float, typer.Option(help="least standard deviation of the scores, 0..0.5")] = _BOX.min_spread,
-    max_kept: Annotated[int | None, typer.Option(min=1, help="keep so many of the most instable ones")] = None,
-    max_prompts: Annotated[int | None, typer.Option(min=1, help="the first so many prompts only")] = None,
-    seed: Annotated[int, typer.Option(help="of the sampling")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="prompts sampled together")] = 64,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="limit of a response")] = 256,
-) -> None:
+    )
+    min_spread: Annotated[float, typer.Option(help="least standard deviation of the scores, 0..0.5")] = _BOX.min_spread
+    max_kept: Annotated[int | None, typer.Option(min=1, help="keep so many of the most unstable ones")] = None
+
+
+def curated(options: CurateOptions) -> None:
     """Keep the prompts of moderate quality and high instability: those a policy answers now well, now badly.
 
     Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.png), the responses.
     """
+    data, output = options.data, options.output
     check_beside(output, data)
     try:
-        box = Box(*quality, min_spread, max_kept)
+        box = Box(*options.quality, options.min_spread, options.max_kept)
     except ValueError as error:
         raise UserError(f"data curate: {error}") from error
-    prompts = read_rows(data, RolloutPrompt)[:max_prompts]
-    allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle, "allow_broken": allow_broken}
-    sampling = Sampling(checkpoint, model, samples, temperature, seed, batch_size, max_new_tokens, allowed)
+    prompts = read_rows(data, RolloutPrompt)[: options.sampling.max_prompts]
     kept = output.with_suffix(".responses.jsonl")
-    texts = responses_to(prompts, data.parent, sampling, keep=kept, recorded=responses)
+    texts = responses_to(prompts, data.parent, options.sampling, keep=kept)
     scores = {each.id: [grade(each, text).score for text in texts.get(each.id, ())] for each in prompts}
     found = curate(scores, box)
     num_kept = write_rows(output, [each for each in prompts if found[each.id].outcome is Outcome.KEPT])

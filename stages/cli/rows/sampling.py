@@ -5,9 +5,12 @@ Sampling is the expensive part, so every response is kept, and what is made of t
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from data.files import RowsError, numbered_lines, parse_object, replacing
 from data.on_policy import Scored
@@ -18,23 +21,23 @@ from eval.presets import grade as eval_grade
 from eval.scores.response import Unscored
 from protocol import Plan
 from protocol.errors import UserError
+from stages.cli.options import PermissionOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """What is sampled from, and how."""
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """What is sampled from, and how; of `tritrace data pairs` and `curate`."""
 
-    checkpoint: Path | None
-    """A stage's folder."""
-    model: str | None
-    """A base model, where there is no checkpoint."""
-    num_samples: int
-    temperature: float
-    seed: int
-    batch_size: int
-    max_new_tokens: int
-    allowed: Mapping[str, bool] = field(default_factory=dict)
-    """Fields of `stages.provenance.trust.Permissions`."""
+    checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None
+    model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None
+    permissions: PermissionOptions = field(default_factory=PermissionOptions)
+    responses: Annotated[Path | None, typer.Option(help="take these instead of sampling: {id, response} a line")] = None
+    samples: Annotated[int, typer.Option(min=2, help="responses a prompt")] = 8
+    temperature: Annotated[float, typer.Option(min=0.01, help="of the sampling")] = 1.0
+    max_prompts: Annotated[int | None, typer.Option(min=1, help="the first so many prompts only")] = None
+    seed: Annotated[int, typer.Option(help="of the sampling")] = 0
+    batch_size: Annotated[int, typer.Option(min=1, help="prompts sampled together")] = 64
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="limit of a response")] = 256
 
 
 def check_beside(output: Path, prompts: Path) -> None:
@@ -50,7 +53,7 @@ def check_beside(output: Path, prompts: Path) -> None:
 
 
 def responses_to(
-    prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling, *, keep: Path, recorded: Path | None
+    prompts: Sequence[RolloutPrompt], images_root: Path, sampling: SamplingOptions, *, keep: Path
 ) -> dict[str, list[str]]:
     """Return responses by the id of their prompt: those recorded in a file, or else sampled and kept in one.
 
@@ -58,8 +61,8 @@ def responses_to(
         UserError: neither a checkpoint nor a model is given, or it cannot be loaded.
         RowsError: the recorded ones cannot be read.
     """
-    if recorded is not None:
-        return read_responses(recorded, prompts)
+    if sampling.responses is not None:
+        return read_responses(sampling.responses, prompts)
     texts = _sampled(prompts, images_root, sampling)
     with replacing(keep) as file:
         for name, found in texts.items():
@@ -102,7 +105,7 @@ def grade(prompt: RolloutPrompt, text: str) -> Scored:
     return Scored(text, None if isinstance(total, Unscored) else total, codes, graded.verdict.is_valid)
 
 
-def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Sampling) -> dict[str, list[str]]:
+def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: SamplingOptions) -> dict[str, list[str]]:
     if (sampling.checkpoint is None) == (sampling.model is None):
         raise UserError("give one of --checkpoint FOLDER of a stage, --model of a base model, or --responses FILE")
     from stages.provenance.trust import Permissions
@@ -111,13 +114,13 @@ def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Samp
     policy = load_policy(
         sampling.model,
         sampling.checkpoint,
-        permissions=Permissions(**sampling.allowed),
+        permissions=Permissions(**sampling.permissions.granted()),
         temperature=sampling.temperature,
         seed=sampling.seed,
         batch_size=sampling.batch_size,
         max_new_tokens=sampling.max_new_tokens,
     )
-    repeated = [prompt for prompt in prompts for _ in range(sampling.num_samples)]
+    repeated = [prompt for prompt in prompts for _ in range(sampling.samples)]
     texts: dict[str, list[str]] = defaultdict(list)
     for prompt, generation in zip(repeated, policy.respond(repeated, images_root), strict=True):
         if not generation.is_truncated:  # half a response shows the token limit, not what the policy would say

@@ -1,13 +1,14 @@
 """`tritrace export`: a trained stage as a folder that others can load without this project."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stages.cli.candidates import AllowBroken, AllowPickle, TrustRemoteCode
 from stages.cli.next_step import tell_next
+from stages.cli.options import PermissionOptions, from_options
 
 
 class Dtype(StrEnum):
@@ -21,22 +22,24 @@ class Dtype(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(export)
+    app.command()(from_options(export))
 
 
-def export(
-    stage: Annotated[Path, typer.Argument(help="a stage's folder, such as runs/pocket/seed-0/grpo")],
-    to: Annotated[Path, typer.Option(help="folder to write")],
-    *,
-    merge: Annotated[bool, typer.Option(help="a whole model, with the adapter in its weights")] = False,
-    dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's, or the base's")] = Dtype.AUTO,
-    trust_remote_code: TrustRemoteCode = False,
-    allow_pickle: AllowPickle = False,
-    allow_broken: AllowBroken = False,
-    overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False,
-    licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None,
-    model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as it names]")] = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class StageExportOptions:
+    """Options of `tritrace export`."""
+
+    stage: Annotated[Path, typer.Argument(help="a stage's folder, such as runs/pocket/seed-0/grpo")]
+    to: Annotated[Path, typer.Option(help="folder to write")]
+    merge: Annotated[bool, typer.Option(help="a whole model, with the adapter in its weights")] = False
+    dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's, or the base's")] = Dtype.AUTO
+    permissions: PermissionOptions
+    overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False
+    licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None
+    model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as it names]")] = None
+
+
+def export(options: StageExportOptions) -> None:
     """Write a stage as a folder that plain transformers and peft load: adapter or merged model, card, plans, grammars.
 
     A folder that is there already is left alone, unless it is an earlier export and --overwrite is given. STAGE may be
@@ -45,9 +48,13 @@ def export(
     from stages.export.run import ExportOptions, export_stage
     from stages.provenance.trust import Permissions
 
-    allowed = Permissions(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, allow_broken=allow_broken)
-    options = ExportOptions(
-        merge=merge, dtype=dtype.value, overwrite=overwrite, permissions=allowed, licence=licence, model=model
+    wanted = ExportOptions(
+        merge=options.merge,
+        dtype=options.dtype.value,
+        overwrite=options.overwrite,
+        permissions=Permissions(**options.permissions.granted()),
+        licence=options.licence,
+        model=options.model,
     )
-    export_stage(stage, to, options)
-    tell_next("export", stage, f"tritrace serve {stage}")
+    export_stage(options.stage, options.to, wanted)
+    tell_next("export", options.stage, f"tritrace serve {options.stage}")

@@ -16,6 +16,7 @@ from eval.policies.endpoint import EndpointError, EndpointPolicy, EndpointSettin
 from eval.report.pictures import Album, picture_uri
 from protocol import Plan
 from stages.cli.candidates import checkpoint_of
+from stages.cli.options import CheckpointOptions
 from stages.cli.rows.filtering import _pictures
 from stages.inputs.columns import to_dataset
 from stages.inspection.samples import inspect_sample
@@ -89,10 +90,11 @@ def test_a_sample_says_on_which_ground_its_pictures_were_shown(folder):
 
 
 def test_the_command_line_sets_the_ground_where_no_recipe_says_it(tiny_model_path):
-    candidate = checkpoint_of(str(tiny_model_path), None, None, 1, 4, {}, "grey")
+    chosen = CheckpointOptions(model=str(tiny_model_path))
+    candidate = checkpoint_of(chosen, batch_size=1, max_new_tokens=4, picture_ground="grey")
     assert candidate.identity["picture_ground"] == "grey"
     assert candidate.load().picture_ground == "grey"
-    assert "picture_ground" not in checkpoint_of(str(tiny_model_path), None, None, 1, 4, {}).identity
+    assert "picture_ground" not in checkpoint_of(chosen, batch_size=1, max_new_tokens=4).identity
 
 
 def test_a_stage_puts_transparency_on_the_ground_of_its_recipe(folder):

@@ -9,14 +9,13 @@ from data.rows import RolloutPrompt
 from protocol.errors import UserError
 from stages import dpo, sft
 from stages.cli.candidates import checkpoint_of
+from stages.cli.options import CheckpointOptions
 from stages.export.run import ExportOptions, export_stage
 from stages.provenance.chain import broken, read_chain
 from stages.provenance.exported_chain import read_export
 from stages.provenance.manifest import read_manifest
 from stages.provenance.seals import seal_of
 from stages.results.subjects import load_policy, subject_of
-
-NO_PERMISSION = {"trust_remote_code": False, "allow_pickle": False, "allow_broken": False}
 
 
 @pytest.fixture
@@ -32,7 +31,8 @@ def test_it_answers_on_the_base_that_it_names_or_that_is_given(adapter, tiny_mod
     given = load_policy(str(tiny_model_path), adapter, max_new_tokens=4).respond(prompts, rows_folder)
     assert named == given
     assert subject_of(stage=adapter).identity()["adapter"]
-    candidate = checkpoint_of(str(tiny_model_path), adapter, None, 1, 4, NO_PERMISSION)
+    chosen = CheckpointOptions(model=str(tiny_model_path), adapter=adapter)
+    candidate = checkpoint_of(chosen, batch_size=1, max_new_tokens=4)
     assert candidate.style == "full"
 
 
