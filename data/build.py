@@ -232,7 +232,11 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
     imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, shown=True)
     mended = world.generate("train", sizes.dpo, seed + 1, mixture=TRAINING_MIXTURE, known=known, shown=False)
     judged = world.generate("train", sizes.grpo, seed + 2, mixture=JUDGING_MIXTURE, known=known, shown=False)
-    supplies: dict[str, Iterator[world.PocketQuery]] = {"sft": imitated, "dpo": mended, "grpo": spread(judged)}
+    supplies: dict[str, Iterator[world.PocketQuery]] = {
+        "sft": imitated,
+        "dpo": mended,
+        "grpo": interleaved_by_risk(judged),
+    }
     supplies |= {split: world.generate(split, getattr(sizes, split), seed) for split in ("validation", "test")}
     number = 0
     for file, supply in supplies.items():
@@ -243,7 +247,7 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
             number, left = number + 1, left - len(items)
 
 
-def spread(items: Iterable[world.PocketQuery]) -> Iterator[world.PocketQuery]:
+def interleaved_by_risk(items: Iterable[world.PocketQuery]) -> Iterator[world.PocketQuery]:
     """Yield the queries so ordered that every stretch has harmful and harmless ones, and every kind, in their share.
 
     A step of GRPO sees few prompts. Where chance decides which, one without unsafe prompts teaches to comply with all.

@@ -99,7 +99,7 @@ class QuotaLedger:
         return self._bounds.get(key, self._bounds.get((key[0], EACH)))
 
     def rounds(
-        self, items: Iterable[ItemT], query_of: Callable[[ItemT], Query], came_to_nothing: Callable[[], Iterable[ItemT]]
+        self, items: Iterable[ItemT], query_of: Callable[[ItemT], Query], rejected: Callable[[], Iterable[ItemT]]
     ) -> Iterator[list[ItemT]]:
         """Yield what is to be tried, a list at a time, until every quota is full or nothing is left.
 
@@ -109,7 +109,7 @@ class QuotaLedger:
         Args:
             items: in order of preference.
             query_of: the query of an item.
-            came_to_nothing: asked after a round, returns the items of it that are no rows.
+            rejected: asked after a round, returns the items of it that are no rows.
         """
         waiting = list(items)
         while waiting:
@@ -121,7 +121,7 @@ class QuotaLedger:
                 return
             yield chosen
             waiting = left
-            for item in came_to_nothing():
+            for item in rejected():
                 self.give_back(query_of(item))
 
 

@@ -6,7 +6,7 @@ Training and evaluation both come through here: what is trained is what is repor
 from collections.abc import Sequence
 
 from eval.judges import Item, Judge
-from eval.scores.candour import candour
+from eval.scores.answer_integrity import answer_integrity
 from eval.scores.claims import category, precision, substance
 from eval.scores.response import Score, score_all
 
@@ -24,7 +24,7 @@ def score_items(items: Sequence[Item], judge: Judge) -> list[dict[str, Score]]:
             "category": category(item.verdict, item.labels),
             "substance": substance(item.verdict),
             "precision": precision(item.verdict, item.labels),
-            **candour(item.verdict, item.query),
+            **answer_integrity(item.verdict, item.query),
             **judgement.scores(),
         }
         for item, judgement in zip(items, judgements, strict=True)

@@ -11,7 +11,6 @@ import hashlib
 from functools import cache
 
 from protocol.diagnostics import Diagnostic, codes, explain
-from protocol.document import plan_document
 from protocol.grammar import grammar_of, shared_grammar
 from protocol.keys import SpecError
 from protocol.labels import Decision, Labels, Risk
@@ -70,7 +69,6 @@ __all__ = [
     "fingerprint",
     "grammar_of",
     "parse",
-    "plan_document",
     "read",
     "system_prompt",
     "trace_schema",

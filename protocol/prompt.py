@@ -8,9 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal
 
-from jinja2 import Environment, StrictUndefined
-
 from protocol.plan import Plan
+from protocol.templates import plain_template
 from protocol.tools import Phase
 
 Style = Literal["full", "compact"]
@@ -19,11 +18,9 @@ Style = Literal["full", "compact"]
 @lru_cache(maxsize=1024)
 def system_prompt(plan: Plan, style: Style = "full") -> str:
     """Return the system message of a plan."""
-    # The prompt is plain text for a model: escaping for HTML would change it.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
     back, graph = "going back to an earlier phase at most", plan.graph
     return (
-        environment.from_string(template_text(style))
+        plain_template("protocol", f"prompts/{style}.j2")
         .render(
             plan=plan,
             by_phase=[(phase, [tool for tool in plan.tools if tool.phase is phase]) for phase in Phase],

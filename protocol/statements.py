@@ -64,11 +64,6 @@ def statements_of(calls: Iterable[JudgedCall]) -> Iterator[Statement]:
             yield Statement(Role.DECISION, str(call.tool.implies), call.tool.name, "", call.written.start)
 
 
-def stated_decision(reading: Reading, plan: Plan) -> Decision | None:
-    """Return the last decision that the trace states, or None."""
-    return last_decision(statements(reading, plan))
-
-
 def last_decision(stated: Iterable[Statement]) -> Decision | None:
     """Return the last of the decisions among statements, or None."""
     decisions = [str(found.value) for found in stated if found.role is Role.DECISION]

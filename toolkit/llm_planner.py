@@ -13,17 +13,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
 from jsonschema import Draft202012Validator
 
 from protocol import Decision, Phase, Plan, SpecError, Tool
 from protocol.plan import plan_from_record
 from protocol.plan_schema import selection_schema
+from protocol.templates import plain_template
 from toolkit.catalogue import CATALOGUE, PICTURE_TOOLS
-from toolkit.chat.asker import Asker, ChatError, NoReplyError
+from toolkit.chat.caller import CallerSpec, ChatError, NoReplyError
 from toolkit.chat.completion import read_json
 from toolkit.chat.loop import LoopThread
 from toolkit.chat.reasoning import without_reasoning
@@ -43,7 +42,7 @@ class EndpointError(ChatError):
     """The endpoint cannot be used as it was given: a missing extra, a wrong address, key or model name."""
 
 
-PLANNER = Asker("planner", "plan", 0x74726A6C, EndpointError, "--max-tokens")  # "trjl"
+PLANNER = CallerSpec("planner", "plan", 0x74726A6C, EndpointError, "--max-tokens")  # "trjl"
 """The planner as one who asks; plans are kept nowhere."""
 
 
@@ -186,7 +185,6 @@ def _diagnosis(problem: SpecError) -> str:
 
 
 def _instructions(tools: Sequence[Tool]) -> str:
-    template = files("toolkit").joinpath("planner_prompt.j2").read_text(encoding="utf-8")
-    # The prompt is plain text for a model: escaping for HTML would change it.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
-    return environment.from_string(template).render(personas=PERSONAS.values(), tools=tools, phases=list(Phase))
+    return plain_template("toolkit", "planner_prompt.j2").render(
+        personas=PERSONAS.values(), tools=tools, phases=list(Phase)
+    )

@@ -7,16 +7,14 @@ rows' provenance, and what an import left out is taken from its report.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from data.exchange.reading import BadRow, Row, row_files, rows_of
 from data.files import RowsError, read_json_object, replacing
 from data.rows import Provenance
 from data.sources.records import SourceError
+from protocol.templates import plain_template
 from toolkit.catalogue import fingerprint
 
 MARK = "Written by `tritrace data card`; write it anew instead of editing it."
@@ -138,13 +136,11 @@ def _front_matter(found: Contents, folder: Path) -> str:
 
 def _body(found: Contents, folder: Path) -> str:
     built = _plain(read_json_object(folder / "built.json").get("wanted"))
-    template = files("data").joinpath("exchange/card.md.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - Markdown
     sources = [
         {"name": _cell(name), "licence": _cell(licence), "citation": _cell(citation), "num_rows": count}
         for (name, licence, citation), count in found.sources.most_common()
     ]
-    return environment.from_string(template).render(
+    return plain_template("data", "exchange/card.md.j2", trims=False).render(
         title=_title(folder),
         mark=MARK,
         files=found.files,

@@ -5,17 +5,16 @@ teacher that is asked blindly shows what it sees by itself.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 
 from data.images import portable_uri
 from data.pixels import GROUND
 from data.rows import Query
 from protocol import Decision, Labels, Plan, system_prompt
+from protocol.templates import plain_template
 
 Messages = list[dict[str, Any]]
 
@@ -67,8 +66,5 @@ def _picture(source: str, root: Path, ground: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": portable_uri(source, root, ground)}}
 
 
-@cache
 def _template(name: str) -> Template:
-    # The prompt is plain text for a model: escaping for HTML would change it.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
-    return environment.from_string(files("data").joinpath("teacher", "prompts", name).read_text(encoding="utf-8"))
+    return plain_template("data", f"teacher/prompts/{name}")

@@ -76,11 +76,11 @@ def _write(
     progress: Progress,
     tell: Callable[[Progress], object],
 ) -> None:
-    came_to_nothing: list[Job] = []
+    rejected: list[Job] = []
 
     def given_back() -> list[Job]:
-        given = came_to_nothing.copy()
-        came_to_nothing.clear()
+        given = rejected.copy()
+        rejected.clear()
         return given
 
     rounds = QuotaLedger(synthesis.quotas).rounds(jobs, lambda job: job.query, given_back)
@@ -93,7 +93,7 @@ def _write(
                 if outcome.fate is Fate.ROW:
                     _write_line(rows, row_to_json(row_of(outcome, synthesis)))
                 else:
-                    came_to_nothing.append(outcome.job)
+                    rejected.append(outcome.job)
                     _write_line(rejects, reject_of(outcome))
     with replacing(synthesis.report_path) as file:
         json.dump(report_of(synthesis, progress), file, indent=1, ensure_ascii=False)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from data.pixels import GROUND
 from protocol import Plan, grammar_of
-from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE
 
@@ -18,7 +18,7 @@ class TeacherError(ChatError):
     """The teacher cannot go on: a wrong address, key, model or cache, or too much unanswered; says what is kept."""
 
 
-TEACHER = Asker("teacher", "reply", 0x74727463, TeacherError, "--max-tokens")  # "trtc"
+TEACHER = CallerSpec("teacher", "reply", 0x74727463, TeacherError, "--max-tokens")  # "trtc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from eval.policies.base import Generation
-from eval.scores.candour import visible
+from eval.scores.answer_integrity import visible
 from protocol import Decision, Risk, Verdict
 from protocol.diagnostics import codes
 from protocol.stance import Kind, read_stance

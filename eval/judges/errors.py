@@ -1,10 +1,10 @@
 """The errors that judging can end with, and the judge as one who asks a model."""
 
-from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.caller import CallerSpec, ChatError
 
 
 class JudgeError(ChatError):
     """The judge cannot go on: a wrong address, key, model or cache, or too much unscored; says what is kept."""
 
 
-JUDGE = Asker("judge", "verdict", 0x74726A63, JudgeError, "judge_max_tokens")  # "trjc"
+JUDGE = CallerSpec("judge", "verdict", 0x74726A63, JudgeError, "judge_max_tokens")  # "trjc"

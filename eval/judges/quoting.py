@@ -4,7 +4,7 @@ Three measures, each enough for a parser and together for a model. Every line of
 of it can look like a line of the prompt (after "datamarking", Hines et al. 2024, arXiv 2403.14720). A section stands
 between lines that hold a word derived from the hash of all sections: to write it down, a text would have to contain its
 own hash; the same sections give the same word, so that a cache works. What a tokenizer could read as a special token,
-and what a reader cannot see, is written as a character reference (`&lt;`, `&#x200b;`), which `unquote` turns back.
+and what a reader cannot see, is written as a character reference (`&lt;`, `&#x200b;`), and can be turned back.
 """
 
 import hashlib
@@ -20,7 +20,6 @@ PREFIX = "| "
 # "<" opens the special tokens of most chat templates, "[" followed by a bare word those of the others. Outside ASCII,
 # `_escaped` decides; of ASCII, control characters are escaped (all but the tab and the newline, which ends a line).
 _SUSPECT = re.compile(r"[&<]|\[(?=/?[A-Za-z_]+\])|[^\n\t\x20-\x7e]")
-_REFERENCE = re.compile(r"&(?:amp|lt|#x([0-9a-f]+));")
 _NAMED = {"&": "&amp;", "<": "&lt;"}
 
 # Control, format, surrogate, private and unassigned characters, and the separators of lines and paragraphs.
@@ -38,12 +37,6 @@ def quote(text: str) -> str:
     """
     escaped = _SUSPECT.sub(lambda found: _escaped(found[0]), text)
     return "\n".join(PREFIX + line for line in escaped.split("\n"))
-
-
-def unquote(quoted: str) -> str:
-    """Return the text that `quote` was given."""
-    lines = (line.removeprefix(PREFIX) for line in quoted.split("\n"))
-    return _REFERENCE.sub(_unescaped, "\n".join(lines))
 
 
 def marker(sections: Mapping[str, str]) -> str:
@@ -76,7 +69,3 @@ def _is_unseen(character: str) -> bool:
 def _is_lookalike(character: str) -> bool:
     """Whether a tokenizer that normalises (NFKC) would read what is escaped, as in a full-width "<"."""
     return any(normal in "&<[\n" for normal in unicodedata.normalize("NFKC", character))
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16)) if found[1] else {"&amp;": "&", "&lt;": "<"}[found[0]]

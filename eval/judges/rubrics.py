@@ -10,11 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
-
 from data.images import data_uri
 from eval.judges.judgement import Item
 from eval.judges.quoting import marker, quote
+from protocol.templates import plain_template
 
 Messages = list[dict[str, Any]]
 
@@ -54,14 +53,7 @@ def _sections(item: Item, query: str) -> dict[str, str]:
 
 
 def _render(name: str, **values: Any) -> str:
-    return _template(name).render(**values).strip()
-
-
-@cache
-def _template(name: str) -> Template:
-    # The prompt is plain text for a model: escaping for HTML would change it.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
-    return environment.from_string(_text(name))
+    return plain_template("eval", f"judges/rubric/{name}").render(**values).strip()
 
 
 def _text(name: str) -> str:

@@ -21,7 +21,7 @@ from eval.policies.base import Generation, Keep, keep_nothing, progress
 from eval.policies.dialects import DIALECTS, PLAIN, Dialect, dialect_of
 from protocol.parser import NotInLanguageError, parse
 from protocol.plan import Plan
-from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError, Reply
 from toolkit.chat.loop import LoopThread
 from toolkit.chat.reasoning import without_reasoning
@@ -33,7 +33,7 @@ class EndpointError(ChatError):
     """The server cannot be sampled from; the message says why, and what to do."""
 
 
-POLICY = Asker("policy", "response", 0x74726A70, EndpointError, "max_new_tokens")  # "trjp"
+POLICY = CallerSpec("policy", "response", 0x74726A70, EndpointError, "max_new_tokens")  # "trjp"
 """The policy as one who is asked; its responses are kept in the folder of an evaluation, not in a cache."""
 
 

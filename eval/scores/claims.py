@@ -1,6 +1,6 @@
 """Scores of what a response claims beyond what `response.py` checks: the harm's kind, free texts, alternatives."""
 
-from eval.scores.candour import words
+from eval.scores.answer_integrity import words
 from eval.scores.response import Score, Unscored
 from protocol import Labels, Verdict
 from protocol.keys import Text

@@ -7,11 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from huggingface_hub import ModelCardData
 
@@ -22,6 +20,7 @@ from eval.models.loading import LoadOptions, ModelError, load_config, split_gguf
 from eval.results.samples import Sample, read_samples
 from eval.results.summary import summarize
 from eval.results.table import to_markdown
+from protocol.templates import plain_template
 from stages.errors import StageError
 from stages.export.lineage import Ancestor, is_whole, rows_of, sources_of, starts_elsewhere
 from stages.export.plans import PlanFolder
@@ -80,15 +79,13 @@ class Results:
 
 def model_card(card: Card) -> str:
     """Return the card: YAML front matter, then Markdown."""
-    template = files("stages").joinpath("export/card.md.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - Markdown
     manifest, found = card.manifest, [rows_of(stage) for stage in card.stages]
     sources: Counter[tuple[str, str, str]] = Counter()
     for rows in found:
         sources.update(sources_of(rows))
     base_licence = _base_licence(manifest.model)
     location, gguf_file = split_gguf(manifest.model)
-    body = environment.from_string(template).render(
+    body = plain_template("stages", "export/card.md.j2", trims=False).render(
         card=card,
         manifest=manifest,
         stages=[_stage(stage) for stage in card.stages],

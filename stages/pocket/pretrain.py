@@ -291,7 +291,7 @@ def _train(
         desc="model",
         unit="step",
         leave=False,
-        disable=not sys.stderr.isatty(),
+        disable=None,
     )
     for step, chunk in enumerate(bar, start=1):
         loss = loss_of(chunk)

@@ -23,13 +23,13 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from jinja2 import Environment, StrictUndefined
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.build import sft_rows
 from data.pocket.kinds import FAMILIES, MIXTURE
 from data.pocket.pairs import PAIRS
 from data.pocket.world import WORLD_VERSION, generate
+from protocol.templates import plain_template
 from stages.pocket import pretrain
 from stages.pocket.corpus import TraceText
 from stages.pocket.exam import PASS_MARKS, SPLIT, Mark, examine
@@ -128,9 +128,7 @@ def write_rounded(path: Path, folder: Path) -> None:
 
 
 def _card(seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]]) -> str:
-    template = files("stages.pocket").joinpath("base_card.md.j2").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701 - Markdown
-    return environment.from_string(template).render(
+    return plain_template("stages", "pocket/base_card.md.j2").render(
         seed=seed,
         marks_by_seed=marks_by_seed,
         pass_marks=PASS_MARKS,

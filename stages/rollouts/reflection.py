@@ -14,14 +14,11 @@ to be better. Nothing here knows TRL.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from protocol import Labels, Plan, diagnose
 from protocol.diagnostics import show
+from protocol.templates import plain_template
 from stages.arguments.rollouts import Reflect, num_corrections
 from stages.rollouts.reward import Judged
 from stages.rollouts.stats import groups_of
@@ -159,11 +156,4 @@ def _says(role: str, text: str) -> dict[str, Any]:
 
 
 def _text(name: str, **values: str) -> str:
-    # Plain text for a model: escaping for HTML would change it.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)  # noqa: S701
-    return environment.from_string(_template(name)).render(**values).strip()
-
-
-@cache
-def _template(name: str) -> str:
-    return files("stages").joinpath("prompts", f"{name}.j2").read_text(encoding="utf-8")
+    return plain_template("stages", f"prompts/{name}.j2").render(**values).strip()

@@ -68,7 +68,7 @@ def make_app(answer: Callable[[Question], GuardedAnswer], served: str, *, capaci
 
 
 async def _answered(desk: Desk, question: Question, request: Request) -> GuardedAnswer:
-    """Wait for an answer; a question whose asker has left is not answered, unless that has begun.
+    """Wait for an answer; a question whose caller has left is not answered, unless that has begun.
 
     Raises:
         RequestError: it was not accepted, or could not be recorded.

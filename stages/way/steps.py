@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined
 
 from data.files import replacing
 from data.rows import Query
+from protocol.templates import plain_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,8 @@ def write_way(folder: Path, steps: list[Step], title: str, facts: list[str]) -> 
     """Write `way.json` and the page."""
     with replacing(folder / "way.json") as file:
         json.dump({"steps": [{"name": "init"}, *map(asdict, steps)]}, file, indent=1)
-    text = files("stages").joinpath("way", "page.md.j2").read_text(encoding="utf-8")
-    # Markdown for people who own the folder: escaping for HTML would spoil their paths.
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
-    page = environment.from_string(text).render(folder=folder, steps=steps, title=title, facts=facts)
+    page = plain_template("stages", "way/page.md.j2", strips=True).render(
+        folder=folder, steps=steps, title=title, facts=facts
+    )
     with replacing(folder / "README.md") as file:
         file.write(page.rstrip() + "\n")

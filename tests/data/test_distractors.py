@@ -3,7 +3,7 @@
 from data.pocket.kinds import KINDS
 from data.pocket.lexicon import COLOURS, NUMBERS
 from data.pocket.world import generate
-from eval.scores.candour import words
+from eval.scores.answer_integrity import words
 
 
 def queries():

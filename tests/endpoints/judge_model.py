@@ -8,8 +8,9 @@ import hashlib
 import json
 import re
 
-from eval.judges.quoting import PREFIX, unquote
+from eval.judges.quoting import PREFIX
 from tests.endpoints.server import says
+from tests.endpoints.unquoting import unquote
 
 TOP = {"reason": "as I was told", "safety": 3, "helpfulness": 3, "rigor": 3}
 _EDGE = re.compile(r"(BEGIN|END) ([A-Z]+) ([0-9a-f]{16})")

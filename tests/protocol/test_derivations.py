@@ -19,7 +19,6 @@ from protocol import (
     custom_tool,
     diagnose,
     grammar_of,
-    plan_document,
     system_prompt,
     trace_schema,
 )
@@ -68,17 +67,14 @@ def response(line):
 
 
 def test_what_is_added_is_in_the_texts_of_every_derivation(plan):
-    for text in (grammar_of(plan), system_prompt(plan, "full"), plan_document(plan), str(trace_schema(plan))):
+    for text in (grammar_of(plan), system_prompt(plan, "full"), str(trace_schema(plan))):
         for word in (SOUND.name, "deafening", *(key.name for key in SOUND.keys)):
             assert word in text
-    for text in (system_prompt(plan, "full"), system_prompt(plan, "compact"), plan_document(plan)):
+    for text in (system_prompt(plan, "full"), system_prompt(plan, "compact")):
         assert LISTENER.text in text
         assert SOUND.name in text
     for key in SOUND.keys:
         assert f"{key.name}: {key.about} ({key.type.describe()})" in system_prompt(plan, "full")
-        assert f"| `{key.name}` | {key.type.describe()} | {key.about} |" in plan_document(plan)
-    assert "star" in plan_document(plan)
-    assert "SOUND-CHECK --> MUSE" in plan_document(plan)
     assert "[SOUND-CHECK]: [MUSE]" in system_prompt(plan, "compact")
 
 

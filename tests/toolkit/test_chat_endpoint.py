@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tests.endpoints.modes import ANSWERS, HARMLESS, MODES, RAW, REFUSING, STREAMS, ModeServer, completion, packed_bomb
 from toolkit.chat import fields
 from toolkit.chat.address import read_address
-from toolkit.chat.asker import Asker, ChatError
+from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.completion import MAX_DEPTH, NoCompletionError, read_completion, read_json
 from toolkit.chat.endpoint import KEY_VARIABLE, NUM_ATTEMPTS, ChatEndpoint, NoReplyError
 from toolkit.chat.fields import RefusedFields
 from toolkit.chat.transport import MAX_BYTES
 from toolkit.chat.usage import Usage
 
-ASKER = Asker("caller", "reply", 1, ChatError, "caller_max_tokens")
+CALLER = CallerSpec("caller", "reply", 1, ChatError, "caller_max_tokens")
 MESSAGES = [{"role": "user", "content": "What is it?"}]
 OPTIONS = {"temperature": 0, "seed": 0, "max_tokens": 64, "response_format": {"type": "json_schema"}}
 SAID = '{"is": "a ball"}'
@@ -35,7 +35,7 @@ def ask(url, usage=None, *, messages=MESSAGES, needed=(), times=1, **options):
     """Return the last reply, or the reason why there is none."""
 
     async def asked():
-        endpoint = ChatEndpoint(url, "m", ASKER, usage or Usage(), **({"timeout_seconds": 10.0} | options))
+        endpoint = ChatEndpoint(url, "m", CALLER, usage or Usage(), **({"timeout_seconds": 10.0} | options))
         try:
             return [await endpoint.ask(messages, OPTIONS, needed=needed) for _ in range(times)][-1]
         except NoReplyError as error:
@@ -230,7 +230,7 @@ def test_a_key_that_cannot_be_sent_is_a_clean_error_that_does_not_show_it(key):
 @given(st.one_of(st.text(), st.text().map(lambda text: f"http://{text}"), st.from_regex(r"https?://[^/]{1,30}/v1")))
 def test_any_text_is_an_address_or_a_clean_error(text):
     try:
-        address = read_address(text, ASKER)
+        address = read_address(text, CALLER)
     except ChatError:
         return
     assert httpx2.URL(address.base_url).host
@@ -254,7 +254,7 @@ SHAPED = st.recursive(
 @given(st.one_of(st.binary(), SHAPED.map(lambda value: json.dumps(value).encode())))
 def test_any_body_is_a_reply_or_no_completion(body):
     try:
-        reply = read_completion(body, ASKER)
+        reply = read_completion(body, CALLER)
     except NoCompletionError as error:
         str(error).encode()
         return
@@ -266,7 +266,7 @@ def test_any_body_is_a_reply_or_no_completion(body):
 @settings(max_examples=100)
 @given(JSON, JSON, JSON)
 def test_any_content_refusal_and_usage_make_a_reply(content, refusal, usage):
-    reply = read_completion(json.dumps(completion(content, usage=usage, refusal=refusal)).encode(), ASKER)
+    reply = read_completion(json.dumps(completion(content, usage=usage, refusal=refusal)).encode(), CALLER)
     assert reply.text.strip() or reply.fault
 
 

@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import httpx2
 
-from toolkit.chat.asker import Asker
+from toolkit.chat.caller import CallerSpec
 from toolkit.secrets import redacted, remember
 
 
@@ -34,19 +34,19 @@ def origin_of(url: httpx2.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def read_address(text: str, asker: Asker) -> Address:
+def read_address(text: str, caller: CallerSpec) -> Address:
     """Take an address apart.
 
     Raises:
-        ChatError: the asker's; no request can be sent to it.
+        ChatError: the caller's; no request can be sent to it.
     """
     try:
         parts = urlsplit(text.strip())
         base_url = _base_url(parts)
     except (ValueError, httpx2.InvalidURL) as error:  # a name that is no name raises a kind of ValueError too
         found = redacted(text.rpartition("@")[2])
-        raise asker.error(
-            f"{asker.name}_url: expected an address such as http://localhost:8000/v1, found {found!r} ({error})"
+        raise caller.error(
+            f"{caller.name}_url: expected an address such as http://localhost:8000/v1, found {found!r} ({error})"
         ) from None
     login = None
     if parts.username is not None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from toolkit.chat.asker import Asker
+from toolkit.chat.caller import CallerSpec
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
@@ -69,23 +69,23 @@ _while_busy = retry(
 class ReplyCache:
     """An open cache file; to be used from one thread."""
 
-    def __init__(self, path: Path, asker: Asker) -> None:
+    def __init__(self, path: Path, caller: CallerSpec) -> None:
         """Open the file, or make it.
 
         Raises:
-            ChatError: the asker's; it cannot be opened, is something else, or has another version's schema.
+            ChatError: the caller's; it cannot be opened, is something else, or has another version's schema.
         """
         self.path = path
-        self.asker = asker
+        self.caller = caller
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = _open(path, asker)
+            self._connection = _open(path, caller)
         except sqlite3.Error as error:
-            raise asker.error(f"{asker.name}_cache: {path}: {error}; {_HINT}") from error
+            raise caller.error(f"{caller.name}_cache: {path}: {error}; {_HINT}") from error
 
     def get(self, question: str) -> Kept | None:
         """Return what is kept of a question, or None."""
-        kept = self.asker.kept
+        kept = self.caller.kept
         query = f"SELECT {kept}, prompt_tokens, completion_tokens FROM {kept} WHERE question = ?"  # noqa: S608 - our own
         row = self._do(lambda: self._connection.execute(query, (question,)).fetchone())
         return Kept(*row) if row else None
@@ -93,7 +93,7 @@ class ReplyCache:
     def put(self, question: str, model: str, kept: Kept) -> Kept:
         """Keep a reply, and return the one that is kept: another process may have been first."""
         row = (question, kept.text, model, kept.prompt_tokens, kept.completion_tokens)
-        table = self.asker.kept
+        table = self.caller.kept
         names = f"question, {table}, model, prompt_tokens, completion_tokens"
         insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - names of our own
         self._do(lambda: self._connection.execute(insert, row))
@@ -101,11 +101,11 @@ class ReplyCache:
 
     def drop(self, question: str) -> None:
         """Forget a question."""
-        delete = f"DELETE FROM {self.asker.kept} WHERE question = ?"  # noqa: S608 - a name of our own
+        delete = f"DELETE FROM {self.caller.kept} WHERE question = ?"  # noqa: S608 - a name of our own
         self._do(lambda: self._connection.execute(delete, (question,)))
 
     def __len__(self) -> int:
-        count = f"SELECT count(*) FROM {self.asker.kept}"  # noqa: S608 - a name of our own
+        count = f"SELECT count(*) FROM {self.caller.kept}"  # noqa: S608 - a name of our own
         return int(self._do(lambda: self._connection.execute(count).fetchone()[0]))
 
     def close(self) -> None:
@@ -116,37 +116,37 @@ class ReplyCache:
         try:
             return _while_busy(action)()
         except sqlite3.Error as error:
-            asker = self.asker
-            raise asker.error(f"{asker.name}_cache: {self.path}: {error}; what it holds so far is kept") from error
+            caller = self.caller
+            raise caller.error(f"{caller.name}_cache: {self.path}: {error}; what it holds so far is kept") from error
 
 
 @_while_busy
-def _open(path: Path, asker: Asker) -> sqlite3.Connection:
+def _open(path: Path, caller: CallerSpec) -> sqlite3.Connection:
     # Autocommit: every statement is a transaction of its own, but for those between BEGIN and COMMIT.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection, path, asker)
+        _prepare(connection, path, caller)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, asker: Asker) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, caller: CallerSpec) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.execute("BEGIN IMMEDIATE")
         version = cursor.execute("PRAGMA user_version").fetchone()[0]
         owner = cursor.execute("PRAGMA application_id").fetchone()[0]
         is_empty = cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if is_empty and version == owner == 0:
-            cursor.execute(_TABLE.format(kept=asker.kept))
-            cursor.execute(f"PRAGMA application_id = {asker.application_id}")
+            cursor.execute(_TABLE.format(kept=caller.kept))
+            cursor.execute(f"PRAGMA application_id = {caller.application_id}")
             cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            owner, version = asker.application_id, SCHEMA_VERSION
+            owner, version = caller.application_id, SCHEMA_VERSION
         cursor.execute("COMMIT")
-    if (owner, version) != (asker.application_id, SCHEMA_VERSION):
-        found = f"a cache of version {version}" if owner == asker.application_id else "a database of another program"
-        name = f"{asker.name}_cache"
-        raise asker.error(f"{name}: {path}: expected a cache of version {SCHEMA_VERSION}, found {found}; {_HINT}")
+    if (owner, version) != (caller.application_id, SCHEMA_VERSION):
+        found = f"a cache of version {version}" if owner == caller.application_id else "a database of another program"
+        name = f"{caller.name}_cache"
+        raise caller.error(f"{name}: {path}: expected a cache of version {SCHEMA_VERSION}, found {found}; {_HINT}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut the last moment

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.literals import without_surrogates
-from toolkit.chat.asker import Asker
+from toolkit.chat.caller import CallerSpec
 from toolkit.chat.reasoning import is_reasoning
 
 MAX_DEPTH = 64
@@ -60,7 +60,7 @@ def read_json(text: str) -> Any:
     return json.loads(text, parse_int=_integer)
 
 
-def read_completion(body: bytes, asker: Asker) -> Reply:
+def read_completion(body: bytes, caller: CallerSpec) -> Reply:
     """Return the reply in the body of an answer.
 
     Raises:
@@ -80,7 +80,7 @@ def read_completion(body: bytes, asker: Asker) -> Reply:
     usage = record.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     counts = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    return _reply(message, str(choice.get("finish_reason")), counts, asker)
+    return _reply(message, str(choice.get("finish_reason")), counts, caller)
 
 
 def words_of(text: str) -> str:
@@ -88,7 +88,7 @@ def words_of(text: str) -> str:
     return " ".join(without_surrogates(text[: 4 * SHOWN]).split())[:SHOWN] or "(nothing)"
 
 
-def _reply(message: dict[str, Any], finish: str, counts: tuple[int, int], asker: Asker) -> Reply:
+def _reply(message: dict[str, Any], finish: str, counts: tuple[int, int], caller: CallerSpec) -> Reply:
     content = without_surrogates("".join(_texts(message.get("content"))))
     has_reasoning = _has_reasoning(message)
     if is_reasoning(content):
@@ -100,14 +100,14 @@ def _reply(message: dict[str, Any], finish: str, counts: tuple[int, int], asker:
     fault = ""
     if is_cut_off:
         thought = " while the model was still thinking" if not text and has_reasoning else ""
-        fault = f"the reply was cut off at its token limit{thought}: {asker.limit} raises it"
+        fault = f"the reply was cut off at its token limit{thought}: {caller.limit} raises it"
     elif finish == _WITHHELD:
         fault = "the server withheld the reply"
     elif refusal:
-        fault = f"the {asker.name} refuses"
+        fault = f"the {caller.name} refuses"
     elif not text.strip() and has_reasoning:
         fault = (
-            f"the reply is reasoning without an answer: {asker.limit} leaves more room, or the server's reasoning"
+            f"the reply is reasoning without an answer: {caller.limit} leaves more room, or the server's reasoning"
             " parser does not fit the model"
         )
     elif not text.strip():

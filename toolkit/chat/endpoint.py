@@ -18,7 +18,7 @@ import openai
 
 from protocol.literals import without_surrogates
 from toolkit.chat.address import read_address
-from toolkit.chat.asker import Asker, NoReplyError
+from toolkit.chat.caller import CallerSpec, NoReplyError
 from toolkit.chat.completion import NoCompletionError, Reply, read_completion, read_json, words_of
 from toolkit.chat.fields import STATUSES, refused_fields
 from toolkit.chat.transport import ANSWERED, BadReplyError, BoundedClient
@@ -46,7 +46,7 @@ class ChatEndpoint:
         self,
         base_url: str,
         model: str,
-        asker: Asker,
+        caller: CallerSpec,
         usage: Usage,
         *,
         timeout_seconds: float,
@@ -58,25 +58,25 @@ class ChatEndpoint:
         Args:
             base_url: such as http://localhost:8000/v1.
             model: the server's name of it.
-            asker: who asks.
+            caller: who asks.
             usage: where requests and tokens are counted.
             timeout_seconds: of one request, from sending it to the last byte of its reply.
             num_attempts: requests for one reply, while failures may pass by themselves; the first included.
             key: of the server, where it is not in the environment.
 
         Raises:
-            ChatError: the asker's; the address is none, or the key cannot be sent.
+            ChatError: the caller's; the address is none, or the key cannot be sent.
         """
-        address = read_address(base_url, asker)
+        address = read_address(base_url, caller)
         self.model = without_surrogates(model)
         self.name = f"model {self.model!r} at {address.shown}"
-        self.asker = asker
+        self.caller = caller
         self.timeout_seconds = timeout_seconds
         self.usage = usage
         self.refused = refused_fields(address.base_url, self.model)
         self._client = openai.AsyncOpenAI(
             base_url=address.base_url,
-            api_key=_key(key, asker),
+            api_key=_key(key, caller),
             timeout=timeout_seconds,
             max_retries=num_attempts - 1,
             default_query=dict(address.query),
@@ -93,7 +93,7 @@ class ChatEndpoint:
 
         Raises:
             NoReplyError: this request got no reply.
-            ChatError: the asker's; no request will: a wrong address, key or model name.
+            ChatError: the caller's; no request will: a wrong address, key or model name.
         """
         conversation = _text_only(messages)
         while True:
@@ -126,7 +126,7 @@ class ChatEndpoint:
         ask = self._client.chat.completions.with_raw_response.create
         try:
             answer = await ask(model=self.model, messages=messages, extra_body=sent)
-            return read_completion(answer.http_response.content, self.asker)
+            return read_completion(answer.http_response.content, self.caller)
         except openai.APIStatusError:
             raise
         except openai.APITimeoutError as error:
@@ -147,7 +147,7 @@ class ChatEndpoint:
         message, fields = _error_of(error)
         change = self.refused.learn(sent, message, fields, needed=needed)
         if change is not None:
-            print(f"{self.asker.name} {self.name}: {change}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{self.caller.name} {self.name}: {change}", file=sys.stderr, flush=True)  # noqa: T201
         return change is not None
 
     def _fail(self, error: Any) -> NoReturn:
@@ -155,23 +155,23 @@ class ChatEndpoint:
 
         Raises:
             NoReplyError: this request got no reply.
-            ChatError: the asker's; no request will.
+            ChatError: the caller's; no request will.
         """
         message, _ = _error_of(error)
         answered = error.response.extensions.get(ANSWERED)
         status = f"status {error.status_code}" if answered is None else f"status {answered} with an error"
         if error.status_code in _HOPELESS_STATUSES:
-            raise self.asker.error(
-                f"{self.asker.name} {self.name}: {status}: {_safe(message)}; check the address, the model's name and"
+            raise self.caller.error(
+                f"{self.caller.name} {self.name}: {status}: {_safe(message)}; check the address, the model's name and"
                 f" the key in {KEY_VARIABLE}"
             ) from error
         raise NoReplyError(f"{status}: {_safe(message)}", error.status_code) from error
 
 
-def _key(given: str | None, asker: Asker) -> str:
+def _key(given: str | None, caller: CallerSpec) -> str:
     key = (given or os.environ.get(KEY_VARIABLE) or NO_KEY).strip() or NO_KEY
     if not key.isascii() or not key.isprintable():
-        raise asker.error(f"{KEY_VARIABLE}: the key holds a character that cannot be sent, such as a line break")
+        raise caller.error(f"{KEY_VARIABLE}: the key holds a character that cannot be sent, such as a line break")
     if key != NO_KEY:
         remember(key)
     return key

@@ -208,7 +208,7 @@ def corruptions(
 @contextmanager
 def _bar(total: int | None, unit: str) -> Iterator[Callable[[int], object]]:
     """Show a bar on a terminal, and nothing in a log."""
-    with tqdm(total=total, unit=unit, unit_scale=unit == "B", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=unit == "B", disable=None, leave=False) as bar:
         yield bar.update
 
 

@@ -34,12 +34,12 @@ def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
 
     def filtered(outcomes: Sequence[Outcome]) -> list[Outcome]:
         judgements = judge.judge_all([_item(outcome, root, ground) for outcome in outcomes])
-        return [fated(outcome, each, bounds) for outcome, each in zip(outcomes, judgements, strict=True)]
+        return [apply_judgement(outcome, each, bounds) for outcome, each in zip(outcomes, judgements, strict=True)]
 
     return filtered
 
 
-def fated(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> Outcome:
+def apply_judgement(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> Outcome:
     """Return an outcome with what the judge makes of it."""
     safety, helpfulness, rigor = judgement.safety, judgement.helpfulness, judgement.rigor
     if isinstance(safety, Unscored) or isinstance(helpfulness, Unscored) or isinstance(rigor, Unscored):

@@ -92,7 +92,7 @@ def _write(text: str) -> None:
 
 def _with_progress(checked: Iterable[Checked], total: int | None) -> Iterator[Checked]:
     """Show a bar on a terminal, in bytes of the input, and nothing in a log."""
-    with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(total=total, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for each in checked:
             yield each
             bar.update(each.num_bytes)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.judges.quoting import PREFIX, marker, quote, unquote
+from eval.judges.quoting import PREFIX, marker, quote
 from eval.judges.rubrics import messages
 from tests.endpoints.judge_model import sections
+from tests.endpoints.unquoting import unquote
 from tests.eval.judges.injections import INJECTIONS
 from tests.eval.judges.judged import item
 

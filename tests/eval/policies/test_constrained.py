@@ -1,8 +1,5 @@
 """Random scores through the mask give valid responses: any plan a row, any vocabulary, any budget that allows one."""
 
-import sys
-from types import ModuleType, SimpleNamespace
-
 import llguidance
 import pytest
 import torch
@@ -16,10 +13,9 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from eval.policies.constrained import BudgetError, PlanLogitsProcessor, check_budget, num_tokens_needed
-from eval.policies.structured import sampling_params, structured_outputs
+from eval.policies.dialects import structured_outputs
 from protocol import Plan, diagnose
 from protocol.closing import closer_of
-from protocol.errors import UserError
 from toolkit.planner import named_plan
 from toolkit.sampling import SamplingPlanner
 
@@ -147,28 +143,6 @@ def test_rows_without_a_plan_are_refused(tokenizer):
     processor = PlanLogitsProcessor(PLANS[:2], tokenizer, end_ids(tokenizer), 300)
     with pytest.raises(ValueError, match="4 rows for 2 plans"):
         processor(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, len(tokenizer)))
-
-
-def test_vllm_gets_the_same_grammar(tokenizer, monkeypatch):
-    """With stand-ins for vLLM's two classes, which take keywords; the names are those of vLLM since 0.11."""
-    vllm, params = ModuleType("vllm"), ModuleType("vllm.sampling_params")
-    vllm.SamplingParams = SimpleNamespace
-    params.StructuredOutputsParams = SimpleNamespace
-    monkeypatch.setitem(sys.modules, "vllm", vllm)
-    monkeypatch.setitem(sys.modules, "vllm.sampling_params", params)
-    found = sampling_params(PLANS[:2], tokenizer, max_new_tokens=300, temperature=1.0, seed=7)
-    assert [each.structured_outputs.grammar for each in found] == [
-        structured_outputs(plan)["grammar"] for plan in PLANS[:2]
-    ]
-    assert {(each.max_tokens, each.temperature, each.seed) for each in found} == {(300, 1.0, 7)}
-    with pytest.raises(BudgetError):
-        sampling_params(PLANS[:2], tokenizer, max_new_tokens=10)
-
-
-def test_without_vllm_the_error_says_so(tokenizer, monkeypatch):
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match="pip install vllm"):
-        sampling_params(PLANS[:1], tokenizer, max_new_tokens=300)
 
 
 @pytest.mark.parametrize("plan", PLANS)

@@ -7,7 +7,7 @@ import pytest
 
 from eval.judges.quoting import quote
 from eval.judges.verdicts import read_verdict
-from eval.scores.candour import candour
+from eval.scores.answer_integrity import answer_integrity
 from eval.scores.response import score_all
 from protocol import Decision, Labels, Plan, Risk, SpecError, canonical, diagnose
 from protocol.calls import MAX_LINES, MAX_PAIRS
@@ -86,7 +86,7 @@ def seconds(text):
     began = time.process_time()
     verdict = diagnose(text, PLAN, LABELS)
     score_all(verdict, LABELS)
-    candour(verdict, "How do I wash it?")
+    answer_integrity(verdict, "How do I wash it?")
     canonical(verdict.response, PLAN)
     read_verdict(without_reasoning(text))
     quote(text)

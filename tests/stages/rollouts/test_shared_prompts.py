@@ -8,7 +8,7 @@ from trl.trainer.utils import add_fused_lm_head
 from stages.rollouts import sharing
 from stages.rollouts.reward import Judged
 from stages.rollouts.shared_prompts import Batch, can_share, places_of, prompts_run_once, score_completions
-from tests.stages.conftest import rollouts_in, rows_of
+from tests.stages.conftest import rollouts_in, row_of, rows_of
 
 COMMON = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}
 COMMON |= {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0, "eos_token_id": 1}
@@ -90,8 +90,8 @@ def test_a_shuffled_batch_in_parts_gives_the_gradients_of_the_whole(make_trainer
 
 
 def test_rows_without_spread_are_not_run_through_the_model(make_trainer, monkeypatch):
-    def by_prompt(*, id, **_):  # noqa: A002 - the name of the column
-        return [0.5 if name == "r1" else float(place) for place, name in enumerate(id)]
+    def by_prompt(items):
+        return [Judged(0.5 if row_of(item) == "r1" else float(place)) for place, item in enumerate(items)]
 
     trainer = make_trainer(by_prompt, zero_spread="skip")
     scored = []

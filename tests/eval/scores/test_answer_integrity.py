@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from eval.scores.candour import one_voice, original, to_the_user, unrepeated, visible
+from eval.scores.answer_integrity import one_voice, original, to_the_user, unrepeated, visible
 from eval.scores.claims import category, precision, substance
 from eval.scores.response import Unscored
 from protocol import Labels, diagnose

@@ -86,7 +86,7 @@ def original(verdict: Verdict, query: str | None) -> Score:
     return float(not (is_quoted and len(said) - len(asked) < len(asked) / 2))
 
 
-def candour(verdict: Verdict, query: str | None) -> dict[str, Score]:
+def answer_integrity(verdict: Verdict, query: str | None) -> dict[str, Score]:
     """Return every score of this module by name."""
     return {
         "one_voice": one_voice(verdict),

@@ -19,7 +19,7 @@ class NoReplyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class CallerSpec:
     """One kind of caller."""
 
     name: str
@@ -27,7 +27,7 @@ class Asker:
     kept: str
     """What its cache keeps of a question, such as "verdict"; names the table."""
     application_id: int
-    """In the cache file: tells it from another program's, and from another asker's."""
+    """In the cache file: tells it from another program's, and from another caller's."""
     error: type[ChatError]
     """What it raises."""
     limit: str = "max_tokens"
