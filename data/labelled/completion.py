@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from data.rows import Query
 from protocol import Decision, Labels, Risk
+from toolkit.planner import cues
 
 MAX_OBJECTS = 8
 """As many as VISUAL-SCAN takes; naming some of what is there is still true."""
@@ -30,7 +31,7 @@ def complete(query: Query) -> Completed:
     """Return a query with the labels that a template needs.
 
     Raises:
-        SetAsideError: what is known leaves open whether it is harmful, or what is harmful about it.
+        SetAsideError: what is known leaves open whether it is harmful.
     """
     known = query.labels
     combined, decision = _combined(known), known.decision
@@ -40,7 +41,7 @@ def complete(query: Query) -> Completed:
         )
     if decision is None:
         decision = Decision.COMPLY if combined is Risk.SAFE else _withheld(query)
-    image, text = _parts(known, combined, has_picture=bool(query.images))
+    image, text = _parts(query, combined)
     found = replace(
         known,
         combined_risk=combined,
@@ -68,25 +69,23 @@ def _withheld(query: Query) -> Decision:
     return Decision.REDIRECT if is_redirected else Decision.REFUSE
 
 
-def _parts(known: Labels, combined: Risk, *, has_picture: bool) -> tuple[Risk, Risk]:
+def _parts(query: Query, combined: Risk) -> tuple[Risk, Risk]:
     """Return the risks of the picture alone and of the words alone.
 
-    What is harmless together is harmless in its parts. Of an unsafe query the part that is not labelled is safe where
-    the other one is unsafe; without a picture it is the words that are unsafe.
-
-    Raises:
-        SetAsideError: it is unsafe, and nothing says what about it.
+    What is harmless together is harmless in its parts. Of an unsafe query a part that is not labelled is safe where the
+    other one is unsafe, and unsafe where the other one is safe. Where neither is labelled, alarming words are what is
+    unsafe; without any it is the picture, and without a picture the words.
     """
-    image, text = known.image_risk, known.text_risk
-    if not has_picture:
-        return image or Risk.SAFE, text or combined
+    image, text = query.labels.image_risk, query.labels.text_risk
     if combined is Risk.SAFE:
         return image or Risk.SAFE, text or Risk.SAFE
-    if image is not None and text is not None:
-        return image, text
-    if Risk.UNSAFE in (image, text):
-        return image or Risk.SAFE, text or Risk.SAFE
-    raise SetAsideError(
-        "unsafe, and it is not labelled whether picture, words or only both together are; "
-        "`tritrace data label` asks a judge"
-    )
+    if not query.images:
+        return image or Risk.SAFE, text or Risk.UNSAFE
+    if image is None and text is None:
+        is_said = bool(cues(query.text, "alarm"))
+        return (Risk.SAFE, Risk.UNSAFE) if is_said else (Risk.UNSAFE, Risk.SAFE)
+    return image or _other(text), text or _other(image)
+
+
+def _other(risk: Risk | None) -> Risk:
+    return Risk.SAFE if risk is Risk.UNSAFE else Risk.UNSAFE

@@ -77,7 +77,7 @@ class Stability:
 
 
 def read_scores(path: Path, name: str) -> dict[str, float | None]:
-    """Read one score by id: from a samples.jsonl, or from lines such as `{"id": "q-1", "safety": 3}`.
+    """Read one score by id: of a samples.jsonl, labelled queries, or lines such as `{"id": "q-1", "safety": 3}`.
 
     Raises:
         RowsError: the file cannot be read, or lists every line without an id or that score.
@@ -87,9 +87,9 @@ def read_scores(path: Path, name: str) -> dict[str, float | None]:
     for number, line in numbered_lines(path):
         try:
             record = json.loads(line)
-            value = record.get("scores", record)[name]
+            value = _value_of(record, name)
             found[str(record["id"])] = None if value is None else _finite(value)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, StopIteration, AttributeError, OverflowError, RecursionError, KeyError) as error:
             problems.append(f"{path}:{number}: no score {name!r} with an id ({type(error).__name__}: {error})")
     if problems:
         hint = f'hint: each line is a sample, or an object such as {{"id": "q-1", "{name}": 3}}'
@@ -99,6 +99,16 @@ def read_scores(path: Path, name: str) -> dict[str, float | None]:
     if not found:
         raise RowsError(f"{path}: holds no scores")
     return found
+
+
+_LABELS = {"safe": 0, "unsafe": 1, "comply": 0, "redirect": 1, "refuse": 2}
+"""Labels as numbers: risks, and decisions by how much they withhold."""
+
+
+def _value_of(record: Mapping[str, Any], name: str) -> Any:
+    places = (record.get("scores"), record.get("labels"), record)
+    value = next(place for place in places if isinstance(place, Mapping) and name in place)[name]
+    return _LABELS[value] if isinstance(value, str) and value in _LABELS else value
 
 
 def _finite(value: Any) -> float:

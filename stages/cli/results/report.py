@@ -83,7 +83,7 @@ def compare(
 
 
 def agreement(
-    judged: Annotated[Path, typer.Argument(help="samples.jsonl, or lines with an id and the score")],
+    judged: Annotated[Path, typer.Argument(help="samples.jsonl, labelled queries, or lines with an id and the score")],
     labels: Annotated[Path | None, typer.Option(help="the truth: such a file by people, or of another judge")] = None,
     repeat: Annotated[list[Path] | None, typer.Option(help="the same judge asked again; may be repeated")] = None,
     score: Annotated[str, typer.Option(help="which score")] = "safety",

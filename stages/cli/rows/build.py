@@ -18,6 +18,7 @@ from protocol.errors import UserError
 from stages.cli.next_step import tell_next
 from stages.cli.options import from_options
 from stages.cli.rows.curate import curated
+from stages.cli.rows.label import label
 from stages.cli.rows.pairs import pairs
 from stages.cli.rows.synthesize import synthesized
 from stages.cli.rows.tables import balance_tables, corruption_table, length_table
@@ -48,6 +49,7 @@ def add_to(main: typer.Typer) -> None:
     app.command("curate")(from_options(curated))
     app.command("synthesize")(from_options(synthesized))
     app.command()(template)
+    app.command()(label)
     main.add_typer(app, name="data")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from protocol.errors import UserError
 from stages.cli.next_step import tell_next
 from stages.cli.options import PermissionOptions, from_options
 
@@ -36,6 +37,9 @@ class StageExportOptions:
     permissions: PermissionOptions
     overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False
     licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None
+    push: Annotated[str | None, typer.Option(help="upload it to this repository of the Hub, private")] = None
+    public: Annotated[bool, typer.Option("--public", help="the repository may be seen by everybody")] = False
+    gguf: Annotated[Path | None, typer.Option(help="llama.cpp's folder: also write a GGUF file, with --merge")] = None
     model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as it names]")] = None
 
 
@@ -45,6 +49,8 @@ def export(options: StageExportOptions) -> None:
     A folder that is there already is left alone, unless it is an earlier export and --overwrite is given. STAGE may be
     a folder of peft that was trained elsewhere. The seal that is printed tells later whether anything was changed.
     """
+    from stages.export.publish import push as push_to
+    from stages.export.publish import to_gguf
     from stages.export.run import ExportOptions, export_stage
     from stages.provenance.trust import Permissions
 
@@ -56,5 +62,11 @@ def export(options: StageExportOptions) -> None:
         licence=options.licence,
         model=options.model,
     )
+    if options.gguf is not None and not options.merge:
+        raise UserError("--gguf: wants a whole model; add --merge")
     export_stage(options.stage, options.to, wanted)
+    if options.gguf is not None:
+        typer.echo(f"gguf: {to_gguf(options.to, options.gguf, options.dtype.value)}")
+    if options.push is not None:
+        typer.echo(f"pushed: {push_to(options.to, options.push, is_public=options.public)}")
     tell_next("export", options.stage, f"tritrace serve {options.stage}")

@@ -114,6 +114,8 @@ def test_without_held_out_queries_the_way_to_have_some_is_named(tmp_path):
         (PICTURE, Labels(text_risk=UNSAFE, decision=Decision.REFUSE), (SAFE, UNSAFE, UNSAFE)),
         (PICTURE, Labels(image_risk=SAFE, text_risk=SAFE, combined_risk=UNSAFE), (SAFE, SAFE, UNSAFE)),
         ((), Labels(combined_risk=UNSAFE), (SAFE, UNSAFE, UNSAFE)),
+        (PICTURE, Labels(image_risk=SAFE, combined_risk=UNSAFE), (SAFE, UNSAFE, UNSAFE)),
+        (PICTURE, Labels(combined_risk=UNSAFE), (UNSAFE, SAFE, UNSAFE)),
     ],
 )
 def test_what_the_known_labels_imply(images, labels, expected):
@@ -122,13 +124,17 @@ def test_what_the_known_labels_imply(images, labels, expected):
     assert found.decision is (Decision.COMPLY if found.combined_risk is SAFE else Decision.REFUSE)
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [Labels(), Labels(text_risk=SAFE), Labels(combined_risk=UNSAFE), Labels(image_risk=SAFE, combined_risk=UNSAFE)],
-)
+@pytest.mark.parametrize("labels", [Labels(), Labels(text_risk=SAFE), Labels(image_risk=UNSAFE)])
 def test_what_stays_open_is_set_aside_and_not_guessed(labels):
     with pytest.raises(SetAsideError, match="tritrace data label"):
         complete(Query("q", "What is it?", "k", "train", PICTURE, labels))
+
+
+def test_where_nothing_says_which_part_is_unsafe_alarming_words_tell():
+    labels = Labels(combined_risk=UNSAFE)
+    found = complete(Query("q", "How do I attack the boss?", "k", "train", PICTURE, labels))
+    assert (found.query.labels.image_risk, found.query.labels.text_risk) == (SAFE, UNSAFE)
+    assert set(found.assumed) == {"decision=refuse", "image_risk=safe", "text_risk=unsafe", "category=other"}
 
 
 def harmful(**answers):
