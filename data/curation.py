@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     UNSCORED = "unscored"
     """Fewer than two responses were scored: nothing is known."""
     BEYOND = "beyond the limit"
-    """In the box, but others are more instable."""
+    """In the box, but others are more unstable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Box:
     min_spread: float = 0.1
     """Least standard deviation of the scores, 0..0.5."""
     max_kept: int | None = None
-    """So many of the most instable ones; None for all."""
+    """So many of the most unstable ones; None for all."""
 
     def __post_init__(self) -> None:
         """Check the bounds.

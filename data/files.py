@@ -1,7 +1,8 @@
 """Rows on disk: JSON Lines, one object a line, written at once or not at all, read with every bad line named.
 
 The objects are the dataclasses of `data/rows.py` field by field, so `datasets.load_dataset("json", ...)` reads them as
-they are.
+they are. The fields are read here and not by msgspec or pydantic: every bad line is listed, a message names file, line
+and field in the words of our errors, and lone surrogates and records nested too deep are refused like other faults.
 """
 
 import hashlib

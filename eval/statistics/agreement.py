@@ -3,7 +3,8 @@
 Labels and repeats are both scores by id, of one judged score such as "safety". Scores are categories here: 2 and 3
 differ. Kappa (Cohen 1960) takes out the agreement that chance alone would give; for scores on a scale the quadratic
 weights (Cohen 1968) count a near miss as less than a far one. Its interval is a seeded percentile bootstrap over the
-items, drawn as multinomial tables of counts.
+items, drawn as multinomial tables of counts. Our own: scikit-learn's `cohen_kappa_score` has no interval, and a report
+should not need it for one formula.
 """
 
 import json

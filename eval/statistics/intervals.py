@@ -18,7 +18,8 @@ For a share under one seed this is exactly Wilson's interval. With one seed it c
 same kind for this one checkpoint; with several, other prompts and other training runs of the same recipe.
 `python -m tests.eval.statistics.interval_coverage` prints how often it holds the truth of simulated evaluations, and
 beside it the percentile bootstrap over prompts and seeds, which few seeds mislead (three have ten distinct
-resamples) and which has no width at 0 of n.
+resamples) and which has no width at 0 of n. Our own: neither scipy nor statsmodels has Wilson's interval for a
+variance that is clustered two ways.
 """
 
 import math

@@ -20,18 +20,18 @@ from stages.inputs.loading import has_vision, load_options
 from stages.memory.card import available
 from stages.memory.estimate import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
 from stages.memory.shapes import ModelShape, model_shape
-from stages.preflight.arithmetic import arithmetic_sections
-from stages.preflight.disk import disk_section
 from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
 from stages.preflight.findings import Finding, Section, problems
+from stages.preflight.machine.arithmetic import arithmetic_sections
+from stages.preflight.machine.disk import disk_section
+from stages.preflight.machine.toolchain import toolchain_sections
 from stages.preflight.mask import mask_section
 from stages.preflight.reward import reward_section
 from stages.preflight.row_faults import RowReader, row_findings
 from stages.preflight.rows import pictures_findings, rows_section
 from stages.preflight.show import summary
 from stages.preflight.tokens import tokens_section
-from stages.preflight.toolchain import toolchain_sections
 from stages.preflight.trainer import trainer_findings
 from stages.progress import say
 from stages.rollouts.reward import RewardFunction

@@ -38,7 +38,7 @@ def test_unscored_responses_are_no_zeros():
     assert found.instability == pytest.approx(0.2)
 
 
-def test_a_limit_keeps_the_most_instable():
+def test_a_limit_keeps_the_most_unstable():
     found = curate(SCORES, Box(max_kept=1))
     assert found["torn"].outcome is Outcome.KEPT
     assert found["wavering"].outcome is Outcome.BEYOND

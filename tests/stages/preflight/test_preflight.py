@@ -32,9 +32,9 @@ from stages.memory.estimate import (
 )
 from stages.memory.shapes import model_shape, shape_config, weights_bytes
 from stages.preflight.findings import problems, worst
+from stages.preflight.machine.toolchain import toolchain_sections
 from stages.preflight.mask import loss_mask, mask_section
 from stages.preflight.tokens import histogram, tokens_section
-from stages.preflight.toolchain import toolchain_sections
 from stages.rehearsal.command import prepare, run_checks
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor
@@ -344,7 +344,7 @@ def test_without_a_gpu_the_recipes_card_counts_or_this_machines_memory():
 def test_a_gpu_without_compiler_or_headers_fails_before_the_model_is_loaded(gpu, monkeypatch, tmp_path):
     assert toolchain_sections() == []  # no GPU, nothing to compile
     gpu(16)
-    monkeypatch.setattr("stages.preflight.toolchain.is_triton_available", lambda: True)
+    monkeypatch.setattr("stages.preflight.machine.toolchain.is_triton_available", lambda: True)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
