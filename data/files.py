@@ -2,7 +2,7 @@
 
 The objects are the dataclasses of `data/rows.py` field by field, so `datasets.load_dataset("json", ...)` reads them as
 they are. The fields are read here and not by msgspec or pydantic: every bad line is listed, a message names file, line
-and field in the words of our errors, and lone surrogates and records nested too deep are refused like other faults.
+and field in the words of our errors, and lone surrogates are refused like other faults.
 """
 
 import hashlib

@@ -26,8 +26,8 @@ from data.rows import Query
 from protocol.errors import UserError
 from protocol.labels import Decision, Labels
 from toolkit.catalogue import CATEGORIES
-from toolkit.chat.asker import Asker, ChatError
 from toolkit.chat.cache import Kept, ReplyCache, question_key
+from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.endpoint import ChatEndpoint, NoReplyError
 from toolkit.chat.loop import LoopThread
 from toolkit.chat.usage import Usage
@@ -41,7 +41,7 @@ class LabelError(ChatError):
     """The judge cannot go on; says what is kept."""
 
 
-LABELLER = Asker("judge", "rating", 0x74726C62, LabelError)
+LABELLER = CallerSpec("judge", "rating", 0x74726C62, LabelError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
