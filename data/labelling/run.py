@@ -12,11 +12,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from data.files import read_rows, replacing, write_rows
 from data.images import ImageError, portable_uri
@@ -25,6 +22,7 @@ from data.locks import held
 from data.rows import Query
 from protocol.errors import UserError
 from protocol.labels import Decision, Labels
+from protocol.templates import plain_template
 from toolkit.catalogue import CATEGORIES
 from toolkit.chat.cache import Kept, ReplyCache, question_key
 from toolkit.chat.caller import CallerSpec, ChatError
@@ -230,11 +228,8 @@ def question_about(query: Query, root: Path) -> list[dict[str, Any]]:
     Raises:
         ImageError: a picture cannot be used.
     """
-    text = files("data").joinpath("labelling", "prompts", "label.j2").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text for a model
-    system = environment.from_string(text).render(
-        has_picture=bool(query.images), categories=CATEGORIES, decisions=list(Decision)
-    )
+    template = plain_template("data", "labelling/prompts/label.j2", trims=False)
+    system = template.render(has_picture=bool(query.images), categories=CATEGORIES, decisions=list(Decision))
     pictures = [{"type": "image_url", "image_url": {"url": portable_uri(each, root)}} for each in query.images]
     words = {"type": "text", "text": f"<request>\n{query.text}\n</request>"}
     return [{"role": "system", "content": system.strip()}, {"role": "user", "content": [*pictures, words]}]
