@@ -21,6 +21,7 @@ from eval.models.adapters import load_adapter
 from eval.models.loading import (
     DEFAULT_OPTIONS,
     LoadOptions,
+    ModelError,
     end_ids_of,
     load_model,
     load_processor,
@@ -106,6 +107,7 @@ class HFPolicy:
         Raises:
             ImageError: a prompt's image cannot be read.
             BudgetError: constrained, and some prompt's plan needs more tokens than there may be.
+            ModelError: the GPU's memory does not suffice; what was finished before was given to `keep`.
         """
         if self.constrained:
             max_new_tokens = self.model.generation_config.max_new_tokens
@@ -121,12 +123,27 @@ class HFPolicy:
                     continue
                 # The first prompt's place tells one batch's draws from another's. PyTorch looks at 32 bits of a seed.
                 torch.manual_seed(Random(f"{self.seed} {batch[0]}").getrandbits(32))
-                generations = dict(zip(batch, self._generate([prompts[i] for i in batch], images_root), strict=True))
+                generated = self._within_memory([prompts[i] for i in batch], images_root)
+                generations = dict(zip(batch, generated, strict=True))
                 for place in missing:
                     found[place] = generations[place]
                     keep(place, generations[place])
                 advance(len(missing))
         return [found[place] for place in range(len(prompts))]
+
+    def _within_memory(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
+        try:
+            return self._generate(prompts, images_root)
+        except torch.OutOfMemoryError as error:
+            reason = (str(error).strip() or "out of memory").splitlines()[0]
+            fewer = (
+                f"sample {len(prompts) // 2} together: --batch-size, or eval_batch_size in the recipe of a curriculum"
+                if len(prompts) > 1
+                else "allow fewer tokens (--max-new-tokens), load it in 4 bits, or take a larger card"
+            )
+            raise ModelError(
+                f"out of memory while sampling {len(prompts)} prompts together ({reason}); {fewer}"
+            ) from error
 
     def _generate(self, prompts: Sequence[RolloutPrompt], images_root: Path) -> list[Generation]:
         inputs = self._encode(prompts, images_root).to(self.model.device)
@@ -149,16 +166,9 @@ class HFPolicy:
             "return_tensors": "pt",
             "add_special_tokens": False,
         }
-        conversations: list[Any] = [list(escape_messages(prompt.prompt, self.special_tokens)) for prompt in prompts]
         if any(images):
             options["images"] = images
-        if self.processor is not tokenizer_of(self.processor):
-            conversations = [
-                prepare_multimodal_messages(conversation, images=pictures)
-                for conversation, pictures in zip(conversations, images, strict=True)
-            ]
-        texts = self.processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
-        return self.processor(text=texts, **options)
+        return self.processor(text=rendered(prompts, images, self.processor, self.special_tokens), **options)
 
     def _decode(self, token_ids: list[int]) -> Generation:
         end_ids = self.model.generation_config.eos_token_id
@@ -166,6 +176,27 @@ class HFPolicy:
         kept = token_ids if end is None else token_ids[: end + 1]
         text: str = tokenizer_of(self.processor).decode(kept, skip_special_tokens=True)
         return Generation(text, num_tokens=len(kept), is_truncated=end is None)
+
+
+def rendered(
+    prompts: Sequence[RolloutPrompt], images: Sequence[Sequence[Any]], processor: Any, markup: tuple[str, ...]
+) -> list[str]:
+    """Return prompts in the words of the chat template, one place a picture, up to where the response begins.
+
+    Args:
+        prompts: what is asked.
+        images: the pictures of each, decoded.
+        processor: of the model.
+        markup: the model's special tokens, which are escaped in somebody's words.
+    """
+    conversations: list[Any] = [list(escape_messages(prompt.prompt, markup)) for prompt in prompts]
+    if processor is not tokenizer_of(processor):
+        conversations = [
+            prepare_multimodal_messages(conversation, images=list(pictures))
+            for conversation, pictures in zip(conversations, images, strict=True)
+        ]
+    texts: list[str] = processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+    return texts
 
 
 def _load_policy_model(

@@ -37,7 +37,12 @@ class Candidate:
 
 
 def checkpoint_of(
-    chosen: CheckpointOptions, *, batch_size: int | None, max_new_tokens: int | None, picture_ground: str | None = None
+    chosen: CheckpointOptions,
+    *,
+    batch_size: int | None,
+    max_new_tokens: int | None,
+    picture_ground: str | None = None,
+    vllm: str | None = None,
 ) -> Candidate:
     """Return a checkpoint, its chain checked; the model is not loaded yet.
 
@@ -46,6 +51,7 @@ def checkpoint_of(
         batch_size: prompts sampled together; None samples as many as fit.
         max_new_tokens: limit of a response; None allows as many as the recipe.
         picture_ground: colour that transparent pictures are put on; None does as the stage was trained.
+        vllm: an interpreter that has vLLM, which then samples; None samples with transformers.
 
     Raises:
         UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
@@ -65,6 +71,12 @@ def checkpoint_of(
     subject = subject_of(model, adapter, quantise=chosen.load_in_4bit, permissions=allowed)
     subject = replace(subject, picture_ground=ground_named(picture_ground))
     limit = max_new_tokens or response_limit(subject.manifest)
+    if vllm is not None:
+        if batch_size is not None:
+            raise UserError("--batch-size: vLLM chooses its batches itself; leave it out with --vllm")
+        identity = {**subject.identity(), "max_new_tokens": limit, "engine": "vllm"}
+        load_vllm = cache(lambda: subject.load_vllm(vllm, max_new_tokens=limit))
+        return Candidate(identity, subject.style, load_vllm, lambda: trained_planner(adapter))
     sampling = {"batch_size": batch_size or fitted_batch(subject, limit), "max_new_tokens": limit}
     load = cache(lambda: subject.load(**sampling))
     return Candidate({**subject.identity(), **sampling}, subject.style, load, lambda: trained_planner(adapter))

@@ -17,6 +17,7 @@ from protocol.prompt import Style
 from stages.provenance.elsewhere import base_of, is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest
 from stages.provenance.trust import NO_PERMISSIONS, Permissions, check_model, check_stage, load_options
+from stages.results.vllm import VLLMError, VLLMPolicy, VLLMSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,26 @@ class Subject:
         if self._adapter_files() != before:
             raise ModelError(f"{self.stage}: its adapter was changed while it was loaded; run the command again")
         return policy
+
+    def load_vllm(self, python: str, *, max_new_tokens: int) -> VLLMPolicy:
+        """Prepare it to be sampled by vLLM, in the environment of another interpreter.
+
+        Raises:
+            ModelError: the model or the adapter cannot be read.
+            VLLMError: vLLM cannot serve it.
+        """
+        if self.load_in_4bit:
+            raise VLLMError(
+                "--vllm: does not quantise as training does; `tritrace export --merge` makes a whole model of the stage"
+            )
+        settings = VLLMSettings(
+            python=python,
+            model=self.model,
+            adapter=adapter_folder(self.stage) if self.stage else None,
+            dtype=str((self.manifest.recipe if self.manifest else {}).get("dtype", "auto")),
+            max_new_tokens=max_new_tokens,
+        )
+        return VLLMPolicy(settings, self._options)
 
 
 def subject_of(

@@ -60,6 +60,7 @@ class EvaluateOptions:
     task: Annotated[list[str] | None, typer.Option(help="a name from `tritrace tasks`, or a file; repeatable")] = None
     checkpoint: CheckpointOptions
     server: ServerOptions
+    vllm: Annotated[str | None, typer.Option(help="sample with vLLM: an interpreter that has it")] = None
     picture_ground: Ground = None
     prompt_style: PromptStyle = None
     constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False
@@ -119,6 +120,7 @@ def _candidate(options: EvaluateOptions) -> Candidate:
             batch_size=options.batch_size,
             max_new_tokens=options.max_new_tokens,
             picture_ground=options.picture_ground,
+            vllm=options.vllm,
         )
     found = server_of(
         server,
@@ -126,8 +128,8 @@ def _candidate(options: EvaluateOptions) -> Candidate:
         concurrency=server.endpoint_concurrency,
         picture_ground=options.picture_ground,
     )
-    if chosen.adapter or chosen.model or chosen.load_in_4bit is not None:
-        raise UserError("eval: --endpoint is asked alone, without --adapter, --model and --load-in-4bit")
+    if chosen.adapter or chosen.model or options.vllm or chosen.load_in_4bit is not None:
+        raise UserError("eval: --endpoint is asked alone, without --adapter, --model, --vllm and --load-in-4bit")
     return found
 
 

@@ -5,6 +5,10 @@ import errno
 import pytest
 import torch
 
+from data.files import read_rows
+from data.rows import RolloutPrompt
+from eval.policies.checkpoint import HFPolicy
+from protocol.errors import UserError
 from stages import dpo, grpo, sft
 from stages.arguments.resolved import describe
 from stages.arguments.stage import parse_stage
@@ -168,6 +172,28 @@ def test_a_smaller_total_is_another_stage(parse, capsys):
     sft.run(*parse("sft", max_steps=1))
     sft.run(*parse("sft", max_steps=1, per_device_train_batch_size=2))
     assert "recipe.rows_per_update was 4, is 2" in capsys.readouterr().out
+
+
+def test_out_of_memory_in_an_evaluation_advises_fewer_prompts_and_keeps_what_was_answered(
+    tiny_model_path, rows_folder, monkeypatch
+):
+    policy = HFPolicy(tiny_model_path, batch_size=4, max_new_tokens=2)
+    prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)
+    generate, calls = policy.model.generate, []
+
+    def once(**inputs):
+        calls.append(inputs)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+        return generate(**inputs)
+
+    monkeypatch.setattr(policy.model, "generate", once)
+    kept = {}
+    told = r"sampling 4 prompts together \(CUDA out of memory.*; sample 2 together: --batch-size"
+    with pytest.raises(UserError, match=told):
+        policy.respond(prompts, rows_folder, keep=lambda place, answer: kept.update({place: answer}))
+    assert len(kept) == 5  # the one without a picture, and the first batch of those with one
+    assert len(policy.respond(prompts, rows_folder, done=kept)) == len(prompts)
 
 
 def test_out_of_memory_while_sampling_advises_to_sample_less_first(parse, monkeypatch):
