@@ -30,11 +30,12 @@ from eval.policies.base import Generation, Keep, keep_nothing, progress
 from eval.policies.checkpoint import rendered
 from eval.policies.constrained import check_budget
 from eval.policies.dialects import structured_outputs
-from eval.policies.structured import ENGINE_OPTIONS
 from protocol.errors import UserError
 from stages.results import vllm_worker
 from stages.rollouts.vllm import ScaledPictures
 
+_GUIDANCE = {"structured_outputs_config": {"backend": "guidance"}}
+"""vLLM's "guidance" is llguidance, as here; its own choice would first try to rewrite a grammar for another library."""
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Greatest ranks that vLLM 0.31 can be told."""
 _VISION = ("visual", "vision")
@@ -178,7 +179,7 @@ class VLLMPolicy:
             "max_model_len": max_model_len,
             "limit_mm_per_prompt": {"image": num_pictures},
             "generation_config": "vllm",  # else the base's own temperature and penalties would apply
-            **(ENGINE_OPTIONS if self.constrained else {}),
+            **(_GUIDANCE if self.constrained else {}),
             **lora,
         }
 
