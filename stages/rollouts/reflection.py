@@ -95,23 +95,21 @@ class Reflection:
 
     def _corrections(self, originals: Sequence[Response]) -> list[Response | None]:
         """Return a judged correction of each original; None where its conversation grew too long."""
-        asked = [self._asked(each) for each in originals]
-        reflections = self._sampled([Turn(each.row, talk, False) for each, talk in zip(originals, asked, strict=True)])
-        talks = [
-            None if ids is None else [*talk, _says("assistant", self.decode(ids)), _says("user", _text("correct"))]
-            for talk, ids in zip(asked, reflections, strict=True)
-        ]
-        places = [place for place, talk in enumerate(talks) if talk is not None]
-        written = self._sampled([Turn(originals[place].row, talks[place] or [], True) for place in places])
-        done = [(place, ids) for place, ids in zip(places, written, strict=True) if ids is not None]
-        found: list[Response | None] = [None] * len(originals)
-        if done:
-            judged = self.judge([originals[place].row for place, _ in done], [ids for _, ids in done])
-            for (place, _), response in zip(done, judged, strict=True):
-                reflection = self.decode(reflections[place] or [])
-                response.note.update(origin="correction", reflection=reflection)
-                found[place] = response
-        return found
+        asked = [Turn(each.row, self._asked(each), is_response=False) for each in originals]
+        reflections: dict[int, str] = {}
+        talks: dict[int, Turn] = {}
+        for place, (turn, ids) in enumerate(zip(asked, self._sampled(asked), strict=True)):
+            if ids is not None:
+                reflections[place] = self.decode(ids)
+                said = [_says("assistant", reflections[place]), _says("user", _text("correct"))]
+                talks[place] = Turn(turn.row, [*turn.messages, *said], is_response=True)
+        written = zip(talks, self._sampled(list(talks.values())), strict=True)
+        done = {place: ids for place, ids in written if ids is not None}
+        judged = self.judge([originals[place].row for place in done], list(done.values())) if done else []
+        found = dict(zip(done, judged, strict=True))
+        for place, response in found.items():
+            response.note.update(origin="correction", reflection=reflections[place])
+        return [found.get(place) for place in range(len(originals))]
 
     def _sampled(self, turns: Sequence[Turn]) -> list[list[int] | None]:
         return self.sample(turns) if turns else []
