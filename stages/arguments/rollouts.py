@@ -12,7 +12,7 @@ _REFLECTING = With("reflect", frozenset({"self", "informed"}))
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutArguments:
-    """Beside TRL's own keys; what each of them does to training is told in `stages/README.md`."""
+    """Keys beside TRL's own; `stages/rollouts/README.md` says what each of them does to training."""
 
     max_unscored: Annotated[float, SHARE] = 0.2
     """Share of the last rollouts that may go unscored (a judge that is down, a reward that raises) before it stops."""

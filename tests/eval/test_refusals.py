@@ -1,7 +1,7 @@
 """Refusal detection agrees with labels on responses written for it, and the numbers are counted rightly.
 
 The floors lie below what was measured (development part: 1.00, 1.00; held-out part: 0.97, 0.90, see
-`eval/refusals/README.md`) by about three responses, so that a wording may be traded for another but not a case lost.
+`RESULTS.md`) by about three responses, so that a wording may be traded for another but not a case lost.
 """
 
 import doctest
@@ -88,7 +88,7 @@ def test_two_passes_of_labelling_agree(name):
     [("styles-dev", 0.95, 0.93, 0.95), ("styles-heldout", 0.84, 0.88, 0.70)],
 )
 def test_the_kinds_are_found(name, withheld, torn, complies):
-    """Floors about 0.03 below what was measured (`eval/refusals/README.md`)."""
+    """Floors about 0.03 below what was measured (`RESULTS.md`)."""
     responses, both = styled(name), {Kind.PARTIAL, Kind.MIXED}
     assert found_of(responses, WITHHOLDING, is_of(WITHHOLDING)).f1.value >= withheld
     assert found_of(responses, both, is_of(both)).f1.value >= torn

@@ -235,8 +235,8 @@ def test_the_guard_needs_no_torch():
 
 
 def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    example = page.split("### The guard in another program")[1].split("```python\n")[1].split("```")[0]
+    page = (Path(__file__).parents[3] / "eval" / "README.md").read_text(encoding="utf-8")
+    example = page.split("## The guard in another program")[1].split("```python\n")[1].split("```")[0]
     assert len(example.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (4, 4)).save("kitchen.png")
