@@ -15,12 +15,12 @@ import typer
 from rich.console import Console
 
 from protocol.errors import UserError
-from stages.cli.ask import chat, plan, serve
-from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, trace
+from stages.cli.ask import audit, chat, plan, serve
+from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, tasks, trace
 from stages.cli.rows import build, sources
 from stages.cli.rows import export as export_rows
 from stages.cli.train import curriculum, experiment, export, fit, grid, init, preflight
-from stages.cli.validate import explain, validate
+from stages.cli.validate import explain, schema, validate
 from stages.cli.validate.validate import NOBODY_READS
 from stages.lifecycle.disk_full import EXIT_CODE, is_disk_full
 from toolkit.secrets import redacted
@@ -34,10 +34,12 @@ app = typer.Typer(
 )
 curriculum.add_to(app)
 evaluate.add_to(app)
+tasks.add_to(app)
 experiment.add_to(app)
 grid.add_to(app)
 report.add_to(app)
 validate.add_to(app)
+schema.add_to(app)
 explain.add_to(app)
 plan.add_to(app)
 build.add_to(app)
@@ -45,6 +47,7 @@ rewards.add_to(app)
 sources.add_to(build.app)
 export_rows.add_to(build.app)
 chat.add_to(app)
+audit.add_to(app)
 preflight.add_to(app)
 fit.add_to(app)
 init.add_to(app)

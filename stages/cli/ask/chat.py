@@ -1,4 +1,4 @@
-"""`tritrace chat` and `tritrace audit`: ask a checkpoint or a server under the guard, and check the log of that.
+"""`tritrace chat`: ask a checkpoint or a server under the guard.
 
 Whatever a model wrote is printed so that a terminal shows it and does not obey it.
 """
@@ -20,7 +20,7 @@ from data.prompts import rollout_prompt
 from data.rows import Query
 from data.text import refuse_surrogates
 from eval.guard.answer import Guard, GuardedAnswer
-from eval.guard.audit import AuditLog, BrokenChainError, verify
+from eval.guard.audit import AuditLog
 from eval.policies.base import Policy
 from protocol import Phase, Plan, Verdict, diagnose
 from protocol.diagnostics import printable, show
@@ -45,9 +45,8 @@ _HELP = "a question a line; /image PATH, or a pasted data: URI, adds a picture t
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(from_options(chat))
-    app.command()(audit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +105,6 @@ def chat(options: ChatOptions) -> None:
             # Kept elsewhere, it tells whether the log's end was cut off later.
             typer.echo(f"audit: {log.path}: {chain.count} records, head {chain.head}", err=True)
     raise typer.Exit(code)
-
-
-def audit(
-    log: Annotated[Path, typer.Argument(help="a file that tritrace chat --audit, or a Guard, has written")],
-    head: Annotated[str | None, typer.Option(help="the last hash, where it was kept elsewhere")] = None,
-) -> None:
-    """Check that an audit log is what was written. Exit 0: it is; 1: a line was changed, removed or added."""
-    try:
-        chain = verify(log, head=head)
-    except BrokenChainError as error:
-        typer.echo(f"broken: {error}")
-        raise typer.Exit(1) from None
-    typer.echo(f"whole: {chain.count} records, head {chain.head}")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`tritrace eval` and `tritrace tasks`: sample a checkpoint or a server, score every response, say what came of it.
+"""`tritrace eval`: sample a checkpoint or a server, score every response, say what came of it.
 
 A server is asked without torch. What is complete is read and not repeated; what was interrupted goes on with the
 sample at which it stopped.
@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from protocol.errors import UserError
 from protocol.prompt import Style
@@ -30,25 +27,8 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("eval")(from_options(evaluate))
-    app.command()(tasks)
-
-
-def tasks() -> None:
-    """List the evaluation tasks: what they measure, and where their queries come from."""
-    need_scipy()
-    from data.sources.registry import built_in_sources
-    from eval.tasks import built_in_tasks
-
-    sources = built_in_sources()
-    table = Table(box=box.SIMPLE_HEAD, caption="Each is a file in eval/tasks/catalogue; --task FILE takes your own.")
-    for column in ("task", "measures", "queries", "licence", "about"):
-        table.add_column(column, overflow="fold")
-    for task in built_in_tasks().values():
-        licence = sources[task.source].licence if task.source in sources else "Apache-2.0"
-        table.add_row(task.name, task.measures, f"{task.source}, {task.split}", licence, task.about)
-    Console(highlight=False).print(table)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,26 @@
+"""`tritrace audit`: is the log of questions and answers what was written?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eval.guard.audit import BrokenChainError, verify
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(audit)
+
+
+def audit(
+    log: Annotated[Path, typer.Argument(help="a file that tritrace chat --audit, or a Guard, has written")],
+    head: Annotated[str | None, typer.Option(help="the last hash, where it was kept elsewhere")] = None,
+) -> None:
+    """Check that an audit log is what was written. Exit 0: it is; 1: a line was changed, removed or added."""
+    try:
+        chain = verify(log, head=head)
+    except BrokenChainError as error:
+        typer.echo(f"broken: {error}")
+        raise typer.Exit(1) from None
+    typer.echo(f"whole: {chain.count} records, head {chain.head}")
