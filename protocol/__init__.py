@@ -4,7 +4,7 @@
     >>> verdict = diagnose(response_text, plan)  # doctest: +SKIP
     >>> verdict.is_valid, verdict.diagnostics  # doctest: +SKIP
 
-Nothing here imports torch; which tools and plans exist is for `toolkit`.
+Nothing here imports torch. `toolkit` defines which tools and plans exist.
 """
 
 import hashlib

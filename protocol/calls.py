@@ -1,8 +1,7 @@
 """The lines of a thinking block as calls, and each call's line as pairs: what can be read is read, the rest is a fault.
 
-A line that names a tool and goes on with pairs is a call even where its brackets or its colon are not as they should
-be, and two pairs are two where the semicolon between them was forgotten; so one slip is one fault, and the rules see
-the call that was meant.
+A line with a tool's name and pairs is a call even if its brackets or its colon are wrong, and two pairs are two even if
+the semicolon between them is missing. So one slip is one fault, and the rules see the call that was meant.
 """
 
 import re
@@ -23,17 +22,17 @@ _PLAIN_PAIR = re.compile(
     rf'({NAME})[ \t]*+=[ \t]*+(?:("[^"\\\n]*+")|({NUMERAL}(?![\w.+-])|[A-Za-z][A-Za-z0-9_-]*+))'
     r"[ \t\r]*+(?:;[ \t\r]*+|\Z)"
 )
-"""What nearly every pair is: a string without escapes, a number or a word, and then a semicolon or the end."""
+"""The form of nearly every pair: a string without escapes, a number or a word, and then a semicolon or the end."""
 _PAIR_SOMEWHERE = re.compile(rf"(?<![\w-]){NAME}[ \t]*+=")
 _SHOWN = 40
 MAX_PAIRS = 256
-"""Pairs and faults of one line that are read: a tool has a few keys, a collapsed policy writes thousands."""
+"""Most pairs and faults that are read of one line: a tool has a few keys, a collapsed policy writes thousands."""
 MAX_LINES = 1_000
-"""Calls and faults of a trace that are read, likewise."""
+"""Most calls and faults that are read of a trace, for the same reason."""
 
 
 def read_calls(reading: Reading, start: int, end: int) -> None:
-    """Take the calls that stand in a part of the text into the reading."""
+    """Add the calls of a part of the text to the reading."""
     text = reading.text
     for line in _LINE.finditer(text, start, end):
         if len(reading.calls) + len(reading.faults) >= MAX_LINES:
@@ -62,7 +61,7 @@ def _is_prose(text: str, start: int, end: int) -> bool:
 
 
 def _fault_prose(reading: Reading) -> None:
-    """Say once what all calls in words have in common."""
+    """Report one fault for all calls that are written in words."""
     prose = [call for call in reading.calls if call.is_prose]
     if not prose:
         return
@@ -109,7 +108,7 @@ def _plain_literal(pair: re.Match[str]) -> WrittenLiteral:
 
 
 def _next_pair(reading: Reading, start: int, end: int) -> int:
-    """Return where the next pair begins; what stands before it and is no semicolon is a fault."""
+    """Return where the next pair begins; anything but a semicolon before it is a fault."""
     text, place = reading.text, skip_gap(reading.text, start, end)
     if place < end and text[place] != ";":
         rest = text[place : min(end, place + _SHOWN // 2)]

@@ -1,6 +1,6 @@
-"""The short way to finish a response that has been begun: what a bounded number of tokens has to leave room for.
+"""The shortest way to finish a response that was begun: a bound on tokens must leave room for it.
 
-Works on canonical spellings only, which is what constrained decoding writes; anything else has no closing.
+Works on canonical spellings only, because constrained decoding writes nothing else; other texts have no closing.
 """
 
 import re
@@ -29,7 +29,7 @@ class Closer:
         self._rest: dict[State, str] = {}
         first = [self._call(state) for state in plan.walker.first()]
         self.shortest = _HEAD + min(first, key=len)
-        """A valid response as short as they come: fewest characters, every value as brief as its key allows."""
+        """The shortest valid response: fewest characters, every value as brief as its key allows."""
 
     def closing(self, prefix: str) -> tuple[str, str]:
         """Return what to add to a prefix: the end of the line that was begun, then the rest.
@@ -51,7 +51,7 @@ class Closer:
         return min(self._ways(lines, begun), key=lambda way: len(way[0]) + len(way[1]))
 
     def longest_rests(self) -> list[str]:
-        """Return what may have to follow a line, for every state of a trace."""
+        """Return the text that completes a response after a line, for every state of a trace."""
         return [self._following(state) for state in self.plan.walker.states()]
 
     def longest_line(self) -> int:

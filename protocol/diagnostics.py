@@ -111,7 +111,7 @@ def show(diagnostic: Diagnostic, text: str) -> str:
     line, column = lines[diagnostic.line - 1] if diagnostic.line <= len(lines) else "", diagnostic.column - 1
     start = max(0, column - _WINDOW // 2) if len(line) > _WINDOW else 0
     line, column = line[start : start + _WINDOW], column - start
-    # The caret lands right only if the same tabs stand before it, and a blank for every cell that a letter takes.
+    # The caret is in the right column only if the same tabs stand before it, and a blank for each cell of a letter.
     indent = "\t".join(" " * cell_len(part) for part in printable(line[:column]).split("\t"))
     parts = [f"{diagnostic.line}:{diagnostic.column}: {diagnostic.code} {diagnostic.message}"]
     parts += [f"    {line}", f"    {indent}^"] if line else []
@@ -126,5 +126,5 @@ def _lines(text: str) -> list[str]:
 
 
 def printable(line: str) -> str:
-    """Return a line of the same length that a terminal shows and does not obey."""
+    """Return a line of the same length without characters that control a terminal."""
     return "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in line)

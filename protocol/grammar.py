@@ -5,7 +5,7 @@ look-around or `%ignore`; counted repetition only as `~m..n`; every blank spelt 
 per state of `protocol.graph.Walker`, so step and return bounds are part of the grammar, and a state that cannot reach
 the end is not.
 
-A tag ends a block wherever it stands, in a string too; so strings spell "<" as an escape, and need no look-around.
+A tag ends a block wherever it stands, even in a string; so strings spell "<" as an escape, and need no look-around.
 
 The answer is any text without `</answer>` that starts with no blank. Both engines lex greedily, so the terminal takes
 in the closing tag: the regular complement of that word, spelt as a walk over its prefixes.

@@ -1,8 +1,8 @@
 """Transition graphs: which tool may follow which, where a trace begins and where it may end.
 
 A path of the graph is a walk from a start tool to an accepting one, of at most `max_steps` calls and with at most
-`max_returns` steps back to an earlier phase. `Walker` decides that language step by step and never offers a step from
-which no accepting tool can be reached any more; grammar, diagnostics and samplers all walk with it.
+`max_returns` steps back to an earlier phase. `Walker` decides this language step by step. It never offers a step after
+which no accepting tool can be reached. Grammar, diagnostics and samplers all walk with it.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ MAX_STEPS = 100
 """The grammar of a plan unrolls its graph, one rule a tool and step."""
 MAX_TOOLS = 100
 MAX_WALK = 200_000
-"""Edges times steps times returns: what it takes to know every state that a walk can be in."""
+"""Edges times steps times returns: a bound on the states of a walk."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _bound_faults(graph: Graph) -> Iterator[str]:
 
 
 def _reach_faults(walker: Walker) -> Iterator[str]:
-    """Say of each tool that no trace can call why that is."""
+    """Report each tool that no trace can call, with the reason."""
     graph, called = walker.graph, {state.tool for state in walker.states()}
     backwards: dict[str, list[str]] = {}
     for source, target in graph.edges:
@@ -215,7 +215,7 @@ def _closure(tools: Iterable[str], following: Callable[[str], Iterable[str]]) ->
 
 
 def _idle_edges(walker: Walker) -> Iterator[str]:
-    """Say which edges no trace can take: the prompt would offer them, and the grammar refuse them."""
+    """Report the edges that no trace can take: the prompt would offer them, and the grammar would refuse them."""
     graph = walker.graph
     back = f"it goes back to an earlier phase, and max_returns is {graph.max_returns}"
     late = f"with what has to follow it does not fit max_steps {graph.max_steps}"

@@ -25,7 +25,7 @@ MAX_BOUND = 10**15
 
 
 class SpecError(UserError):
-    """A tool, graph or plan that cannot be; the message says which part, and what was expected."""
+    """An impossible tool, graph or plan; the message says which part, and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _wrong_type(key_type: KeyType, literal: WrittenLiteral) -> KeyFault:
 
 
 def _slip(key_type: KeyType, literal: WrittenLiteral) -> str:
-    """Return what to do about a spelling that is nearly right, or ""."""
+    """Return how to correct a spelling that is nearly right, or ""."""
     spelling, is_text = literal.text, key_type.name == "text"
     if key_type.name == "list":
         return "put it in brackets, with commas between the items"
@@ -206,7 +206,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A fixed-point number: what is written is read to `places` decimals, and bounds hold for what is read."""
+    """A fixed-point number, rounded to `places` decimals when it is read; bounds apply to the rounded number."""
 
     name: ClassVar[str] = "number"
     minimum: float = 0.0

@@ -1,7 +1,7 @@
 """What is known to be true of a query: the ground truth that coherence and evidence rules, scores and rewards read.
 
 Every field may be None, which means *not known*. A rule that needs a field that is None stays silent, and a score that
-needs it is unscored: never a number for "do not know".
+needs it is unscored. "Not known" is never a number.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Values as a trace carries them, and literals as somebody wrote them.
 
-A value is what a key holds once read: `str` for text, `Word` for an enum word, `float` or `int`, `bool`, or a tuple of
-texts or words; what its key cannot read stays as it is spelt, an `Unread`. A `WrittenLiteral` is the spelling in a
-response with its place, before anyone asked whether the key may hold it.
+A value is what was read for a key: `str` for text, `Word` for an enum word, `float` or `int`, `bool`, or a tuple of
+texts or words. A spelling that the key cannot read stays an `Unread`. A `WrittenLiteral` is the spelling in a response
+with its place, before it is compared with the type of the key.
 """
 
 import json
@@ -31,7 +31,7 @@ class Word(str):
 
 
 class Unread(str):
-    """The spelling of a value that no key reads: of another type than its key's, or of a key that no tool declares."""
+    """The spelling of a value that could not be read: it has another type than its key, or no tool declares the key."""
 
     __slots__ = ()
 

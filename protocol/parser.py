@@ -34,14 +34,14 @@ def parse(text: str, plan: Plan) -> Response:
     """Parse a canonical, valid response.
 
     Raises:
-        NotInLanguageError: the text is anything else; `protocol.verdict.diagnose` says all that is wrong with it.
+        NotInLanguageError: the text is anything else; `protocol.verdict.diagnose` reports every fault.
     """
     _check(text, plan)
     return diagnose(text, plan).response
 
 
 def _check(text: str, plan: Plan) -> None:
-    if text != without_surrogates(text):  # what lark's regular expressions let pass as any other character
+    if text != without_surrogates(text):  # lark's regular expressions accept these as any other character
         raise NotInLanguageError(f"not a sentence of plan {plan.fingerprint}: it holds lone surrogates")
     try:
         _lark(plan).parse(text)

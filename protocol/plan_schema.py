@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of a plan's record, as `Plan.to_json` writes and `plan_from_record` reads it.
 
-Derived from the dataclasses themselves: a field is a property, and one without a default is required. Whether names are
-well formed and the graph can be walked is more than a schema can say; reading the plan says it.
+Derived from the dataclasses: a field is a property, and a field without a default is required. A schema cannot say
+whether names are well formed and the graph can be walked; reading the plan checks that.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def plan_schema() -> dict[str, Any]:
 def selection_schema(personas: Iterable[str], tools: Iterable[str]) -> dict[str, Any]:
     """Return the schema of a plan's record in which personas and tools stand by their names.
 
-    This is what a planner that is a language model writes: it chooses among what there is, and draws the graph. Every
+    A language model that plans writes this record: it chooses personas and tools, and draws the graph. Every
     field is required and none is added, as the strict mode of OpenAI's structured outputs wants it.
     """
     schema, name = _schema(Plan), {"enum": list(tools)}

@@ -1,7 +1,7 @@
 """The system message that a plan becomes: its persona, tools and graph in words, from the templates in `prompts/`.
 
-`full` teaches a model that has never seen the language; `compact` reminds one that was trained on it, and is what the
-small contexts of the pocket world use.
+`full` teaches a model that has never seen the language. `compact` reminds a model that was trained on it; the pocket
+world uses it, because its contexts are small.
 """
 
 from functools import lru_cache

@@ -1,12 +1,12 @@
-"""The tolerant reader: any text in, what was written out, with every departure from the form located.
+"""The tolerant reader: it takes any text, and returns what was written and where it departs from the form.
 
 It never raises and takes time linear in the length of the text. It knows blocks, lines, keys and literals, but no plan:
-whether a tool or a value may stand there is for `protocol/rules/`. Other spacing and another order of keys are read
+`protocol/rules/` decides whether a tool or a value is allowed. Other spacing and another order of keys are read
 without a fault; `canonical` and `Response.render` give the one spelling that a plan's grammar accepts.
 
-A tag is a tag wherever it stands, inside quotes too: blocks are cut before lines and strings are looked at, so that a
-forgotten quote cannot swallow a block. Canonical strings therefore spell "<" as an escape. Lone surrogates, which are
-no text and could be neither printed nor stored, are read as U+FFFD.
+A tag is a tag wherever it stands, even inside quotes: blocks are cut before lines and strings are read, so that a
+forgotten quote cannot swallow a block. Canonical strings therefore spell "<" as an escape. Lone surrogates can
+be neither printed nor stored, and are read as U+FFFD.
 """
 
 import re
@@ -21,13 +21,13 @@ _SPELLINGS = {
     name: re.compile(rf"<[ \t]{{0,8}}(/?)[ \t]{{0,8}}({name})[ \t]{{0,8}}>", re.IGNORECASE)
     for name in ("thinking", "answer")
 }
-"""Tags in another spelling, such as <Answer>: read where the text has none that is spelt right, and still a fault."""
+"""Tags in another spelling, such as <Answer>: they are a fault, and are read only where no correct tag stands."""
 _DEBRIS = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?(?:think|s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]|<<?/?SYS>>?", re.IGNORECASE
 )
 """What chat templates and other models put around a response."""
 _BROKEN_TAG = re.compile(r"\s*+(?:</?[ \t]*+(?:thinking|answer)|/?(?:thinking|answer)[ \t]*+>)[ \t\r]*+(?:\n|\Z)")
-"""A tag on its own line that lacks a bracket: what is left of the tag that a block misses."""
+"""A tag on its own line that lacks a bracket: the remains of a missing tag."""
 _FOREIGN_TAG = re.compile(r"<[ \t]{0,8}(?:think|thought|thinking|reasoning)[ \t]{0,8}>", re.IGNORECASE)
 
 

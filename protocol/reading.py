@@ -70,10 +70,10 @@ class Reading:
 
     @property
     def visible_answer(self) -> str:
-        """What a user would be shown: the answer, or all that was said outside the thinking block."""
+        """What a user would see: the answer, or everything outside the thinking block."""
         return self.outside if self.answer is None else self.answer
 
     def fault(self, name: FaultName, start: int, message: str, expected: str, hint: str = "") -> None:
-        """Note a fault; beyond `MAX_FAULTS` nobody reads them."""
+        """Note a fault, up to `MAX_FAULTS`."""
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(FormFault(name, start, message, expected, hint))

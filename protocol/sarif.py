@@ -5,7 +5,7 @@ A log is written piece by piece, so that it may be of any size: `opening`, then 
 the response the fault is. For a file that is one raw response both are the same place. A record that could not be read
 is a result too, under a rule of its own, since code hosts do not show a tool's notifications.
 
-What reads files and prints is for the command line; nothing here does.
+Nothing here reads files or prints; the command line does.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def opening(version: str) -> str:
 
 
 def closing(exit_code: int) -> str:
-    """Return the end of a log; `exit_code` is the command's: above 1, not all there was has been checked."""
+    """Return the end of a log. `exit_code` is the command's; above 1 it means that not everything was checked."""
     invocation = {"executionSuccessful": exit_code <= 1, "exitCode": exit_code}
     return f'\n],"invocations":{_dump([invocation])}}}]}}\n'
 
@@ -134,7 +134,7 @@ def _location(place: Place) -> dict[str, Any]:
 
 
 def _without_links(text: str) -> str:
-    """Return a message in which nothing that a model wrote reads as SARIF's `[text](target)`, a link."""
+    """Return a message in which no text of a model can be taken for a link, `[text](target)` in SARIF."""
     return text.replace("](", "] (")
 
 

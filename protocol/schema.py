@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of a parsed trace under a plan: the object that `Trace.to_json` returns.
 
-It decides typing and nothing else: it accepts the trace of a response exactly if no T2xx diagnostic exists. Whether
-there is a call at all is structure, how many and in which order is the graph.
+It decides typing and nothing else: it accepts the trace of a response exactly if there is no T2xx diagnostic. Structure
+rules decide whether there is a call at all; the graph decides how many calls, in which order.
 """
 
 from typing import Any

@@ -49,7 +49,7 @@ def judge_calls(reading: Reading, plan: Plan) -> Iterator[JudgedCall]:
 
 
 def statements(reading: Reading, plan: Plan) -> Iterator[Statement]:
-    """Yield the statements of a response in order; values with a typing fault state nothing."""
+    """Yield the statements of a response in order; a value with a typing fault is not a statement."""
     return statements_of(judge_calls(reading, plan))
 
 

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 @cache
 def plain_template(package: str, path: str, *, trims: bool = True, strips: bool = False) -> Template:
-    """Return a template; a name that it is not given is an error.
+    """Return a template; a missing name is an error when it is rendered.
 
     Args:
         package: the top-level package that holds it.

@@ -31,8 +31,8 @@ class Trace:
     def to_json(self) -> dict[str, Any]:
         """Return the object that `protocol.schema.trace_schema` describes.
 
-        A value that its key cannot read is `{"unread": spelling}`, and a call that repeats keys has them under
-        "repeated": so the object tells everything that a typing rule would find, and the schema accepts neither.
+        A value that its key cannot read is `{"unread": spelling}`; a call that repeats keys has them under "repeated".
+        So the object shows every fault that a typing rule finds, and the schema rejects it.
         """
         return {"calls": [_call_to_json(call) for call in self.calls]}
 

@@ -1,8 +1,8 @@
 """From a place after `key=` to the literal that stands there, however badly it is spelt.
 
-One slip is one unreadable literal: a string that lacks its closing quote ends before the next `; key=`, a list that
-lacks its bracket ends before the next `;`, and what stands in other quotes is taken whole. Nothing looks further than
-the line, and no character is looked at more than a fixed number of times.
+One slip is one unreadable literal: a string without its closing quote ends before the next `; key=`, a list without its
+bracket ends before the next `;`, and text in other quotes is taken as a whole. Reading never goes beyond the line, and
+looks at each character a bounded number of times.
 """
 
 import json
@@ -43,7 +43,7 @@ def skip_gap(text: str, start: int, end: int) -> int:
 
 
 def word_literal(word: str, start: int) -> WrittenLiteral:
-    """Return what stands bare, by its look: a flag, a number, a word, or nothing that can be read."""
+    """Return an unquoted value: a flag, a number, a word, or an unreadable literal."""
     if word in {"true", "false"}:
         return WrittenLiteral(Kind.FLAG, word, word == "true", start)
     if _NUMBER.match(word):

@@ -1,4 +1,4 @@
-"""From a response to its verdict: every rule asked, every finding located, the root cause first."""
+"""From a response to its verdict: every rule runs, every finding has its place, root causes come first."""
 
 import re
 from bisect import bisect_right
@@ -43,7 +43,7 @@ class Verdict:
 
     @cached_property
     def response(self) -> Response:
-        """The response as values: typed where the key can read what is written, as spelt elsewhere."""
+        """The response as values: typed where the key can read the spelling, `Unread` elsewhere."""
         return Response(Trace(tuple(_call(call, self.plan) for call in self.reading.calls)), self.reading.answer)
 
 

@@ -1,7 +1,7 @@
 """The tool catalogue. Names follow the published reference's prompt; keys and bounds are our own.
 
-The three safety tags of SafeGRPO (visual, text, combined) are keys of RISK-SCORER. Adding a tool here is all it takes:
-grammar, schema, prompt, rules and diagnostics follow.
+The three safety tags of SafeGRPO (visual, text, combined) are keys of RISK-SCORER. A new tool is added here alone:
+grammar, schema, prompt, rules and diagnostics follow from it.
 """
 
 import hashlib
@@ -155,7 +155,7 @@ CATALOGUE = {
 }
 
 PICTURE_TOOLS = (OCR_EXTRACT, VISUAL_SCAN, CROSS_MODAL_SYNC)
-"""Tools that have nothing to say about a query without a picture."""
+"""Tools that are left out of a plan for a query without a picture."""
 
 
 @cache

@@ -1,9 +1,9 @@
 """The LLM planner: a language model behind an OpenAI-compatible endpoint chooses persona and tools and draws the graph.
 
-It may only choose among what the toolkit has: personas and tools stand by name, so that nothing a user writes can reach
-the system message through the planner. Its output is constrained by `protocol.plan_schema.selection_schema`; what is no
-plan all the same is sent back with the diagnosis, a bounded number of times. A planner that gives no plan, or cannot be
-reached, is replaced by another one, and the plan's reason says so.
+It chooses personas and tools of the toolkit by name, so that no text of a user can reach the system message through
+the planner. Its output is constrained by `protocol.plan_schema.selection_schema`; output that still fails validation
+is sent back with the diagnosis, a bounded number of times. If the model gives no plan, or cannot be reached, another
+planner takes over, and the plan's reason says so.
 
 Needs the extra `judge` (`pip install '.[judge]'`).
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from toolkit.chat.endpoint import ChatEndpoint
 
 _FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n```\s*\Z", re.DOTALL)
-"""What some models put around JSON where the server does not constrain them."""
+"""Text that some models put around JSON where the server does not constrain them."""
 
 
 class EndpointError(ChatError):
@@ -43,30 +43,30 @@ class EndpointError(ChatError):
 
 
 PLANNER = CallerSpec("planner", "plan", 0x74726A6C, EndpointError, "--max-tokens")  # "trjl"
-"""The planner as one who asks; plans are kept nowhere."""
+"""How the planner appears in messages and options; plans are not cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An OpenAI-compatible server and how patient to be with it."""
+    """An OpenAI-compatible server, with the time and the number of attempts that it gets."""
 
     base_url: str
     """Such as "http://localhost:8000/v1"."""
     model: str
     api_key: str | None = field(default=None, repr=False)
-    """By default that of the environment (`OPENAI_API_KEY`); servers of one's own usually ask for none."""
+    """By default the key of the environment (`OPENAI_API_KEY`); one's own servers usually need none."""
     timeout_seconds: float = 60.0
     """Of one request, from sending it to the last byte of its reply."""
     num_attempts: int = 3
-    """Requests for one answer, while failures may pass by themselves; the first included."""
+    """Most requests for one answer, the first included; only failures that may pass are tried again."""
     max_tokens: int = 4096
-    """Of one answer, the reasoning of a reasoning model included."""
+    """Most tokens of one answer, the reasoning of a reasoning model included."""
 
     def open(self) -> "ChatEndpoint":
         """Return the server, ready to be asked.
 
         Raises:
-            EndpointError: the extra is not installed, or the address is none.
+            EndpointError: the extra is not installed, or the address is not valid.
         """
         try:
             import_module("openai")
@@ -86,13 +86,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class LLMPlanner:
-    """Asks a language model for each plan; also where an event loop is running."""
+    """Asks a language model for each plan; works inside a running event loop too."""
 
     endpoint: Endpoint
     fallback: Planner = plan_query
     """Who plans where the model does not."""
     num_attempts: int = 3
-    """Answers asked for before the fallback plans."""
+    """Answers that are asked for before the fallback planner takes over."""
 
     def __call__(self, text: str, num_images: int) -> Plan:
         """Return the plan for a query; its reason names the model, or says why the fallback planned.
@@ -118,7 +118,7 @@ class LLMPlanner:
 
         Raises:
             NoReplyError: the model does not answer.
-            SpecError: none of its answers is a plan; the message is about the last.
+            SpecError: none of its answers is a plan; the message describes the last one.
         """
         options = {"temperature": 0, "max_tokens": self.endpoint.max_tokens, "response_format": _constraint(tools)}
         messages = [_message("system", _instructions(tools)), _message("user", query)]
@@ -154,7 +154,7 @@ def read_selection(answer: str, tools: Sequence[Tool]) -> Plan:
         tools: what may be chosen from.
 
     Raises:
-        SpecError: it is no such text, the graph cannot be walked, or some decision could never be stated.
+        SpecError: the text does not fit the schema, the graph cannot be walked, or no trace could state some decision.
     """
     schema = selection_schema(PERSONAS, [tool.name for tool in tools])
     try:

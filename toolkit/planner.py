@@ -1,8 +1,8 @@
 """The rule planner: query -> plan, from the user's words and the number of pictures alone, with a recorded reason.
 
-It does not judge; it decides how closely to look. Alarming words get a guard and a gate, whether or not they turn out
-to be meant harmlessly; questions about the vulnerable get a context check and a way to redirect; questions that point
-at writing in the picture get a reader. That makes plans uninformative about the label, as they must be.
+It does not judge; it decides how closely to look. Alarming words get a guard and a gate, even if they are meant
+harmlessly; questions about vulnerable people get a context check and a way to redirect; questions that point at writing
+in the picture get a reader. So a plan tells nothing about the label.
 """
 
 import re

@@ -1,8 +1,8 @@
 """The sampling planner: plans drawn at random, so that data shows every persona, topology and tool in every order.
 
-A plan is drawn from the seed and the query, and from nothing else: neither labels nor what was drawn before. Every plan
-can express every decision, because it has a gate that may state any of them, and every risk, because it has a tool that
-weighs words and picture together.
+A plan depends on the seed and the query only, not on labels or earlier draws. Every plan can express every decision,
+because it has a gate that may state any of them. It can express every risk, because it has a tool that weighs words and
+picture together.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Secrets: which texts are one, and the one function that takes them out of what is shown or written.
+"""Secrets: how they are recognised, and the one function that removes them from everything shown or written.
 
 A secret is the value of an environment variable whose name says so (`OPENAI_API_KEY`, `HF_TOKEN`), a user or password
-in an address, and the value of a query such as `?key=`. What an address held is remembered, so that it is also found
-where a server repeats it.
+in an address, and the value of a query such as `?key=`. Secrets of an address are remembered, so that they are also
+found where a server repeats them.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 
 HIDDEN = "[hidden]"
 MIN_LENGTH = 8
-"""Characters of a secret that is looked for in any text; a shorter one, such as "word", may stand there by chance."""
+"""Least length of a secret that is searched for in any text; a shorter one, such as "word", may be there by chance."""
 
 _NAME = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,30}://)(?P<user>[^\s/?#\"'@<>]{1,500}@)?", re.IGNORECASE)
@@ -38,7 +38,7 @@ def redacted(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return any text, also a model's or a user's, without the secrets that are known; nothing else is changed."""
+    """Return any text, also a model's or a user's, without known secrets; nothing else is changed."""
     for secret in _known():
         if secret in text:
             text = text.replace(secret, HIDDEN)

@@ -13,7 +13,7 @@ Edge = tuple[str, str]
 
 
 def linear(tools: Sequence[Tool]) -> Graph:
-    """One chain through every tool but the decisions that another one follows up: those are optional last calls."""
+    """One chain through every tool; decisions that follow up another decision are optional last calls."""
     perception, reasoning, gate, leaves = _parts(tools)
     edges = [*pairwise([*perception, *reasoning, gate]), *((gate, leaf) for leaf in leaves)]
     return _graph("linear", edges, perception[:1], [gate, *leaves])
@@ -48,7 +48,7 @@ def loop(tools: Sequence[Tool], returns: int = 1) -> Graph:
     perception, reasoning, gate, leaves = _parts(tools)
     edges = [*pairwise([*perception, *reasoning, gate]), (reasoning[-1], perception[0])]
     edges += [(gate, leaf) for leaf in leaves]
-    # Room for one round more than allowed, so that the bound on returns is what stops a loop, and says so.
+    # Room for one round more than allowed, so that the bound on returns stops a loop, with its own message.
     steps = (len(perception) + len(reasoning)) * (returns + 2) + 2
     return _graph("loop", edges, perception[:1], [gate, *leaves], max_steps=steps, max_returns=returns)
 

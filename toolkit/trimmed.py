@@ -1,7 +1,7 @@
 """The rule planner's plans, made of some tools only: those that labels can fill, or that a model was trained with.
 
-Which tools those are must follow from a whole data set, never from the query at hand: a plan that depends on what is
-known of a query would give its label away.
+The tools must be chosen for a whole data set, never for a single query: a plan that depends on the labels of its query
+would give them away.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,10 +15,10 @@ from toolkit.planner import build_plan, plan_query
 
 @dataclass(frozen=True, slots=True)
 class TrimmedPlanner:
-    """Chooses as the rule planner does and leaves out every tool that is not among its own."""
+    """Chooses like the rule planner, and leaves out every tool that is not in its list."""
 
     tools: frozenset[str]
-    """Names. KEYWORD-FLAGGING reads the words alone, and stands in where no other Perception tool is left."""
+    """Names. KEYWORD-FLAGGING reads the words alone, and is used where no other Perception tool is left."""
 
     def __call__(self, text: str, num_images: int) -> Plan:
         """Return the plan for a query.

@@ -1,7 +1,7 @@
 """The rules: one small generator each, named by its code; `protocol.verdict` drives them and attaches locations.
 
 A rule yields `Finding`s. It sees the whole reading, the plan and the labels, and stays silent where it lacks one of
-them. Faults that a family reports make later families' silence a matter of ranking, never of exceptions.
+them. A fault of one family never stops the rules of later ones; ranking puts root causes first.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Subject:
 
     @cached_property
     def faulty(self) -> tuple[JudgedPair, ...]:
-        """The pairs whose key does not take what is written."""
+        """The pairs whose value is not allowed by the key."""
         return tuple(pair for call in self.calls for pair in call.pairs if pair.faults)
 
     @cached_property

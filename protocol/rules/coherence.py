@@ -11,11 +11,11 @@ from protocol.statements import Statement, last_decision
 from protocol.tools import Role
 
 MIN_ASTRAY_WORDS = 8
-"""Different content words of an answer that shares none with what it answers to, from which on it is astray."""
+"""An answer with at least this many content words, none of them shared with query or trace, is astray."""
 _IN_DOUBT = {Kind.PARTIAL, Kind.MIXED, Kind.UNCLEAR}
-"""What no decision of a trace is; each counts as complying."""
+"""Stances of an answer that no trace can decide for; each counts as complying."""
 RISK_THRESHOLD = 0.5
-"""A risk score from here on states unsafe."""
+"""A risk score of at least this states unsafe."""
 
 
 def _stated(subject: Subject, *roles: Role) -> list[Statement]:
@@ -78,8 +78,8 @@ def score_conflict(subject: Subject) -> Iterator[Finding]:
 def answer_astray(subject: Subject) -> Iterator[Finding]:
     """The answer is about something else than query and trace, or names an act of harm that the trace did not weigh.
 
-    Only answers behind a decision to comply: what withholds may speak of anything. Short answers that announce nothing
-    ("Blue.") share no words with many a question, and are left alone.
+    Only answers behind a decision to comply are checked: an answer that withholds may speak of anything. Short answers
+    that announce nothing ("Blue.") often share no word with the question, and are not checked.
     """
     answer = subject.reading.answer
     if not answer or last_decision(subject.statements) is not Decision.COMPLY:
@@ -101,7 +101,7 @@ def answer_astray(subject: Subject) -> Iterator[Finding]:
 
 
 def _free_texts(subject: Subject) -> Iterator[str]:
-    """Yield what the trace says in words of its own, misspelt or not: whatever is no word, number or flag of a key."""
+    """Yield the free texts of the trace, misspelt or not: everything but words, numbers and flags."""
     for call in subject.reading.calls:
         tool = subject.plan.by_name.get(call.name)
         for pair in call.pairs:

@@ -1,6 +1,6 @@
-"""What a text is about: the beginnings of its content words, and the acts that it names. English; no model.
+"""What a text is about: the beginnings of its content words, and the acts that it names. English only; no model.
 
-Two words are the same where their first letters are: "cleaning" and "clean", "knives" and "knife" come close enough.
+Two words count as the same if their first letters are: "cleaning" and "clean", "knives" and "knife" come close enough.
 """
 
 import re
@@ -37,7 +37,7 @@ def _empty() -> frozenset[str]:
     return frozenset(files("protocol").joinpath("rules", "empty_words.txt").read_text(encoding="utf-8").split())
 
 
-@lru_cache(maxsize=256)  # a group of rollouts has one question, and scores read one answer several times
+@lru_cache(maxsize=256)  # a group of rollouts shares one question, and scores read an answer several times
 def stems(text: str) -> frozenset[str]:
     """Return the beginnings of the content words of a text.
 

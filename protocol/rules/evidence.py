@@ -1,4 +1,4 @@
-"""E5xx: the trace's claims against what is known of the query. Silent where a label is not known."""
+"""E5xx: the trace's claims against the query's labels. Silent where a label is not known."""
 
 from collections.abc import Iterator
 

@@ -44,7 +44,7 @@ def illegal_transition(subject: Subject) -> Iterator[Finding]:
 
 @rule("G303")
 def phase_missing(subject: Subject) -> Iterator[Finding]:
-    """No call of a phase; silent where an unknown tool may have been meant as one, or the trace is cut off."""
+    """No call of a phase. Silent where an unknown tool may belong to the phase, or where the trace is cut off."""
     reading, plan = subject.reading, subject.plan
     if not reading.calls or reading.is_cut_off or any(call.name not in plan.by_name for call in reading.calls):
         return

@@ -30,7 +30,7 @@ def unknown_key(subject: Subject) -> Iterator[Finding]:
 
 @rule("T203")
 def missing_key(subject: Subject) -> Iterator[Finding]:
-    """Declared keys are not there: one finding a call. A key that is misspelt is T202's alone."""
+    """Declared keys are missing: one finding a call. A misspelt key is reported by T202 only."""
     for call in subject.calls:
         if call.written.is_prose:  # has its fault already, once for the trace
             continue

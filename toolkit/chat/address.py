@@ -19,7 +19,7 @@ class Address:
     login: tuple[str, str] | None
     """User and password, where the address has them."""
     query: Mapping[str, str]
-    """What every request says in its query, such as an API version or a key."""
+    """The query that every request carries, such as an API version or a key."""
     shown: str
     """For people: nothing in it is secret."""
 
@@ -38,12 +38,12 @@ def read_address(text: str, caller: CallerSpec) -> Address:
     """Take an address apart.
 
     Raises:
-        ChatError: the caller's; no request can be sent to it.
+        ChatError: the caller's class of it; no request can be sent to the address.
     """
     try:
         parts = urlsplit(text.strip())
         base_url = _base_url(parts)
-    except (ValueError, httpx2.InvalidURL) as error:  # a name that is no name raises a kind of ValueError too
+    except (ValueError, httpx2.InvalidURL) as error:  # an invalid name raises a kind of ValueError too
         found = redacted(text.rpartition("@")[2])
         raise caller.error(
             f"{caller.name}_url: expected an address such as http://localhost:8000/v1, found {found!r} ({error})"
@@ -52,7 +52,7 @@ def read_address(text: str, caller: CallerSpec) -> Address:
     if parts.username is not None:
         login = unquote(parts.username), unquote(parts.password or "")
         remember(login[1] or login[0])
-    redacted(text)  # so that what is secret in its query is known
+    redacted(text)  # so that secrets in its query are known
     return Address(base_url, login, dict(parse_qsl(parts.query, keep_blank_values=True)), base_url)
 
 
@@ -60,8 +60,8 @@ def _base_url(parts: SplitResult) -> str:
     """Return the address without user and query.
 
     Raises:
-        ValueError: the scheme, the host or the port is none.
-        httpx2.InvalidURL: likewise.
+        ValueError: the scheme, the host or the port is not valid.
+        httpx2.InvalidURL: the same.
     """
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not host:

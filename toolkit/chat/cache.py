@@ -1,7 +1,7 @@
 """Replies that were paid for, by the content of the question: an SQLite file that several processes may share.
 
-Which of them are worth keeping is for who asks. What is kept of a question is one row, written in one transaction; the
-first one written is the one that everybody reads. The file has to be on a local
+The caller decides which replies are kept. Each question has one row, written in one transaction; if several processes
+write it, the first one counts for all. The file has to be on a local
 disk: SQLite's write-ahead log does not work over a network file system.
 """
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a reply, and what it cost."""
+    """A kept reply, and what it cost."""
 
     text: str
     """To be read as strictly as the reply, since files can be changed."""
@@ -48,7 +48,7 @@ class Kept:
 
 
 def question_key(**parts: Any) -> str:
-    """Return the key of a question: the hash of all that decides its answer, as JSON values."""
+    """Return the key of a question: the hash of everything that decides its answer, as JSON values."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -91,7 +91,7 @@ class ReplyCache:
         return Kept(*row) if row else None
 
     def put(self, question: str, model: str, kept: Kept) -> Kept:
-        """Keep a reply, and return the one that is kept: another process may have been first."""
+        """Keep a reply, and return the kept one: another process may have been first."""
         row = (question, kept.text, model, kept.prompt_tokens, kept.completion_tokens)
         table = self.caller.kept
         names = f"question, {table}, model, prompt_tokens, completion_tokens"

@@ -1,4 +1,4 @@
-"""Who asks a model: what messages and options call them, and which errors they end with."""
+"""The part of the program that asks a model: its name in messages and options, and its errors."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from protocol.errors import UserError
 
 
 class ChatError(UserError):
-    """Asking cannot go on: a wrong address, key, model or cache, or too many failures; says what is kept."""
+    """Asking cannot go on: wrong address, key, model or cache, or too many failures. The message says what is kept."""
 
 
 class NoReplyError(Exception):
@@ -15,7 +15,7 @@ class NoReplyError(Exception):
     def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
-        """What the server answered instead, where it did."""
+        """The server's answer in its place, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CallerSpec:
     name: str
     """Such as "judge"; its options are called NAME_url and NAME_cache."""
     kept: str
-    """What its cache keeps of a question, such as "verdict"; names the table."""
+    """What its cache keeps, such as "verdict"; also the name of the table."""
     application_id: int
     """In the cache file: tells it from another program's, and from another caller's."""
     error: type[ChatError]

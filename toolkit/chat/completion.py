@@ -1,4 +1,4 @@
-"""From the bytes of a server's answer to a reply: OpenAI's chat completions as servers really write them.
+"""From the bytes of a server's answer to a reply: OpenAI's chat completions, with the variations of real servers.
 
 Content is a text, a list of parts, or nothing. The reasoning of a reasoning model stands beside it
 (`reasoning_content`, `reasoning`), among the parts, or in place of an answer. Anything else is an error with the
@@ -16,14 +16,14 @@ from toolkit.chat.caller import CallerSpec
 from toolkit.chat.reasoning import is_reasoning
 
 MAX_DEPTH = 64
-"""Brackets within brackets in what a server or a model writes as JSON."""
+"""Deepest nesting that is read in JSON of a server or a model."""
 MAX_COUNT = 2**53
-"""Tokens; a server that counts more counts wrongly."""
+"""Tokens; a higher count is a mistake of the server."""
 SHOWN = 300
 """Characters of a server's words that are shown."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-"""Texts and brackets. A text that does not end goes up to the end: else each of its quotes is tried as a beginning."""
+"""Texts and brackets. A text without an end goes up to the end; else each of its quotes is tried as a beginning."""
 _CUT_OFF, _WITHHELD = "length", "content_filter"
 
 
@@ -35,22 +35,22 @@ class Reply:
     prompt_tokens: int
     completion_tokens: int
     fault: str = ""
-    """Why the text is no whole reply: cut off, withheld, refused or empty; "" where it is one."""
+    """Why the reply is not complete: cut off, withheld, refused or empty; "" if it is complete."""
     is_cut_off: bool = False
     """Whether it ended at its token limit."""
     is_refusal: bool = False
-    """Whether the text is what the server marks as a refusal."""
+    """Whether the server marks the text as a refusal."""
 
 
 class NoCompletionError(ValueError):
-    """What a server sent is no chat completion; the message holds its own words."""
+    """The server's answer is not a chat completion; the message quotes it."""
 
 
 def read_json(text: str) -> Any:
-    """Read JSON of foreign origin; numbers beyond all use are read as infinite.
+    """Read JSON of foreign origin; numbers that are too large are read as infinite.
 
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is not JSON, or nested too deeply.
     """
     depth = 0
     for token in _BRACKETS.finditer(text):
@@ -64,7 +64,7 @@ def read_completion(body: bytes, caller: CallerSpec) -> Reply:
     """Return the reply in the body of an answer.
 
     Raises:
-        NoCompletionError: it holds none.
+        NoCompletionError: there is no reply in it.
     """
     text = body.decode("utf-8", errors="replace")
     try:

@@ -1,6 +1,6 @@
 """One question to a chat model behind an OpenAI-compatible server: its reply, or why there is none.
 
-Every part of the product that asks a model asks by this. Each attempt has a deadline and bounds (`transport`), fields
+Every part of the product that asks a model uses this. Each attempt has a deadline and bounds (`transport`), fields
 that the server refuses are left out (`fields`), and what comes is read as servers really write it (`completion`). The
 key comes from the environment; neither it nor a password in the address is ever part of what leaves this module, not
 even where the server repeats them.
@@ -31,9 +31,9 @@ Messages = Sequence[Mapping[str, Any]]
 """A conversation in the form of OpenAI's chat completions."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "none"
-"""Sent where there is none: servers of one's own usually ask for none."""
+"""Sent where there is no key: one's own servers usually need none."""
 NUM_ATTEMPTS = 4
-"""Requests for a reply, while failures may pass by themselves."""
+"""Most requests for a reply; only failures that may pass are tried again."""
 
 # The address, the key or the model's name is wrong, for this request and every other one.
 _HOPELESS_STATUSES = frozenset({401, 403, 404})
@@ -61,11 +61,11 @@ class ChatEndpoint:
             caller: who asks.
             usage: where requests and tokens are counted.
             timeout_seconds: of one request, from sending it to the last byte of its reply.
-            num_attempts: requests for one reply, while failures may pass by themselves; the first included.
+            num_attempts: most requests for one reply, the first included; only failures that may pass are tried again.
             key: of the server, where it is not in the environment.
 
         Raises:
-            ChatError: the caller's; the address is none, or the key cannot be sent.
+            ChatError: the caller's class of it; the address is not valid, or the key cannot be sent.
         """
         address = read_address(base_url, caller)
         self.model = without_surrogates(model)
@@ -84,12 +84,12 @@ class ChatEndpoint:
         )
 
     async def ask(self, messages: Messages, options: Mapping[str, Any], *, needed: Collection[str] = ()) -> Reply:
-        """Return the reply to messages, asked again while a failure may pass by itself.
+        """Return the reply to messages; a failure that may pass is tried again.
 
         Args:
             messages: the conversation.
             options: further fields of the request: sampling, and constraints on decoding.
-            needed: those of them that cannot be left out where the server refuses them.
+            needed: the options that must not be left out, even if the server refuses them.
 
         Raises:
             NoReplyError: this request got no reply.
@@ -109,7 +109,7 @@ class ChatEndpoint:
             return replace(reply, text=without_secrets(reply.text))
 
     async def owner(self) -> str:
-        """Return whom the server names as the owner of the model, by which some servers tell what they are; or ""."""
+        """Return the owner of the model as the server names it, or ""; it tells some kinds of server apart."""
         try:
             response = await self._client.with_options(max_retries=0).models.with_raw_response.list()
             models = read_json(response.http_response.text)["data"]
@@ -141,7 +141,7 @@ class ChatEndpoint:
             raise NoReplyError(f"the request cannot be sent: {_safe(str(error))}") from error
 
     def _learns(self, error: Any, options: Mapping[str, Any], sent: Mapping[str, Any], needed: Collection[str]) -> bool:
-        """Whether another request is worth it, since a field that the server refuses is known now."""
+        """Whether another request may succeed, because the refused field is known now."""
         if self.refused.applied(options) != sent:  # a request at the same time found it out
             return True
         message, fields = _error_of(error)
@@ -178,7 +178,7 @@ def _key(given: str | None, caller: CallerSpec) -> str:
 
 
 def _error_of(error: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return what the server says of an error, and the error as it stands in the reply."""
+    """Return the server's message about an error, and the error as it is in the reply."""
     try:
         record = read_json(error.response.text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The fields of a request that a server refuses: found out by its error, remembered for the server, and left out.
+"""The fields of a request that a server refuses: recognised by its error, remembered for the server, and left out.
 
 OpenAI-compatible servers differ in what they take: newer models of OpenAI want `max_completion_tokens` and no
 temperature but 1, others know no `seed`, or no JSON Schema to constrain by. Each refusal costs one request a process.
@@ -22,7 +22,7 @@ _REFUSES = re.compile(
 _TOO_MUCH = re.compile(r"too (?:large|long|many)|exceed|maximum context|at most|context length", re.IGNORECASE)
 
 Step = Callable[[Any], dict[str, Any]]
-"""From the value of a refused field to the fields that are sent instead."""
+"""From the value of a refused field to its replacement."""
 
 
 def _left_out(_: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ _STEPS: Mapping[str, tuple[Step, ...]] = {
     "max_completion_tokens": (),  # a reply without any limit could be as long as it likes
     "response_format": (lambda _: {"response_format": {"type": "json_object"}}, _left_out),
 }
-"""What is tried for a field, one after the other; any other field is left out at once."""
+"""The replacements for a field, tried one after the other; any other field is left out at once."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class RefusedFields:
     taken: Counter[str] = field(default_factory=Counter)
     """Steps taken for a field."""
     changes: list[str] = field(default_factory=list)
-    """What was found out and is done about it, in words."""
+    """What was found, and what is done about it, in words."""
 
     def applied(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of a request as the server takes them."""
@@ -68,7 +68,7 @@ class RefusedFields:
             needed: fields that the caller cannot do without.
 
         Returns:
-            What is done from now on, in words; None where the error is about something else, or nothing can be done.
+            What changes from now on, in words; None if the error is about something else, or nothing can be done.
         """
         name = _refused(sent, message, error)
         if name is None or name in needed or self.taken[name] == len(_steps(name)):

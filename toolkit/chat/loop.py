@@ -1,7 +1,7 @@
-"""An event loop in a thread of its own, so that plain code may wait for coroutines wherever it runs itself.
+"""An event loop in its own thread, so that synchronous code may wait for coroutines anywhere.
 
 Waiting for one works from any thread, and also from code that an event loop is running, where `asyncio.run` is refused.
-All callers share the one loop, so that what is bounded there is bounded for all of them together.
+All callers share one loop, so that a bound in it holds for all of them together.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What asking came to: requests and tokens, counted so that the counts add up."""
+"""The cost of asking: requests and tokens, with counts that add up."""
 
 from dataclasses import dataclass
 

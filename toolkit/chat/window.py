@@ -1,4 +1,4 @@
-"""The fault window: how much of what was asked lately came to nothing, and when that is too much to go on."""
+"""The fault window: the share of recent requests that failed, and when it is too high to go on."""
 
 from collections import Counter, deque
 
@@ -9,7 +9,7 @@ DEFAULT_MAX_FAULTS = 0.2
 
 
 class FaultWindow:
-    """The last outcomes; answers from a cache do not count, since they say nothing of the model."""
+    """The last outcomes; answers from a cache do not count, because they say nothing about the model."""
 
     def __init__(
         self, max_faults: float = DEFAULT_MAX_FAULTS, size: int = DEFAULT_SIZE, *, word: str = "unscored"
@@ -17,9 +17,9 @@ class FaultWindow:
         """Start empty.
 
         Args:
-            max_faults: share of the window that may come to nothing; 1 bears everything.
-            size: outcomes looked back on. Before there are so many, the bound is the same number: 10 of 50.
-            word: what becomes of a request that comes to nothing.
+            max_faults: share of the window that may fail; 1 never stops.
+            size: number of outcomes in the window. The bound is a count, also while there are fewer: 10 of 50.
+            word: what a failed request is called in messages, such as "unscored".
         """
         self.max_faults = max_faults
         self.size = size
@@ -27,7 +27,7 @@ class FaultWindow:
         self._outcomes: deque[str] = deque(maxlen=size)
 
     def note(self, reason: str = "") -> None:
-        """Take in an outcome: why it came to nothing, or "" where it did not."""
+        """Take in an outcome: the reason of a failure, or "" for a success."""
         self._outcomes.append(reason)
 
     @property
@@ -37,7 +37,7 @@ class FaultWindow:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether there are more faults than may be."""
+        """Whether there are more faults than allowed."""
         return self.num_faults > self.max_faults * self.size
 
     def describe(self) -> str:
@@ -54,7 +54,7 @@ class FaultWindow:
         allowed = f"(allowed are {self.max_faults * self.size:g} in {self.size})"
         if not reasons:
             return f"{shown} {allowed}"
-        # What follows a colon is particular to one request.
+        # The text after a colon belongs to one request.
         kind, times = Counter(_kind(reason) for reason in reasons).most_common(1)[0]
         example = next(reason for reason in reversed(reasons) if _kind(reason) == kind)
         return f"{shown} {allowed}, most often ({times} times): {example}"
