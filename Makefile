@@ -50,7 +50,7 @@ test: $(VENV)/dev.stamp
 	$(PYTEST)
 
 test-fast: $(VENV)/dev.stamp
-	$(PYTEST) -m "not torch and not browser and not slow and not bare"
+	$(PYTEST) -m "not torch and not process and not browser and not slow and not bare"
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ written, 75 the disk is full, 130 interrupted, 141 nobody reads the output any m
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -62,6 +63,8 @@ serve.add_to(app)
 def main() -> None:
     """Run a command; usage errors are typer's to print."""
     _open_streams()
+    if not sys.warnoptions:  # -W or PYTHONWARNINGS shows those of the libraries too
+        warnings.showwarning = _show_warning
     try:
         try:
             app()
@@ -82,6 +85,12 @@ def main() -> None:
         if not is_disk_full(error, Path.cwd()):  # libraries have errors of their own for it
             raise
         _end((str(error).strip() or type(error).__name__).splitlines()[0], EXIT_CODE)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print our own warnings as a line; a library's is about its own use of another one."""
+    if category.__module__.split(".")[0] in {"eval", "stages"}:
+        sys.stderr.write(f"tritrace: warning: {redacted(str(message))}\n")
 
 
 def _open_streams() -> None:

@@ -2,13 +2,13 @@
 
 import os
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from toolkit.pace import Pace
 from toolkit.secrets import redacted
 
 _SHOWN = {
@@ -35,13 +35,12 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.bar: Any = None
-        self.first_step = 0
-        self.started = 0.0
+        self.pace = Pace()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
         del args, control
-        self.first_step, self.started = state.global_step, time.monotonic()
+        self.pace = Pace(state.global_step)
         if sys.stderr.isatty():
             self.bar = tqdm(desc=self.stage, total=state.max_steps, initial=state.global_step, unit="step")
 
@@ -61,17 +60,11 @@ class ProgressCallback(TrainerCallback):
             self.bar.set_postfix({name: f"{value:.3g}" for name, value in numbers.items()})
             return
         shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-        say(f"{self.stage}: step {state.global_step}/{state.max_steps}  {shown}  {self._left(state)}")
+        left = self.pace.words(state.global_step, state.max_steps)
+        say(f"{self.stage}: step {state.global_step}/{state.max_steps}  {shown}  {left}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""
         del args, state, control
         if self.bar is not None:
             self.bar.close()
-
-    def _left(self, state: Any) -> str:
-        steps = state.global_step - self.first_step
-        if steps <= 0:
-            return ""
-        seconds = (time.monotonic() - self.started) / steps
-        return f"{seconds:.2f} s/step, {seconds * (state.max_steps - state.global_step):.0f} s left"

@@ -56,6 +56,7 @@ def test_counts_have_not_shrunk():
     assert known <= set(RESOURCES)
 
 
+@pytest.mark.process
 def test_nothing_shipped_is_left_out_by_git():
     """A file that git ignores or nobody added is here, and missing from a clone."""
     listed = subprocess.run(
@@ -70,6 +71,7 @@ def test_nothing_shipped_is_left_out_by_git():
     assert [path for path in listed.stdout.splitlines() if "__pycache__" not in path] == []
 
 
+@pytest.mark.process
 def test_the_console_script_is_the_module():
     (script,) = [each for each in distribution("tritrace").entry_points if each.group == "console_scripts"]
     assert (script.name, script.value) == ("tritrace", "stages.__main__:main")

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -113,6 +114,14 @@ def quiet_libraries() -> Iterator[None]:
         yield
 
 
+def _show_downloads_alone() -> None:
+    """Show a bar for what is downloaded, on a terminal, and none for the few seconds of reading and writing a file."""
+    were_shown = sys.stderr.isatty() and not are_progress_bars_disabled()
+    disable_progress_bar()  # of transformers, and with it those of downloads
+    if were_shown:
+        enable_progress_bars()
+
+
 def resolve_dtype(name: str) -> torch.dtype:
     """Return the dtype of a name; "auto" is bfloat16 on a GPU that has it and float32 elsewhere."""
     if name != "auto":
@@ -194,8 +203,7 @@ def load_model(
     Raises:
         ModelError: there is no such model, it has no safetensors weights, or what is asked for does not go together.
     """
-    if not sys.stderr.isatty():
-        disable_progress_bar()
+    _show_downloads_alone()
     config = load_config(model, options)
     if problem := _clash(model, config, load_in_4bit=load_in_4bit):
         raise ModelError(f"model {model!r}: {problem}")

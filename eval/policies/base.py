@@ -13,6 +13,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from data.rows import RolloutPrompt
+from toolkit.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,13 @@ def progress(total: int, num_done: int, label: str) -> Iterator[Callable[[int], 
         with tqdm(total=total, initial=num_done, desc=label, unit="prompt", leave=False) as bar:
             yield bar.update
         return
-    count, quarter = num_done, max(1, total // 4)
+    count, quarter, pace = num_done, max(1, total // 4), Pace(num_done)
 
     def advance(more: int) -> None:
         nonlocal count
         before, count = count, count + more
         if count // quarter > before // quarter or count == total:
-            print(f"{label}: {count}/{total} prompts", file=sys.stderr, flush=True)  # noqa: T201
+            left = pace.words(count, total, "prompt")
+            print(f"{label}: {count}/{total} prompts  {left}", file=sys.stderr, flush=True)  # noqa: T201
 
     yield advance

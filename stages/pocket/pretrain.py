@@ -27,6 +27,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+from transformers.utils.logging import disable_progress_bar
 
 from data.locks import held
 from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
@@ -39,6 +40,7 @@ from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.muon import Muon
 from stages.pocket.tokenizer import train_tokenizer
 from stages.progress import say
+from toolkit.pace import Pace
 
 VERSION = 26
 """Raised with every change to how the model is trained."""
@@ -105,7 +107,8 @@ def cached_pocket_model(
     if path.is_dir():
         return path
     with held(path):
-        say("model: pretraining the pocket model from scratch (once; then it is cached)")
+        say("model: pretraining the pocket model from scratch: first seeing, then answering (once; then it is cached)")
+        disable_progress_bar()  # one for every file that is written
         draft = root / f".{path.name}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         model, processor = pretrain(trace_texts, seed, recipe)
@@ -184,7 +187,14 @@ def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe:
     rng = random.Random(seed)
     chunks = _endless(lambda: _chunks(rng.sample(scenes, len(scenes)), recipe.sight_batch_size))
     parameters = [*model.model.visual.parameters(), embeddings, bias, log_scale]
-    _train(loss, chunks, [_adamw(parameters, recipe.sight_learning_rate, recipe)], recipe.sight_steps, recipe)
+    _train(
+        loss,
+        chunks,
+        [_adamw(parameters, recipe.sight_learning_rate, recipe)],
+        recipe.sight_steps,
+        recipe,
+        lesson="seeing",
+    )
 
 
 def sight_loss(scores: torch.Tensor, scenes: Sequence[Scene], words: Sequence[str]) -> torch.Tensor:
@@ -263,7 +273,7 @@ def _learn_to_answer(
     others = [each for each in model.parameters() if each.ndim != 2 or each is embeddings]
     by_muon = Muon(matrices, lr=recipe.matrix_learning_rate, weight_decay=recipe.weight_decay)
     num_steps = recipe.first_steps + recipe.steps
-    _train(loss, chunks, [by_muon, _adamw(others, recipe.learning_rate, recipe)], num_steps, recipe)
+    _train(loss, chunks, [by_muon, _adamw(others, recipe.learning_rate, recipe)], num_steps, recipe, lesson="answering")
 
 
 def _adamw(parameters: Sequence[torch.nn.Parameter], rate: float, recipe: PretrainingRecipe) -> torch.optim.Optimizer:
@@ -276,6 +286,8 @@ def _train(
     optimizers: Sequence[torch.optim.Optimizer],
     num_steps: int,
     recipe: PretrainingRecipe,
+    *,
+    lesson: str,
 ) -> None:
     """Minimise a loss, the learning rates rising briefly, then constant, then falling to nearly nothing."""
     warmup, decay = (max(1, round(share * num_steps)) for share in (recipe.warmup_share, recipe.decay_share))
@@ -288,11 +300,12 @@ def _train(
     bar = tqdm(
         islice(chunks, num_steps),
         total=num_steps,
-        desc="model",
+        desc=f"model: {lesson}",
         unit="step",
         leave=False,
         disable=None,
     )
+    pace = Pace()
     for step, chunk in enumerate(bar, start=1):
         loss = loss_of(chunk)
         loss.backward()
@@ -302,4 +315,5 @@ def _train(
             optimizer.zero_grad()
             scheduler.step()
         if not sys.stderr.isatty() and (step % 50 == 0 or step == num_steps):
-            say(f"model: step {step}/{num_steps}, loss {loss.item():.3f}")
+            left = pace.words(step, num_steps)
+            say(f"model: {lesson}: step {step}/{num_steps}  loss {loss.item():.3g}  {left}")

@@ -251,6 +251,7 @@ main()
 """
 
 
+@pytest.mark.process
 def test_the_language_works_without_the_training_stack(file):
     path = file("a.jsonl", [record(), record(BAD)])
     command = [sys.executable, "-c", BLOCKED, "validate", path]

@@ -88,6 +88,7 @@ def test_a_users_mistake_is_said(run, arguments, message):
     assert message in str(found.exception)
 
 
+@pytest.mark.process
 def test_a_report_is_built_again_without_torch(run):
     code = "import sys; from pathlib import Path; from stages.results.reporting import rebuild_report; "
     code += "rebuild_report(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"

@@ -63,6 +63,7 @@ def ends_well(done, code):
     assert done.stderr.strip()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_in_the_way_is_one_error(name, place):
     to = place / "file" / "below"
@@ -74,6 +75,7 @@ def test_a_file_in_the_way_is_one_error(name, place):
 BROKEN = {"read-only": (READ_ONLY, 2, "Read-only file system"), "full": (FULL, 75, "No space left on device")}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("name", ["data build", "data card", "data check"])
 def test_a_disk_that_takes_nothing_is_one_error(name, kind, place, tmp_path):
@@ -83,11 +85,13 @@ def test_a_disk_that_takes_nothing_is_one_error(name, kind, place, tmp_path):
     assert words in done.stderr
 
 
+@pytest.mark.process
 def test_a_full_disk_that_a_library_tells_in_its_own_words_is_one_too():
     done = tritrace("plan", "hello", before=FULL_IN_A_LIBRARY)
     ends_well(done, 75)
 
 
+@pytest.mark.process
 def test_output_that_cannot_be_written_is_told():
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         done = tritrace("explain", "G302", capture_output=False, stdout=full, stderr=subprocess.PIPE)
@@ -95,6 +99,7 @@ def test_output_that_cannot_be_written_is_told():
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("explain", "G302"), ("plan", "hello"), ("data", "sources")])
 def test_a_closed_output_is_told(words):
     command = f'exec "$0" -c "{RUN}" {" ".join(words)} >&-'
@@ -103,6 +108,7 @@ def test_a_closed_output_is_told(words):
     assert "standard output is closed" in done.stderr
 
 
+@pytest.mark.process
 def test_closed_input_and_errors_do_not_matter():
     command = f'exec "$0" -c "{RUN}" plan hello <&- 2>&-'
     done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True, check=False)
@@ -110,6 +116,7 @@ def test_closed_input_and_errors_do_not_matter():
     assert "write a trace" in done.stdout
 
 
+@pytest.mark.process
 def test_a_reader_that_leaves_is_no_invalid_row():
     command = f'"$0" -c "{RUN}" data corruptions | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command, sys.executable], capture_output=True, text=True, check=False)
@@ -117,6 +124,7 @@ def test_a_reader_that_leaves_is_no_invalid_row():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_what_an_encoding_lacks_is_printed_as_its_number():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = tritrace("plan", "caf\u00e9 \u0438", "--as", "json", env=environment)

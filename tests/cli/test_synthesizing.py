@@ -52,6 +52,7 @@ def test_rows_are_written_beside_the_queries_and_the_counts_are_told(tritrace, t
     assert tritrace("data", "check", tmp_path)[0] == 0
 
 
+@pytest.mark.process
 def test_a_killed_process_is_taken_up_and_asks_nothing_twice(tmp_path, queries):
     found = run_killed(tmp_path, queries, kills=2)
     assert found["exit_codes"] == [-signal.SIGKILL] * 2 + [0]
@@ -68,6 +69,7 @@ def test_a_killed_process_is_taken_up_and_asks_nothing_twice(tmp_path, queries):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("sft*.json*")} == before
 
 
+@pytest.mark.process
 def test_an_interrupt_leaves_nothing_half_written(tmp_path, queries):
     def slow(request):
         if len(endpoint.requests) == 10:
@@ -86,6 +88,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, queries):
     assert not list(tmp_path.glob("*sft.jsonl*"))
 
 
+@pytest.mark.process
 def test_a_terminal_shows_a_bar_and_a_log_plain_lines(tmp_path, queries):
     model = good(queries, tmp_path)
 

@@ -79,6 +79,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("output", ["json", "sarif"])
@@ -105,6 +106,7 @@ def test_ctrl_c_ends_it_cleanly(jobs, output):
         assert run["invocations"] == [{"executionSuccessful": False, "exitCode": 130}]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_reader_that_goes_away_is_no_traceback(file, jobs):
     path = file("a.jsonl", [record(BAD)] * 2000)
@@ -117,6 +119,7 @@ def test_a_reader_that_goes_away_is_no_traceback(file, jobs):
     assert (process.returncode, err) == (141, "")
 
 
+@pytest.mark.process
 def test_a_terminal_shows_progress_and_a_log_does_not(file):
     path = file("a.jsonl", [record(GOOD)] * 50)
     terminal, theirs = pty.openpty()

@@ -124,6 +124,7 @@ def test_a_broken_document_is_told_with_its_place_and_read_until_there(tritrace,
     assert f"{num_valid} valid" in err
 
 
+@pytest.mark.process
 def test_a_pipe_is_read_like_standard_input(tmp_path, file):
     """As in `tritrace validate <(zcat rows.jsonl.gz)`."""
     pipe, path = tmp_path / "pipe", file("a.jsonl", [record(), record(BAD)])

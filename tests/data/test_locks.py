@@ -34,6 +34,7 @@ def another_process_holding(place):
             process.stdin.close()
 
 
+@pytest.mark.process
 def test_who_comes_second_is_told_who_holds_the_place(tmp_path):
     with another_process_holding(tmp_path / "data") as process:
         told = rf"data: is being written by process {process.pid} on .*\(-c build, "
@@ -46,6 +47,7 @@ def test_who_comes_second_is_told_who_holds_the_place(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_a_process_that_is_killed_holds_nothing(tmp_path):
     with another_process_holding(tmp_path / "data") as process:
         process.kill()
@@ -54,6 +56,7 @@ def test_a_process_that_is_killed_holds_nothing(tmp_path):
             pass
 
 
+@pytest.mark.process
 def test_the_name_of_a_holder_may_be_unreadable(tmp_path):
     with another_process_holding(tmp_path / "data"):
         (tmp_path / ".data.lock").write_text("[")
@@ -61,6 +64,7 @@ def test_the_name_of_a_holder_may_be_unreadable(tmp_path):
             pass
 
 
+@pytest.mark.process
 def test_who_may_wait_gets_it_in_the_end(tmp_path):
     with another_process_holding(tmp_path / "data") as process:
         process.stdin.close()
@@ -86,6 +90,7 @@ def export(folder):
         pytest.fail("two exports at the same time")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("write", [build, export])
 def test_writers_of_folders_hold_them(write, tmp_path):
     with another_process_holding(tmp_path / "out"), pytest.raises(LockedError, match="is being written by process"):
@@ -93,6 +98,7 @@ def test_writers_of_folders_hold_them(write, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_an_import_holds_its_output(tmp_path):
     class Job:
         output = tmp_path / "queries.jsonl"
@@ -101,6 +107,7 @@ def test_an_import_holds_its_output(tmp_path):
         run_import(Job, [], lambda _: None)
 
 
+@pytest.mark.process
 def test_two_builds_at_the_same_time_leave_one_whole_folder(tmp_path):
     code = "import sys; from pathlib import Path; from tests.data.test_locks import build; build(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "out")]

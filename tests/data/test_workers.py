@@ -51,6 +51,7 @@ def report_and_sleep(path):
     time.sleep(600)
 
 
+@pytest.mark.process
 def test_a_worker_ends_with_a_main_process_that_is_killed(tmp_path):
     script, noted = tmp_path / "slow.py", tmp_path / "worker.pid"
     script.write_text(SLOW, encoding="utf-8")

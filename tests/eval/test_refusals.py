@@ -150,6 +150,7 @@ def test_every_line_that_is_no_labelled_response_is_named(tmp_path, capsys):
     assert main([str(tmp_path / "missing.jsonl")]) == 2
 
 
+@pytest.mark.process
 def test_the_module_runs():
     done = subprocess.run([sys.executable, "-m", "eval.refusals"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -119,6 +119,7 @@ LINES = '{"response": "Sure."}\n'
 BLOCKED = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "mlflow", "scipy", "hypothesis", "pytest")
 
 
+@pytest.mark.process
 def test_the_example_of_the_readme_runs_without_the_training_stack():
     assert len(EXAMPLE.splitlines()) <= 11
     block = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
@@ -128,6 +129,7 @@ def test_the_example_of_the_readme_runs_without_the_training_stack():
     assert done.stdout.startswith("1:1: S101 there is no thinking block")
 
 
+@pytest.mark.process
 @pytest.mark.bare
 def test_the_example_of_the_readme_runs_where_only_the_base_dependencies_are(tmp_path):
     venv.create(tmp_path / "bare", with_pip=True)

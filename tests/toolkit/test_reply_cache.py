@@ -36,6 +36,7 @@ def test_the_first_verdict_is_the_one_that_everybody_reads(tmp_path):
     second.close()
 
 
+@pytest.mark.process
 def test_processes_that_begin_together_lose_and_double_nothing(tmp_path):
     """Four processes make the file and write 100 rows each, half of them the same as a neighbour's."""
     path = tmp_path / "a"

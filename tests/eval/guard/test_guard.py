@@ -227,6 +227,7 @@ def test_nothing_is_released_that_cannot_be_logged(tmp_path):
         guard.answer(QUESTION)
 
 
+@pytest.mark.process
 def test_the_guard_needs_no_torch():
     program = "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; import eval.policies.endpoint; "
     program += "import eval.guard.answer"

@@ -133,6 +133,7 @@ def child(url, path, first, last):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.process
 def test_a_killed_process_is_taken_up_and_asks_only_for_what_is_missing(tmp_path):
     path, batch, killed_at = tmp_path / "kept.sqlite", items(40), 15
 
@@ -158,6 +159,7 @@ def test_a_killed_process_is_taken_up_and_asks_only_for_what_is_missing(tmp_path
     assert [each.scores() for each in judgements] == [truth(each) for each in batch]
 
 
+@pytest.mark.process
 def test_four_processes_share_a_cache_without_a_lost_or_doubled_row(tmp_path):
     """Their items overlap: 0-30, 10-40, 20-50, 30-60."""
     path = tmp_path / "kept.sqlite"

@@ -234,6 +234,7 @@ def run_eval(url, data, output):
     )
 
 
+@pytest.mark.process
 def test_a_killed_evaluation_goes_on_with_the_sample_at_which_it_stopped(tmp_path):
     write_rows(tmp_path / "test.jsonl", PROMPTS)
     path = tmp_path / "out" / FILE_NAME

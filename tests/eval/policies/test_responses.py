@@ -44,6 +44,7 @@ def test_what_was_answered_before_an_interruption_is_not_asked_again(tmp_path):
     assert later.asked == [prompt.id for prompt in PROMPTS[5:]]
 
 
+@pytest.mark.process
 def test_a_killed_process_loses_no_finished_response(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path)], cwd=Path(__file__).parents[3])
     path = tmp_path / FILE_NAME
