@@ -12,7 +12,7 @@ from data.files import read_rows, write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
 from eval.models.loading import quiet_libraries
 from protocol import Labels, system_prompt
-from stages import grpo
+from stages import grpo, sft
 from stages.arguments.stage import parse_stage
 from stages.inputs.columns import to_dataset
 from stages.inputs.loading import load_for_training
@@ -56,8 +56,21 @@ def _one_thread_and_shared_store(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny_model_path(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+def tiny_model_path(once):
+    return once("tiny-model", write_tiny_model)
+
+
+@pytest.fixture(scope="session")
+def parent(once, tiny_model_path):
+    """Return the folder of a trained SFT stage, the same for all tests; who changes it copies it first."""
+
+    def train(path):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "LOCAL_ROOT", path)
+            paths = {"model": tiny_model_path, "data": write_tiny_rows(path / "data") / "sft.jsonl"}
+            sft.run(*parse_stage("sft", short_flags("sft", **paths, output=path / "sft", preflight="false")))
+
+    return once("parent", train) / "sft"
 
 
 def write_tiny_model(folder):

@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 from tests.stages.test_curriculum import recipe  # noqa: F401 - a fixture
 
 OURS = re.compile(
-    r"(\w+: )?(data|model|base|sft|dpo|grpo|preflight|curriculum|report|export|exported|evaluation|warning): "
+    r"(\w+: )?(next|data|model|base|sft|dpo|grpo|preflight|curriculum|report|export|exported|evaluation|warning): "
     r"|\s"  # a setting, a table, what a line goes on with
     r"|Mean \[95 % interval\]|training seeds"
     r"|judged \d+ responses|run: "

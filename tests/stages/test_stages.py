@@ -22,19 +22,14 @@ from stages.rollouts.trainer import GroupSampler, merged
 from tests.stages.conftest import TRACE, longer_reward
 
 
-@pytest.fixture
-def trained(parse):
-    return sft.run(*parse("sft"))
-
-
-def test_three_stages_hand_one_adapter_on(parse, trained):
-    preferred = dpo.run(*parse("dpo", parent=trained))
+def test_three_stages_hand_one_adapter_on(parse, parent):
+    preferred = dpo.run(*parse("dpo", parent=parent))
     rewarded = grpo.run(*parse("grpo", parent=preferred), reward=longer_reward)
-    manifests = [read_manifest(folder / "manifest.json") for folder in (trained, preferred, rewarded)]
+    manifests = [read_manifest(folder / "manifest.json") for folder in (parent, preferred, rewarded)]
     assert [manifest.stage for manifest in manifests] == ["sft", "dpo", "grpo"]
     assert [manifest.parent for manifest in manifests] == [None, manifests[0].digest, manifests[1].digest]
     assert len({manifest.adapter for manifest in manifests}) == 3
-    for folder in (trained, preferred, rewarded):
+    for folder in (parent, preferred, rewarded):
         assert sorted(path.name for path in (folder / "adapter").iterdir()) == [
             "adapter_config.json",
             "adapter_model.safetensors",
@@ -67,14 +62,14 @@ def test_a_stage_that_changes_nothing_fails(parse):
         sft.run(*parse("sft", learning_rate=1e-60))
 
 
-def test_grpo_stops_when_too_much_goes_unscored(parse, trained):
+def test_grpo_stops_when_too_much_goes_unscored(parse, parent):
     def silent(items):
         return [Judged(None)] * len(items)
 
     with pytest.raises(StageError, match="64 of 64 rollouts could not be scored"):
-        grpo.run(*parse("grpo", parent=trained, max_steps=20, preflight="false"), reward=silent)
+        grpo.run(*parse("grpo", parent=parent, max_steps=20, preflight="false"), reward=silent)
     with pytest.raises(StageError, match="grpo: reward: tritrace: none of 12 responses was scored"):
-        grpo.run(*parse("grpo", parent=trained), reward=silent)
+        grpo.run(*parse("grpo", parent=parent), reward=silent)
 
 
 def test_prompts_with_and_without_an_image_never_share_a_generation_batch():
@@ -106,8 +101,8 @@ def test_rows_that_are_not_to_be_shuffled_keep_their_order():
     assert list(GroupSampler(has_images=[True, False] * 3, **options)) == [1, 1, 3, 3, 0, 0, 2, 2]
 
 
-def test_sampling_from_merged_weights_leaves_the_weights_as_they_were(parse, trained):
-    model, processor = load_for_training(parse("dpo", parent=trained)[0])
+def test_sampling_from_merged_weights_leaves_the_weights_as_they_were(parse, parent):
+    model, processor = load_for_training(parse("dpo", parent=parent)[0])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     inputs = processor.tokenizer("What is in the picture?", return_tensors="pt")
     with torch.no_grad():
@@ -132,11 +127,11 @@ def test_four_bit_loads_trains_continues_and_generates_on_the_cpu(parse, rows_fo
     assert all(generation.num_tokens <= 4 for generation in policy.respond(prompts[:3], rows_folder))
 
 
-def test_a_merged_policy_answers_like_the_trained_adapter(parse, trained, rows_folder, tiny_model_path):
+def test_a_merged_policy_answers_like_the_trained_adapter(parse, parent, rows_folder, tiny_model_path):
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)
-    policy = HFPolicy(tiny_model_path, trained / "adapter", max_new_tokens=6, batch_size=5)
+    policy = HFPolicy(tiny_model_path, parent / "adapter", max_new_tokens=6, batch_size=5)
     generations = policy.respond(prompts, rows_folder)
-    model, processor = load_for_training(parse("dpo", parent=trained)[0])
+    model, processor = load_for_training(parse("dpo", parent=parent)[0])
     model.eval()
     for prompt, generation in zip(prompts, generations, strict=True):
         inputs = policy._encode([prompt], rows_folder)

@@ -50,11 +50,10 @@ def run_grpo(parse, parent, **options):
 @pytest.mark.parametrize(
     "case", [(run_sft, 5), (run_dpo, 5), (run_grpo, 7)], ids=["sft", "dpo", "grpo"]
 )  # all in the second epoch
-def test_an_interrupted_stage_ends_in_the_same_adapter_as_an_uninterrupted_one(
-    case, parse, tmp_path, interrupt_at, capsys
+def test_an_interrupted_stage_ends_in_the_same_adapter_as_an_uninterrupted_one(  # noqa: PLR0917 - fixtures
+    case, parse, parent, tmp_path, interrupt_at, capsys
 ):
     run, last_step = case
-    parent = sft.run(*parse("sft", output=tmp_path / "parent"))
     whole = run(parse, parent, output=tmp_path / "whole", max_steps=NUM_STEPS)
     interrupt_at(last_step)
     with pytest.raises(SystemExit) as stopped:
@@ -70,8 +69,7 @@ def test_an_interrupted_stage_ends_in_the_same_adapter_as_an_uninterrupted_one(
         assert (broken / "rollouts.jsonl").read_text() == (whole / "rollouts.jsonl").read_text()
 
 
-def test_a_resumed_stage_keeps_the_parent_as_reference(parse, interrupt_at, monkeypatch):
-    parent = sft.run(*parse("sft"))
+def test_a_resumed_stage_keeps_the_parent_as_reference(parse, parent, interrupt_at, monkeypatch):
     interrupt_at(3)
     with pytest.raises(SystemExit):
         run_dpo(parse, parent, max_steps=NUM_STEPS)
@@ -128,8 +126,7 @@ def test_a_finished_stage_outlives_an_interruption_of_the_next_recipe(parse, int
 
 
 @pytest.mark.parametrize("run", [run_sft, run_grpo])
-def test_a_stage_that_is_extended_ends_as_a_longer_run_does(run, parse, tmp_path, capsys):
-    parent = sft.run(*parse("sft", output=tmp_path / "parent", max_steps=1))
+def test_a_stage_that_is_extended_ends_as_a_longer_run_does(run, parse, parent, tmp_path, capsys):
     options = {"lr_scheduler_type": "constant", "preflight": "false"}
     whole = run(parse, parent, output=tmp_path / "whole", max_steps=6, **options)
     short = run(parse, parent, output=tmp_path / "short", max_steps=4, **options)
@@ -295,8 +292,7 @@ def test_a_retrained_but_equal_parent_does_not_retrain_its_child(parse, capsys):
     assert "skipped" in capsys.readouterr().out
 
 
-def test_every_rollout_is_recorded_with_reward_components_and_advantage(parse):
-    parent = sft.run(*parse("sft"))
+def test_every_rollout_is_recorded_with_reward_components_and_advantage(parse, parent):
     folder = run_grpo(parse, parent)
     rollouts = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
     assert len(rollouts) == 4 * 8
