@@ -3,9 +3,8 @@
     data/                        what readers see
     .data.draft/                 wanted.json, images/, parts/000017.sft.jsonl: a chunk is done when its part is there
 
-A folder that is not there yet is published by one rename. Into one that is there the files are moved one by one,
-`built.json` last, so that a folder with `built.json` is whole at every moment. What a chunk holds is for
-`data/build.py`.
+A new folder is published by one rename. Into an existing folder the files are moved one by one, `built.json` last, so
+that a folder with `built.json` is whole at every moment. `data/build.py` decides what a chunk holds.
 """
 
 import json
@@ -47,7 +46,7 @@ class Draft:
 
     @classmethod
     def beside(cls, folder: Path, wanted: Mapping[str, Any]) -> "Draft":
-        """Return the draft of a folder, continued if it is one of the same and begun otherwise."""
+        """Return the draft of a folder: an earlier draft of the same rows is continued, otherwise a new one begins."""
         place = folder.resolve()
         draft = cls(place.parent / f".{place.name}.draft", wanted)
         if not draft.is_complete and read_json(draft.folder / "wanted.json") != wanted:
@@ -93,7 +92,7 @@ class Draft:
 
 
 def is_assembled(folder: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a folder is what is wanted: files by their fingerprints, and every image of its queries there."""
+    """Whether a folder has the wanted content: files by their fingerprints, and every image of its queries."""
     built = read_json(folder / _MARK)
     try:
         prints = {name: file_fingerprint(folder / f"{name}.jsonl") for name in built["files"]}

@@ -2,9 +2,9 @@
 
     runs/pocket/data/    queries.jsonl, images/, sft.jsonl, dpo.jsonl, grpo.jsonl, validation.jsonl, test.jsonl
 
-Every stage gets queries of its own, and DPO and GRPO also tasks that SFT has not been shown. Who teaches what is told
-in `data/README.md`: SFT is shown the language and what to decide, mostly by traces that hurry; DPO is shown to look,
-and not to claim what is false; that weighing the risk is worth a call is left to the reward of GRPO.
+Every stage gets queries of its own, and DPO and GRPO also tasks that SFT has not seen. Each stage teaches something of
+its own (`data/README.md`): SFT the language and what to decide, mostly by traces that hurry; DPO to look, and to claim
+nothing false; the reward of GRPO that weighing the risk is worth a call.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ from toolkit.planner import Planner, plan_query
 
 FILES = ("queries", "sft", "dpo", "grpo", "validation", "test")
 CHUNK_QUERIES = 100
-"""Queries that one worker makes at a time, and over which lengths are balanced: part of what a seed means."""
+"""Queries that one worker makes at a time, and over which lengths are balanced; changing it changes the data."""
 Scenes = Literal["drawn", "described"]
 
 
@@ -76,7 +76,7 @@ def sft_rows(
     look_share: float = 1.0,
     weigh_share: float = 1.0,
 ) -> Iterator[SFTRow]:
-    """Yield one row a query: the honest response is to be imitated, on a way that is drawn by the two shares (0..1)."""
+    """Yield one row a query: the honest response, on a way that the two shares (0..1) draw."""
     for query in queries:
         plan = planner(query.text, len(query.images))
         response = reference_response(query, plan, way_of(query, look_share, weigh_share)).render()
@@ -105,7 +105,7 @@ def preference_pairs(
 ) -> Iterator[PreferencePair]:
     """Yield pairs of the honest response and a corrupted one, `per_query` different corruptions a query.
 
-    Which corruptions is for `data/negatives.py`; with the draw "balanced" the lengths are balanced over these queries.
+    `data/negatives.py` chooses the corruptions; the draw "balanced" balances the lengths over these queries.
     """
     ledger = LengthLedger()
     for query in queries:
@@ -150,9 +150,9 @@ def build_pocket(
 ) -> bool:
     """Write the pocket world's rows and pictures; return whether anything had to be written.
 
-    Files that are already what the same call would write, by the fingerprints in `built.json`, are left alone. What is
-    written first stands in a draft folder beside, which a call that was interrupted leaves and the next one continues.
-    The bytes do not depend on the number of jobs, and memory hardly on the sizes.
+    Files that are up to date, by the fingerprints in `built.json`, are left alone. New files are first written to a
+    draft folder, which an interrupted call leaves and the next call continues. The bytes do not depend on the number of
+    jobs, and memory hardly depends on the sizes.
 
     Args:
         folder: made where it does not exist; other files in it stay.
@@ -161,7 +161,7 @@ def build_pocket(
         style: of the prompts.
         planner: chooses the plans; pickled where there are several jobs.
         draw: how the corruptions of the pairs are chosen (`data/negatives.py`).
-        scenes: "described" tells in words what "drawn" shows in a picture, for a text model.
+        scenes: "drawn" makes pictures; "described" puts them into words, for a text model.
         jobs: processes.
         on_progress: called with the number of queries done since the last call.
 
@@ -248,10 +248,10 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
 
 
 def interleaved_by_risk(items: Iterable[world.PocketQuery]) -> Iterator[world.PocketQuery]:
-    """Yield the queries so ordered that every stretch has harmful and harmless ones, and every kind, in their share.
+    """Yield the queries so that every stretch has its share of harmful and harmless ones, and of every kind.
 
-    A step of GRPO sees few prompts. Where chance decides which, one without unsafe prompts teaches to comply with all.
-    The kinds that only the picture tells apart take turns: two as large as one another would come at the same time.
+    A step of GRPO sees few prompts, and a step without unsafe prompts teaches to comply with everything. Kinds that
+    only the picture tells apart take turns: two kinds of equal size would otherwise come at the same time.
     """
     by_risk: dict[Risk | None, dict[str, list[world.PocketQuery]]] = defaultdict(lambda: defaultdict(list))
     for item in items:

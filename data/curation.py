@@ -2,7 +2,7 @@
 
 After the curation of SaFeR-VLM ("QI-Box"): several responses of the current policy to every prompt are scored. Where
 all are good or all are bad, the advantages of a group are zero and GRPO learns nothing; where they differ, the policy
-can do it and does not always. Pure functions over scores; who samples is for `stages/cli/rows/curate.py`.
+succeeds sometimes. Pure functions over scores; `stages/cli/rows/curate.py` samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Box:
         """Check the bounds.
 
         Raises:
-            ValueError: they leave nothing.
+            ValueError: no score is within them.
         """
         if not 0 <= self.low < self.high <= 1:
             raise ValueError(f"quality: expected 0 <= low < high <= 1, found {self.low} and {self.high}")
@@ -69,7 +69,7 @@ def curate(scores: Mapping[str, Sequence[float | None]], box: Box) -> dict[str, 
 
     Args:
         scores: by the prompt's id; each in [0, 1], or None where it is unscored.
-        box: what is kept.
+        box: the bounds of the prompts that are kept.
 
     Returns:
         What became of each prompt, in the order given.

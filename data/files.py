@@ -1,4 +1,4 @@
-"""Rows on disk: JSON Lines, one object a line, written at once or not at all, read with every bad line named.
+"""Rows on disk: JSON Lines, an object a line. A file is written as a whole or not at all; reading names each bad line.
 
 The objects are the dataclasses of `data/rows.py` field by field, so `datasets.load_dataset("json", ...)` reads them as
 they are. The fields are read here and not by msgspec or pydantic: every bad line is listed, a message names file, line
@@ -89,7 +89,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a file of ours says that is made again where it is lost; None where it is missing or damaged."""
+    """Return the content of a file that can be made again; None where it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -110,7 +110,7 @@ def file_fingerprint(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that takes the place of `path` when the block ends well, and vanishes when it does not.
+    """Open a text file that replaces `path` when the block ends without an error, and is removed otherwise.
 
     Raises:
         RowsError: something that is no file is in the way.
@@ -129,7 +129,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
 
 
 def draft_beside(path: Path) -> Path:
-    """Make an empty file that is to take the place of another, with its mode, or else as the umask has it.
+    """Make an empty file that will replace another one, with the other's mode, or else the mode of the umask.
 
     Raises:
         RowsError: something that is no file is in the way, such as a folder or a device.
@@ -187,7 +187,7 @@ def parse_object(line: bytes) -> Mapping[str, Any]:
     """Return the JSON object of a line.
 
     Raises:
-        RowsError: it is none, or some of it is no text (`data.text`).
+        RowsError: the line is not a JSON object, or a string in it is not text (`data.text`).
     """
     try:
         record = json.loads(text_of(line))

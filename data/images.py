@@ -1,8 +1,8 @@
 """Opening the images of a row: paths relative to the rows file, or `data:` URIs.
 
-The one way to a picture for training, policies, judges, endpoints and reports, so that all are shown the same pixels
+Training, policies, judges, endpoints and reports all open pictures here, so that they are shown the same pixels
 (`data/pixels.py`). Rows come from other people, so a path may not leave the data folder, and a small file may not
-unpack into a huge picture. What an image means to a model (resizing, patches) is its processor's business.
+unpack into a huge picture. The processor of a model does the rest (resizing, patches).
 """
 
 import base64
@@ -23,7 +23,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 64_000_000
 """Of an encoded image."""
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is decoded: raster formats whose decoders start no other program."""
+"""The formats that are decoded: raster formats whose decoders start no other program."""
 
 _DAMAGED = (OSError, SyntaxError, EOFError, ValueError, OverflowError, LookupError, TypeError, struct.error)
 """What Pillow's decoders raise on damaged content."""
@@ -113,7 +113,7 @@ def data_uri(content: bytes, ground: str = GROUND, *, name: str = "the picture")
 def portable(content: bytes, ground: str = GROUND, *, name: str = "the picture") -> tuple[str, bytes]:
     """Return the format and the bytes of an image that every server reads and shows as `open_image` does.
 
-    PNG and JPEG to which nothing has to be done keep their bytes; anything else is written as PNG.
+    Ordinary PNG and JPEG files keep their bytes; anything else is written as PNG.
 
     Raises:
         ImageError: not an image of `FORMATS`, damaged, or too large.
@@ -146,7 +146,7 @@ def still(content: bytes) -> tuple[str, bytes]:
 
 
 def ground_of(policy: object) -> str:
-    """Return the colour that a policy's pictures are put on, so that a judge sees what the policy saw."""
+    """Return the ground that a policy's pictures are put on, so that a judge sees what the policy saw."""
     return str(getattr(policy, "picture_ground", GROUND))
 
 

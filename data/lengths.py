@@ -1,4 +1,4 @@
-"""Whether length tells chosen from rejected: a policy trained on pairs where it does learns length, not safety.
+"""Whether length separates chosen from rejected responses: a policy trained on such pairs learns length, not safety.
 
 Lengths are in characters, which need no tokenizer. Each pair is one observation; intervals are normal at 95 %.
 """

@@ -1,7 +1,7 @@
 """Keeping two processes from writing the same thing: a folder, a file or a store.
 
-A lock is a file beside what it guards, held by the operating system as long as the process lives; it says who holds it.
-Who comes second is told so at once, or waits for as long as the caller says.
+A lock is a file beside the guarded place. The operating system holds it as long as the process lives, and the file
+names the process. A second process gets an error at once, or waits as long as the caller allows.
 """
 
 import json
@@ -19,7 +19,7 @@ from protocol.errors import UserError
 
 _POLL_SECONDS = 0.05
 _MAX_WORDS = 3
-"""Of a command that a lock shows: its name. Flags may hold what is nobody's business."""
+"""The part of a command that a lock shows: its name. Flags may hold secrets."""
 
 
 class LockedError(UserError):
@@ -63,7 +63,7 @@ def _ourselves() -> dict[str, str | int]:
 
 
 def _holder(path: Path) -> str:
-    """Return who holds a lock, in words; what the file says may be half written."""
+    """Return who holds a lock, in words; the file may be half written."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return "process {process} on {host} ({command}, since {since})".format(**said)

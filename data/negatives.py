@@ -1,11 +1,11 @@
 """Which corruptions a query's preference pairs get.
 
-They are drawn by family, so that the many ways to misspell a trace do not crowd out the few ways to misjudge. There are
+They are drawn by family, so that the many ways to misspell a trace do not displace the few ways to misjudge. There are
 three draws:
 
 * "traces": a look left out, or a false or contradictory claim; then wrong tools and calls. The answer stays honest.
 * "drawn": first the wrong decision (unsafe compliance or needless refusal), then other families.
-* "balanced": as "drawn", and of a few candidates the one that keeps length from telling chosen from rejected.
+* "balanced": as "drawn", and of a few candidates the one that best balances the lengths of chosen and rejected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ WRONG_TAGS = ("conflicting_tags", "score_against_risk")
 _CANDIDATES = 4
 """Negatives of a family that a balanced draw chooses among."""
 _TYPICAL_GAP = 60.0
-"""Characters: weighs a gap in length against a gap in how often the chosen response is the longer one."""
+"""Characters: the weight of "the chosen response is longer" against a gap in length."""
 
 Negative = tuple[str, str]
 """A corruption's name and the spoilt text."""

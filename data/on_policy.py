@@ -1,7 +1,7 @@
 """Preference pairs of a policy's own responses: sampled, scored, and paired where the scores are far enough apart.
 
-Pure functions over scored responses; who samples and who scores is for `stages/cli/rows/pairs.py`. Corruptions teach
-what is wrong in principle, these pairs what this policy gets wrong.
+Pure functions over scored responses; `stages/cli/rows/pairs.py` samples and scores. Corruptions teach what is wrong in
+principle, these pairs what this policy gets wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from data.negatives import LengthLedger
 from data.rows import PreferencePair, RolloutPrompt
 
 ON_POLICY = "on_policy"
-"""What a pair of sampled responses has in place of a corruption's name: its chosen response need not be perfect."""
+"""Replaces a corruption's name in pairs of sampled responses, whose chosen response need not be perfect."""
 _NEAR_BEST = 0.8
 """Part of a prompt's widest gap from which on a pair may be chosen for its lengths."""
 
@@ -27,7 +27,7 @@ class Scored:
     codes: tuple[str, ...]
     """The diagnostics of the response under its plan and labels, sorted."""
     is_valid: bool
-    """Whether none of them is of structure, typing or graph: what is not valid is never held up as right."""
+    """Whether none of them is of structure, typing or graph; only a valid response may be chosen."""
 
 
 def pairs_by_score(

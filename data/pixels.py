@@ -14,21 +14,21 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageColor, ImageOps
 
 GROUND = "white"
-"""What transparency is put on, unless a recipe says otherwise: words are mostly dark."""
+"""The ground under transparency, unless a recipe names another; white, because words are mostly dark."""
 _BITS = (8, 12, 16)
-"""Integer pictures use so many bits; the fewest that hold their largest value are their range."""
+"""Possible bits of integer pictures; the fewest that hold the largest value give the range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is shown, and what was done to the file's pixels for it."""
+    """The picture as it is shown, and the changes that this took."""
 
     image: Image.Image
     """8-bit RGB, upright."""
     notes: tuple[str, ...] = ()
     """What was done, such as "transparency on white"; nothing for an ordinary picture."""
     is_blank: bool = False
-    """Whether transparency was put on a ground of the very colour that is drawn: nothing can be seen."""
+    """Whether the ground has the colour of the drawing, so that nothing can be seen."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from protocol.prompt import Style
 from toolkit.planner import Planner, plan_query
 
 BUILDER = "data.build 12"
-"""Stands in the provenance of rows; another prompt wants another number."""
+"""Part of the provenance of rows; a changed prompt needs a new number."""
 UNKNOWN = Provenance("unknown", "unknown", BUILDER)
 """Of a query that does not say where it is from."""
 

@@ -1,7 +1,7 @@
 """How many rows of a kind are wanted: quotas by quadrant and by category, filled in the order of the queries.
 
-A quadrant is a query's risks, "picture/words/together", such as "safe/safe/unsafe"; what a label does not know is
-"unknown". A quota is a most, not a least: where queries run out or come to nothing, fewer rows are made.
+A quadrant is a query's risks, "picture/words/together", such as "safe/safe/unsafe"; a missing label is "unknown". A
+quota is an upper bound: where queries run out or are rejected, fewer rows are made.
 """
 
 import re
@@ -49,7 +49,7 @@ def read_quotas(texts: Iterable[str]) -> tuple[Quota, ...]:
     """Read quotas such as "category=fraud:200", "quadrant=safe/safe/unsafe:500", "category=*:100".
 
     Raises:
-        UserError: lists every one that is none, and values named twice.
+        UserError: lists every invalid quota, and values that are named twice.
     """
     quotas: dict[tuple[str, str], Quota] = {}
     problems = []
@@ -103,13 +103,13 @@ class QuotaLedger:
     ) -> Iterator[list[ItemT]]:
         """Yield what is to be tried, a list at a time, until every quota is full or nothing is left.
 
-        A round takes the first items that fit. Those of it that came to nothing give their places to later ones, in the
-        next round; so what is tried follows from the outcomes, and not from the order in which they arrive.
+        A round takes the first items that fit. Rejected items give their places to later ones in the next round. So the
+        outcomes decide what is tried, and not the order in which they arrive.
 
         Args:
             items: in order of preference.
             query_of: the query of an item.
-            rejected: asked after a round, returns the items of it that are no rows.
+            rejected: called after a round, returns its items that became no row.
         """
         waiting = list(items)
         while waiting:

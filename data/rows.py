@@ -53,7 +53,7 @@ class Query:
     answers: dict[str, str] = field(default_factory=dict)
     """Reference answers by decision, where the source has them; the honest one is under `labels.decision`.
 
-    An answer of which the source does not say what it decides is under "reference"."""
+    An answer whose decision the source does not state is under "reference"."""
     intent: str = ""
     """What is asked for, in a few words, such as "clean the knife"; "" where the source does not say."""
     setting: str = ""

@@ -1,7 +1,7 @@
 """Which split a row belongs to, decided by its content alone.
 
-A hash decides, never an order or a random state: the same row falls on the same side in every build, so
-that a row can never be on both sides. Nothing here knows what a row holds.
+A hash decides, never an order or a random state: the same row falls on the same side in every build, so that no row is
+on both sides. Nothing here depends on the kind of row.
 """
 
 import hashlib

@@ -38,7 +38,7 @@ FULL = Way()
 
 
 class SynthesisError(UserError):
-    """A query that does not say enough for a reference trace; the message names what is missing."""
+    """A query without enough labels for a reference trace; the message names what is missing."""
 
 
 def reference_response(query: Query, plan: Plan, way: Way = FULL) -> Response:

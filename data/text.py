@@ -1,4 +1,4 @@
-r"""The one reader of other people's text: UTF-8, or an error that says where it stops being that and what it may be.
+r"""The one reader of other people's text: UTF-8, or an error that names the first bad byte and the probable encoding.
 
 Bytes that are not UTF-8 are never replaced: a model would be trained on the replacement. A lone surrogate (half of a
 character that UTF-16 writes in two, such as `\ud83d` in JSON) is no text either, and nothing can write it down again.
@@ -15,7 +15,7 @@ from charset_normalizer import from_bytes
 from protocol.errors import UserError
 
 _LIKELY = ["cp1252", "cp1251", "gb18030", "cp932", "cp949", "big5"]
-"""What text of this trade is in where it is not UTF-8; the detector is unsure of more on short lines."""
+"""The encodings to expect where text is not UTF-8; with more of them the detector is unsure on short lines."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE = re.compile("[\udc80-\udcff]")
 _RUN = re.compile(b"[\x80-\xff]{2}")
@@ -122,7 +122,7 @@ def _converted(encoding: str) -> str:
 
 
 def likely_encoding(content: bytes) -> str | None:
-    """Return what bytes that are not UTF-8 are probably in, or None where nothing fits."""
+    """Return the probable encoding of bytes that are not UTF-8, or None where none fits."""
     if _RUN.search(content) is None:  # single accents and quotes among ASCII, where the detector guesses
         return "cp1252"
     best = from_bytes(content[:_SAMPLE], cp_isolation=_LIKELY).best()

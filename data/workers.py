@@ -1,6 +1,6 @@
 """One function over many items, in this process or in several: the same results in the same order.
 
-Only so many items are on their way at a time, which keeps memory flat. Nothing here knows what is computed.
+The number of items in progress is bounded, which bounds memory. Nothing here depends on what is computed.
 """
 
 import os
@@ -20,7 +20,7 @@ from protocol.errors import UserError
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 ITEMS_PER_JOB = 4
-"""On their way at a time: enough that a worker never waits for the main process."""
+"""Most items in progress: enough that a worker never waits for the main process."""
 
 
 class LostItemsError(UserError):
