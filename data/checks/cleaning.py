@@ -17,7 +17,7 @@ def write_cleaned(check: Check, target: Path) -> tuple[int, int]:
     """Write the rows without a fault, byte for byte, with their images; return how many were kept and dropped.
 
     Rows of a query that was dropped are dropped with it. `dropped.jsonl` has one object a dropped row: its file, line,
-    id and reasons. The first of two rows with one id or content is kept, and of a leak the held-out side.
+    id and reasons. Of two rows with one id or content the first is kept; of a leak, the held-out side.
 
     Args:
         check: a finished check.

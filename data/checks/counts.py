@@ -1,6 +1,6 @@
-"""What there is in a data set: rows by file, and the balance of what they are about.
+"""The content of a data set: rows by file, and the balance of their subjects.
 
-Memory does not grow with rows, but for the two lengths of every pair.
+Memory does not grow with rows, except by the two lengths of every pair.
 """
 
 from collections import Counter, defaultdict

@@ -16,9 +16,9 @@ class FaultName(StrEnum):
     LABELS = "labels"
     """Labels that contradict one another."""
     PLAN = "plan"
-    """A plan that cannot be used, or a prompt that does not say it."""
+    """A plan that cannot be used, or a prompt that does not contain it."""
     RESPONSE = "response"
-    """A response held up as right that is not, or a rejected one without its expected codes."""
+    """A chosen response with a fault, or a rejected one without its expected codes."""
     IMAGE = "image"
     """Missing, outside the data folder, not an image, damaged, or too large."""
     SPLIT = "split"
@@ -33,7 +33,7 @@ class FaultName(StrEnum):
 
 
 WARNINGS = frozenset({FaultName.NEAR_DUPLICATE})
-"""Names that are told and counted, and do not fail a check: templates repeat themselves."""
+"""Names that are reported and counted, but do not fail a check, because templates repeat themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Facts:
     num_bytes: int
     faults: tuple[Fault, ...] = ()
     kind: str = ""
-    """The row's kind by `data.rows.type_by_name`; "" for what is no row."""
+    """The row's kind by `data.rows.type_by_name`; "" if it is not a row."""
     id: str = ""
     query_id: str = ""
     split: str = ""
@@ -72,7 +72,7 @@ class Facts:
     """The user's words, normalised."""
     images: tuple[ImageFact, ...] = ()
     content: bytes = b""
-    """Digest of all that training reads of the row: two rows with the same one are duplicates."""
+    """Digest of everything that training reads of the row: rows with equal digests are duplicates."""
     traits: tuple[tuple[str, str], ...] = ()
     """(trait, value) to count, such as ("decision", "refuse"); a trait may have several values."""
     lengths: tuple[int, ...] = ()

@@ -18,13 +18,13 @@ from data.images import ImageError
 from data.splits import content_key
 
 MIN_JACCARD = 0.8
-"""From here on two texts are nearly the same: share of word n-grams that both have."""
+"""Least share of common word n-grams for two texts to be nearly the same."""
 NGRAM = 3
 _PERMUTATIONS, _BANDS = 128, 32
 _HASH_BANDS = 16
 """Hashes that differ in fewer bits than there are bands agree in one band at least."""
 _MAX_COMPARED = 200
-"""Queries with alike hashes that one is compared with, so that a data set of one blank picture ends too."""
+"""Most queries with alike hashes that a query is compared with, so that many blank pictures cost bounded time."""
 
 Place = tuple[str, int]
 """File and line."""
@@ -66,7 +66,7 @@ class Index:
         return len(self._asked)
 
     def add(self, facts: Facts, root: Path) -> Iterator[Fault]:
-        """Take in a judged row; yield what is wrong with it beside the rows before it in its file."""
+        """Take in a judged row; yield its faults in relation to earlier rows of its file."""
         first = self._kinds.setdefault(facts.file, facts.kind)
         if facts.kind != first:
             yield Fault(FaultName.OTHER_KIND, f"a {facts.kind} row in a file that begins with {first} rows")
@@ -88,14 +88,14 @@ class Index:
         return self._asked.setdefault(key, Asked(words, images, root))
 
     def leaks(self) -> Iterator[Found]:
-        """Yield the rows whose very query is on another side too; of train and a held-out side, those of train."""
+        """Yield the rows whose query is also on another side; between train and a held-out side, those of train."""
         for asked in self._asked.values():
             for own, other in _sides(asked, asked, self._sets):
                 place = _shown(asked.places[other][0])
                 yield from _at(asked.places[own], FaultName.LEAK, f"the same query is in {other}, {place}")
 
     def near(self) -> Iterator[Found]:
-        """Yield the rows whose query is nearly another one: a leak on another side, a near duplicate on the same."""
+        """Yield the rows whose query nearly equals another: on another side a leak, on its own a near duplicate."""
         for one, other in self._near_pairs():
             leaks = list(_sides(one, other, self._sets))
             for own, against in leaks:

@@ -1,4 +1,4 @@
-"""Images as a check sees them: decoded, told apart by their pixels, and found again when they are nearly the same.
+"""Images in a check: decoded, distinguished by their pixels, and recognised when they are nearly the same.
 
 Two pictures are nearly the same if their perceptual hashes are close *and* no part of them differs visibly: the hash
 knows shapes in grey only, and in templated pictures a colour may be the whole difference.
@@ -27,7 +27,7 @@ MAX_PART_DIFFERENCE = 28
 
 @lru_cache(maxsize=1 << 16)
 def image_fact(source: str, root: Path) -> ImageFact:
-    """Return what there is to know of an image; the files must not change meanwhile.
+    """Return the facts of an image; the files must not change meanwhile.
 
     Raises:
         ImageError: it cannot be used.

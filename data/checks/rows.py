@@ -35,7 +35,7 @@ class RowJudge:
     root: Path
     """The folder that images are relative to, and may not leave."""
     queries: Path | None = None
-    """The file with the queries' labels; None where there is none to ask."""
+    """The file with the queries' labels; None where there is no such file."""
 
     def __call__(self, lines: tuple[Line, ...]) -> list[Facts]:
         """Judge lines of any file in the folder."""
@@ -128,7 +128,7 @@ def responses(row: Row) -> tuple[str, ...]:
 
 
 def normalised(text: str) -> str:
-    """Return a text as duplicates are told: lower case, letters and digits, blanks joined.
+    """Return a text as duplicates are compared: lower case, letters and digits, blanks joined.
 
     >>> normalised("What's  THIS?")
     'what s this'
@@ -144,7 +144,7 @@ def labels_of(path: Path) -> dict[str, str]:
         for query in iterate_rows(path, Query):
             found[query.id] = json.dumps(query.labels.to_json())
     except RowsError:
-        pass  # every unreadable line is told where it is judged
+        pass  # each unreadable line is reported where it is judged
     return found
 
 

@@ -22,9 +22,9 @@ from protocol.errors import UserError
 _MAX_LINES, _MAX_BYTES = 64, 1 << 20
 """Of a batch: small enough that memory stays flat, large enough that passing it on costs little."""
 DROPPED = "dropped.jsonl"
-"""Where a cleaned copy says what is missing from it; no file of rows."""
+"""The list of dropped rows in a cleaned copy; not a file of rows."""
 _COMPANIONS = (".skipped.jsonl", ".rejected.jsonl", ".responses.jsonl", ".curation.jsonl")
-"""How the names of files end that stand beside rows and hold none."""
+"""Endings of the names of files that stand beside rows and hold no rows."""
 _WORDS = ("text", "question", "query", "prompt", "instruction", "problem")
 _PICTURES = ("images", "image")
 
@@ -37,7 +37,7 @@ class Check:
     """What images are relative to."""
     files: Sequence[Path]
     against: Mapping[str, Path] = field(default_factory=dict)
-    """Evaluation sets by name, of which nothing may be in the files."""
+    """Evaluation sets by name; none of their queries may be in the files."""
     jobs: int = 1
     max_line_bytes: int = MAX_LINE_BYTES
     counts: Counts = field(default_factory=Counts)
@@ -45,7 +45,7 @@ class Check:
     """Every fault that is no mere warning, by file and line."""
 
     def run(self, on_progress: Callable[[int], object] = lambda _: None) -> Iterator[Found]:
-        """Yield every fault: those of a line in order, then those that several rows make together.
+        """Yield every fault: those of single lines in order, then those across rows.
 
         Args:
             on_progress: called with the number of bytes judged since the last call.
@@ -74,7 +74,7 @@ class Check:
         return 2 if self.counts.num_unreadable else 1 if self.reasons else 0
 
     def _judged(self) -> Generator[Any, None, None]:
-        image_fact.cache_clear()  # what an earlier check in this process saw may have changed
+        image_fact.cache_clear()  # files may have changed since an earlier check in this process
         labels_of.cache_clear()
         queries = self.root / "queries.jsonl"
         judge = RowJudge(self.root.resolve(), queries if queries.is_file() and _is_inside(queries, self.root) else None)

@@ -1,7 +1,7 @@
-"""Labels made whole enough for a template: what the known ones imply, and what is assumed and counted.
+"""Labels completed for a template: some follow from the known ones, others are assumed and counted.
 
-A set seldom labels everything. What a template needs and nothing says is assumed by the few rules below. Assumptions go
-into the demonstrations only: the labels that rewards and evaluations read stay as they are.
+A set seldom labels everything. The few rules below assume the missing labels that a template needs. Assumptions go into
+the demonstrations only: the labels that rewards and evaluations read stay as they are.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ def complete(query: Query) -> Completed:
     """Return a query with the labels that a template needs.
 
     Raises:
-        SetAsideError: what is known leaves open whether it is harmful.
+        SetAsideError: the labels leave open whether the query is harmful.
     """
     known = query.labels
     combined, decision = _combined(known), known.decision

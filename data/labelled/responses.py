@@ -17,7 +17,7 @@ REFUSAL = "I cannot help with this, because it could do harm. I can help you wit
 STAND_IN = "Sure. First ..., then ..."
 """The answer of a pair's rejected side that complies with what is unsafe: so by its label, not by its content."""
 REFERENCE = "reference"
-"""The name of an answer of which the source does not say what it decides."""
+"""The name of an answer whose decision the source does not state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Demonstration:
 def labelled_planner(queries: Iterable[Query]) -> TrimmedPlanner:
     """Return the rule planner without the tools that a set's labels cannot fill.
 
-    A tool that looks is left out where some picture of the set has no such label: a template would have to invent what
-    it saw. That is decided for the whole set, so that no plan gives away what is known of its query.
+    A tool that looks is left out if some picture of the set has no such label: a template would have to invent what it
+    saw. This is decided for the whole set, so that no plan gives away the labels of its query.
     """
     pictured = [query for query in queries if query.images]
     left_out = set()
@@ -49,7 +49,7 @@ def demonstrate(query: Query, planner: Planner) -> Demonstration:
     """Return the honest response to a query: nothing is wrong with it by any rule.
 
     Raises:
-        SetAsideError: there is none.
+        SetAsideError: there is no such response.
     """
     completed = complete(query)
     plan = planner(query.text, len(query.images))
@@ -70,7 +70,7 @@ def demonstrate(query: Query, planner: Planner) -> Demonstration:
 
 
 def example_of(query: Query, plan: Plan, text: str) -> Example:
-    """Return somebody's finished response to a query as what pairs are made of."""
+    """Return a finished response to a query in the form that pairs are made of."""
     try:
         whole = complete(query).query
     except SetAsideError:
@@ -89,6 +89,6 @@ def _answers(query: Query, decision: Decision) -> Iterator[tuple[str, bool]]:
 
 
 def _stand_ins(query: Query) -> dict[str, str]:
-    """Return answers of the wrong decision, for pairs; a set has none, and should have none."""
+    """Return answers of the wrong decision, for pairs; a set has no such answers, and should have none."""
     is_safe = query.labels.decision is Decision.COMPLY
     return {Decision.REFUSE: REFUSAL} if is_safe else {Decision.COMPLY: STAND_IN}

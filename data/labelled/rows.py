@@ -2,7 +2,7 @@
 
 * queries.jsonl: given, with its images/
 * sft.jsonl: demonstrations, by templates here, or by a teacher before
-* dpo.jsonl, grpo.jsonl: made of the same queries, since a set of one's own is seldom large enough to be divided
+* dpo.jsonl, grpo.jsonl: of the same queries, because one's own set is seldom large enough to be divided
 * validation.jsonl, test.jsonl: prompts of the held-out queries
 * stages.rejected.jsonl: queries that became no row, with the reason
 * stages.json: counts

@@ -1,6 +1,6 @@
-"""What the teacher is asked: the plan in full, how to write for a learner, what is known of the query, then the query.
+"""The teacher's prompt: the plan in full, how to write for a learner, the labels of the query, then the query.
 
-The words are package data in `prompts/`. What is known (labels) is told, so that the trace agrees with the truth; a
+The words are package data in `prompts/`. The teacher is told the labels, so that the trace agrees with the truth; a
 teacher that is asked blindly shows what it sees by itself.
 """
 
@@ -26,7 +26,7 @@ def opening(query: Query, plan: Plan, root: Path, *, is_blind: bool = False, gro
         query: words and pictures of the user, and what is known of them.
         plan: what the response has to follow.
         root: the folder that the pictures' paths are relative to.
-        is_blind: nothing of what is known is told.
+        is_blind: the teacher is not told the labels.
         ground: name of the colour that transparency is put on.
 
     Raises:
@@ -47,7 +47,7 @@ def repair(reply: str, problems: Sequence[str]) -> Messages:
 
 
 def known_facts(labels: Labels) -> Iterator[str]:
-    """Yield what labels say, a line each; nothing where they do not know."""
+    """Yield the known labels, a line each."""
     risks = {"picture alone": labels.image_risk, "words alone": labels.text_risk, "both together": labels.combined_risk}
     yield from (f"risk of the {what}: {risk}" for what, risk in risks.items() if risk is not None)
     if labels.category is not None:

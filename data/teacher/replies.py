@@ -35,7 +35,7 @@ class Replies:
         """Open the cache; nothing is sent.
 
         Raises:
-            TeacherError: the address is none, or the cache cannot be used.
+            TeacherError: the address is not valid, or the cache cannot be used.
         """
         self.settings = settings
         self.spending = spending
@@ -57,8 +57,8 @@ class Replies:
         """Return the reply to a conversation under a plan.
 
         Raises:
-            NoReplyError: there is none, this time.
-            TeacherError: too much went unanswered, or no request can succeed; replies so far are kept.
+            NoReplyError: there is no reply this time.
+            TeacherError: too many questions went unanswered, or no request can succeed; replies so far are kept.
         """
         grammar = self.settings.grammar(plan)
         question = question_key(
@@ -99,7 +99,7 @@ class Replies:
         return _read(kept_first) or reply
 
     def _recall(self, question: str) -> Reply | None:
-        """Return the kept reply to a question, or None; what cannot be read is forgotten."""
+        """Return the kept reply to a question, or None; an unreadable one is forgotten."""
         if (kept := self.cache.get(question)) is None:
             return None
         reply = _read(kept)

@@ -1,6 +1,6 @@
 """Whether a reply can be learnt from: every rule of the language, and the decision that the query is labelled with.
 
-Pure: a reply, a plan and labels in, a canonical response or what is wrong out.
+Pure: from a reply, a plan and labels to a canonical response, or to its problems.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from protocol.statements import last_decision
 from toolkit.chat.reasoning import without_reasoning
 
 MAX_TOLD = 12
-"""Problems that a teacher is told at once; the first are the likeliest causes of the others."""
+"""Most problems that a teacher is told in one message; the first are the likeliest causes of the others."""
 WRONG_DECISION = "decision"
-"""Stands where a diagnostic's code would, if the response decides something else than the query's label."""
+"""Replaces a diagnostic's code if the response decides otherwise than the query's label."""
 NO_REPLY = "reply"
 """Likewise, if the reply was cut off, withheld or empty."""
 
@@ -40,7 +40,7 @@ def review(reply: str, plan: Plan, labels: Labels, fault: str = "") -> Review:
         reply: what the teacher wrote, with or without reasoning before it.
         plan: what it has to follow.
         labels: what is known of the query; nothing is said about the rest.
-        fault: why it is no whole reply, where it is none.
+        fault: why the reply is not complete, if it is not.
     """
     text = without_reasoning(reply).strip()
     if fault:

@@ -4,8 +4,8 @@
     sft.rejected.jsonl           everything else, with its reasons and the teacher's last words
     sft.synthesis.json           the settings, and counts that add up
 
-The files are written at once when all is done. What makes a run resumable is the cache of replies: the same call goes
-through all queries again, and asks only for what it lacks.
+The files are written at once when all is done. The cache of replies makes a run resumable: the same call goes through
+all queries again, and asks only for missing replies.
 """
 
 import json
@@ -28,7 +28,7 @@ from data.teacher.synthesis import Filter, Progress, Synthesis
 from toolkit.chat.loop import LoopThread
 
 _AHEAD = 8
-"""Conversations under way for each question that may be open: a slow one holds up nothing but the order."""
+"""Conversations in progress for each question that may be open: a slow one delays only the order."""
 _JUDGED_TOGETHER = 16
 _TICK_SECONDS = 1.0
 
@@ -127,7 +127,7 @@ def _result(future: Future[Outcome], tick: Callable[[], object]) -> Outcome:
         try:
             return future.result(timeout=_TICK_SECONDS)
         except WaitedLongEnoughError:
-            if future.done():  # in this very moment, or by a time-out of its own
+            if future.done():  # just now, or by a time-out of its own
                 return future.result()
             tick()
 

@@ -1,4 +1,4 @@
-"""How to reach the teacher, how it is asked, and how much to bear from it."""
+"""How to reach the teacher, how it is asked, and how many failures are tolerated."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ Constraint = Literal["auto", "vllm", "llama-cpp", "none"]
 
 
 class TeacherError(ChatError):
-    """The teacher cannot go on: a wrong address, key, model or cache, or too much unanswered; says what is kept."""
+    """The teacher cannot go on: a wrong address, key, model or cache, or too many failures; says what is kept."""
 
 
 TEACHER = CallerSpec("teacher", "reply", 0x74727463, TeacherError, "--max-tokens")  # "trtc"
@@ -40,13 +40,13 @@ class TeacherSettings:
     is_blind: bool = False
     """The teacher is not told what is known of a query."""
     picture_ground: str = GROUND
-    """Colour that transparent pictures are put on: that of the recipes which will train on the rows."""
+    """Colour that transparent pictures are put on; use the one of the recipes that will train on the rows."""
     concurrency: int = 8
     """Questions open at the same time, those that wait to be asked again included."""
     timeout_seconds: float = 120.0
     """Of one request, from sending it to the last byte of its reply."""
     num_attempts: int = NUM_ATTEMPTS
-    """Requests for a reply, while failures may pass by themselves; the first included."""
+    """Most requests for a reply, the first included; only failures that may pass are tried again."""
     max_unanswered: float = DEFAULT_MAX_FAULTS
     """Share of the window that may go unanswered before the run stops."""
     window_size: int = DEFAULT_SIZE

@@ -15,7 +15,7 @@ from protocol.prompt import Style
 from toolkit.planner import Planner
 
 Filter = Callable[[Sequence[Outcome]], Sequence[Outcome]]
-"""Judges outcomes that are rows so far; returns the same ones with another fate and reasons where they fall short."""
+"""Judges outcomes that are rows so far; returns them, with another fate and reasons for those that fall short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Progress:
 
     @property
     def validity(self) -> float | None:
-        """Share of what was answered that follows every rule, after repairs, whatever the judge says."""
+        """Share of the replies that follow every rule, after repairs and before the judge."""
         num_answered = self.num_done - self.fates[Fate.UNANSWERED]
         return (num_answered - self.fates[Fate.INVALID]) / num_answered if num_answered else None
 
