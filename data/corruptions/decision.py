@@ -1,4 +1,4 @@
-"""What is decided and answered, against the trace, the labels, or both."""
+"""Decisions and answers that contradict the trace, the labels, or both."""
 
 from dataclasses import replace
 from random import Random

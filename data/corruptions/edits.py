@@ -83,7 +83,7 @@ def other_decision(example: Example) -> Decision:
 
 
 def decided_otherwise(example: Example) -> Response | None:
-    """Return the response with the opposite decision, path and answer, its tags as they were.
+    """Return the response with the opposite decision, path and answer, and unchanged tags.
 
     None where there is no such answer, or where the trace states no combined risk for the decision to go against.
     """

@@ -1,4 +1,4 @@
-"""What is claimed about the query, against what is known of it."""
+"""Claims about the query that its labels contradict."""
 
 from random import Random
 
@@ -29,7 +29,7 @@ def misread_text(example: Example, rng: Random) -> str | None:
 
 @corruption("evidence", "E503")
 def wrong_image_tag(example: Example, _: Random) -> str | None:
-    """Tag the picture as what it is not. Without a picture the tag says nothing, and a wrong one teaches nothing."""
+    """Give the picture the wrong tag. Without a picture the tag has no meaning, and a wrong one teaches nothing."""
     if not example.query.images:
         return None
     return with_role(example, Role.IMAGE_RISK, other_risk(example.query.labels.image_risk))

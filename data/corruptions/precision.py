@@ -1,4 +1,4 @@
-"""How exact the corruptions are, measured and not presumed: does each cause its codes, and only them?
+"""Measures how exact the corruptions are: does each cause its codes, and only them?
 
 Data sets never hold an inexact one, since `corrupt` checks every text; this counts how often the check is needed.
 """
@@ -25,7 +25,7 @@ class Precision:
     num_exact: int = 0
     """Of these, rows in which it caused its codes and no other."""
     caused_instead: Counter[str] = field(default_factory=Counter)
-    """How often which other set of codes was caused, written as "G302 G305"."""
+    """How often each other set of codes was caused, written as "G302 G305"."""
 
     @property
     def share(self) -> float | None:

@@ -1,4 +1,4 @@
-"""What a corruption is, the registry of all, and the check that each does what it says."""
+"""What a corruption is, the registry of all, and the check that each causes its codes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -22,7 +22,7 @@ def misspelt_tool(example: Example, rng: Random) -> str | None:
 
 @corruption("selection", "G301")
 def skipped_first_tool(example: Example, _: Random) -> str | None:
-    """Begin with the second tool, where the plan does not start with it and perceives something all the same."""
+    """Begin with the second tool, where the plan does not start with it and the trace still perceives something."""
     rest = example.calls[1:]
     phases = example.plan.phases
     is_start = rest[0].tool in example.plan.graph.start
@@ -31,7 +31,7 @@ def skipped_first_tool(example: Example, _: Random) -> str | None:
 
 @corruption("selection", "G302")
 def skipped_tool(example: Example, rng: Random) -> str | None:
-    """Leave out a call in between that the plan does not let one leave out, of a phase that another call covers."""
+    """Leave out an inner call that the plan requires, of a phase that another call covers."""
     calls, graph, phases = example.calls, example.plan.graph, example.plan.phases
     covered = [phases[call.tool] for call in calls]
     places = [
@@ -49,7 +49,7 @@ def skipped_tool(example: Example, rng: Random) -> str | None:
 
 @corruption("selection", is_balancing=True)
 def unlooked(example: Example, _: Random) -> str | None:
-    """Leave out every look that the plan lets one leave out: what is left is valid, and says less of what there is."""
+    """Leave out every look that is optional in the plan: the rest is valid, and describes less of the picture."""
     calls = list(example.calls)
     for call in reversed(example.calls[1:]):
         rest = [other for other in calls if other is not call]
