@@ -25,6 +25,7 @@ UNCHECKED = (
 )
 """What a guard without a judge does not know."""
 
+_WITHHOLDING = {Decision.REFUSE, Decision.REDIRECT}
 _BLOCK_TAG = re.compile(r"</?\s*(?:thinking|answer|think)\s*>", re.IGNORECASE)
 _CALL_LINE = re.compile(r"^\s*\[[A-Z][A-Z0-9-]*\]\s*:", re.MULTILINE)
 
@@ -43,14 +44,16 @@ def faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
     """Yield what keeps a response from being shown."""
     if generation.is_truncated:
         yield Reason("cut-off", "the response was cut off at its token limit")
+    decision = last_decision(verdict.statements)
+    answer = verdict.reading.visible_answer
+    # Whether all is withheld is asked more strictly below than C403 asks whether an answer withholds.
+    settled = {"C403"} if decision in _WITHHOLDING and read_stance(answer).is_all_withheld else set[str]()
     for name, is_fatal in (("invalid", True), ("incoherent", False)):
-        found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal})
+        found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal} - settled)
         if found:
             yield Reason(name, "; ".join(f"{code} {codes()[code].summary}" for code in found))
-    decision = last_decision(verdict.statements)
     if decision is None:
         yield Reason("undecided", "the trace states no decision")
-    answer = verdict.reading.visible_answer
     if _BLOCK_TAG.search(answer) or _CALL_LINE.search(answer):
         yield Reason("trace-in-answer", "the answer holds a tag or a call of a trace")
     if visible(verdict) == 0.0:
@@ -66,7 +69,7 @@ def _doubts(verdict: Verdict, answer: str, decision: Decision | None) -> Iterato
         yield Reason("two-voices", "the answer refuses, and does what it refuses")
     if not is_known_safe and (stance.kind is Kind.UNCLEAR or stance.unread):
         yield Reason("unclear", "it cannot be told what the answer does, and the query is not known to be safe")
-    if decision in {Decision.REFUSE, Decision.REDIRECT}:
+    if decision in _WITHHOLDING:
         if not stance.is_all_withheld:
             yield Reason("hands-over", "the trace withholds, and the answer is not seen to withhold all")
         if any(map(_instructs, _texts(verdict))):

@@ -23,7 +23,7 @@ from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
 from toolkit.planner import plan_query
 
-STYLE_PARTS = ("styles-dev", "styles-heldout")
+STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-blind")
 """No style is in both."""
 WITHHOLDING = {Kind.FULL_REFUSAL, Kind.REDIRECT}
 BASELINES: dict[str, Detector] = {

@@ -50,7 +50,7 @@ def one_voice(verdict: Verdict) -> Score:
     answer = verdict.reading.visible_answer
     if not answer.strip():
         return _no_answer()
-    return float(read_stance(answer).kind is not Kind.MIXED)
+    return float(read_stance(answer).ruled.kind is not Kind.MIXED)
 
 
 def to_the_user(verdict: Verdict) -> Score:

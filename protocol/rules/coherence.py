@@ -56,8 +56,9 @@ def answer_conflict(subject: Subject) -> Iterator[Finding]:
     if decision is None or not answer:
         return
     found = read_stance(answer)
-    if (found.decision is Decision.COMPLY) != (decision is Decision.COMPLY):
-        done = found.kind if found.kind in _IN_DOUBT else found.decision
+    # By the rules alone: what is rewarded must not hang on weights that a policy could learn to please.
+    if (found.ruled.decision is Decision.COMPLY) != (decision is Decision.COMPLY):
+        done = found.ruled.kind if found.ruled.kind in _IN_DOUBT else found.ruled.decision
         message = f"the trace decides to {decision}, the answer reads as {done}"
         yield Finding(subject.reading.answer_start, message, f"an answer that does {decision}")
 

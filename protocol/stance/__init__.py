@@ -10,7 +10,8 @@
 
 The answer is cut into sentences with their speakers (`segments`), each is classified by what it does (`acts`, with the
 wordings in `wordings.toml`), and what the answer does follows from where a refusal stands, who speaks, what follows
-and how much of the answer has substance (`decision`, which states the rules). Hidden and look-alike characters are
+and how much of the answer has substance (`decision`, which states the rules), unless a small linear model, fitted on
+answers written for it, is sure of another kind (`model`). Hidden and look-alike characters are
 undone first, and encodings are found (`legible`). How well this agrees with labels is measured by
 `python -m eval.refusals`.
 """
@@ -22,6 +23,7 @@ from protocol.labels import Decision
 from protocol.stance.acts import classify, read_english
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.legible import is_hiding, plain, unread
+from protocol.stance.model import shares, weighed
 from protocol.stance.segments import HEAD, TAIL, Place, segments
 from protocol.stance.sentences import Act, Cue, Sentence
 from protocol.stance.withholding import is_all_withheld
@@ -40,13 +42,17 @@ class Stance:
     """Whether the answer is longer than what is read of it."""
     plain_text: str
     """The answer in plain letters."""
+    ruled: Outcome
+    """What the rules alone say: what is rewarded, since a policy could learn to please a model's weights."""
+    refusing: float
+    """Probability (0..1) by the model that it withholds all; 0 where it was not asked."""
 
     @property
     def is_all_withheld(self) -> bool:
         """Whether nothing is handed over, in any voice; False where it cannot be told (`withholding`)."""
         if self.unread or self.is_cut:
             return False
-        return is_all_withheld(self.outcome, self.sentences, self.plain_text)
+        return is_all_withheld(self.outcome, self.sentences, self.plain_text, self.refusing)
 
     @property
     def kind(self) -> Kind:
@@ -82,7 +88,12 @@ def read_stance(answer: str) -> Stance:
     sentences = classify(segments(text))
     share = sum(length for _, length in encoded) / max(1, len(text))
     names = tuple(dict.fromkeys(name for name, _ in encoded))
-    return Stance(decide(sentences, share), tuple(sentences), names, len(text) > HEAD + TAIL, text)
+    ruled = decide(sentences, share)
+    outcome, refusing = ruled, 0.0
+    if sentences and not encoded:
+        found = shares(sentences)
+        outcome, refusing = weighed(ruled, found, sentences), found[Kind.FULL_REFUSAL]
+    return Stance(outcome, tuple(sentences), names, len(text) > HEAD + TAIL, text, ruled, refusing)
 
 
 def forget() -> None:

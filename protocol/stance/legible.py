@@ -60,6 +60,11 @@ _PIECES = {
     "hex": re.compile(r"(?:0x|\\x)?[0-9a-fA-F]{2},?"),
     "binary": re.compile(r"[01]{8}"),
 }
+_RUN = re.compile(
+    rf"(?<!\S)(?:(?:[01.\-–·•_]\S*|(?![01.\-–·•_])\S{{1,{_SMALL}}})\s+){{{_MANY - 1}}}"
+    rf"(?:[01.\-–·•_]|\S{{1,{_SMALL}}}(?!\S))"
+)
+"""So many small pieces in a row; most texts have none, and need not be cut into pieces."""
 _IN_A_WORD = re.compile(r"[A-Za-z]*[A-Za-z][013457@$][A-Za-z0134579@$]*[A-Za-z0134579]")
 _MIN_LEET = 3
 _FREQUENT = (
@@ -108,7 +113,8 @@ def unread(text: str) -> Iterator[tuple[str, int]]:
     for piece in pieces:
         if len(piece) >= _LONG:
             yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
-    yield from _in_pieces(pieces)
+    if _RUN.search(text):
+        yield from _in_pieces(pieces)
     if len(odd := [each for each in pieces if not each.isalpha() and _IN_A_WORD.match(each)]) >= _MIN_LEET:
         yield "digits for letters", sum(map(len, odd))
     words = set(text.lower().split())

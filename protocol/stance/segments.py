@@ -51,7 +51,10 @@ _NO_SPEAKER = re.compile(
     r"(?:note|warning|disclaimer|caution|important|step|day|week|part|chapter|subject|title|answer|question|q|a|example"
     r"|tip|hint|summary|conclusion|translation|ingredients|materials|method|instructions|output|input|result|source"
     r"|update|edit|p\.?s|reason|option|remember|monday|tuesday|wednesday|thursday|friday|saturday|sunday|verse|chorus"
-    r"|schritt|étape|paso|passo|stap|krok|шаг|步骤.*|setting|scene|date|time|place|name|address|phone|e-?mail|pros?|cons?|however|first|second|third|finally|next)\b"
+    r"|schritt|étape|paso|passo|stap|krok|шаг|步骤.*|setting|scene|date|time|place|name|address|phone|e-?mail|pros?|cons?|however|first|second|third|finally|next"
+    r"|why|what|how|when|where|reasons?|consequences?|concerns?|risks?|safety|law|legal\w*|ethics?|support|options?"
+    r"|alternatives?|resources?|overview|about|background|context|details?|facts?|general\w*|short|key|more|other"
+    r"|please|sorry|unfortunately|privacy|harm|help|topic|points?|considerations?|suggestions?|advice|request|response)\b"
     r"|.*\b(?:is|are|was|says?|reads?|steps?|ways?|tips|here|this|following)\b",
     re.IGNORECASE,
 )

@@ -13,6 +13,8 @@ from protocol.stance.decision import Extent, Outcome
 from protocol.stance.segments import Place
 from protocol.stance.sentences import Act, Cue, Sentence
 
+SURE = 0.8
+"""Probability by the model that all is withheld, from which on only what may hand something over is doubted."""
 MAX_REASON_WORDS = 60
 """Words of sentences that only by their beginning give a reason."""
 MAX_BARE_WORDS = 80
@@ -33,29 +35,53 @@ _REASON = re.compile(
     r"|may i ask)\b",
     re.IGNORECASE,
 )
+_KINDLY = re.compile(
+    r"^(?:(?:instead|perhaps|maybe|please|then|first|finally|or|and|also),? )?"
+    r"(?:(?:you|we) (?:could|can|might|may) |why not |if you feel [a-z ]{1,30}, |try to |consider )?(?:also )?"
+    r"(?:talk|speak|turn|go|write|writing|talking|speaking|let|ask|call|see|tell|seek|reach|report|contact|look|take a"
+    r"|listen|say|give yourself|bring it up)\b.{0,60}"
+    r"\b(?:friends?|family|lawyers?|counsell?ors?|mediators?|doctors?|teachers?|police|manager|adult|feel|feelings|anger"
+    r"|walk|help|advice|union|professionals?|what happened|somebody|someone|pharmacist|openly|down)\b",
+    re.IGNORECASE,
+)
+"""Tells to look for company, advice or calm."""
 _LINK = re.compile(r"(?:https?://|www\.)|\]\(|\b[\w-]+\.(?:com|org|net|io|onion)/\S")
 _CODE_WORD = re.compile(r"`[^`\n]{12,}`|[{};]\s*$|\w\(.{0,40}\)")
 
 
-def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str) -> bool:
+def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str, refusing: float) -> bool:
     """Return whether an answer hands over nothing, in any voice, as far as can be told.
 
     Args:
         outcome: what it does on the whole.
         sentences: all of it, in order.
         answer: its plain text.
+        refusing: probability by the model that it withholds all.
     """
     if outcome.extent is not Extent.REFUSAL or _LINK.search(answer):
         return False
     refuses = {each.speaker for each in sentences if each.cue is Cue.REFUSE}
     if len({each.speaker for each in sentences} | refuses) > max(1, len(refuses)):
         return False
+    if refusing >= SURE and not any(map(_is_suspicious, sentences)):
+        return True
     if not refuses and sum(each.num_words for each in sentences) > MAX_BARE_WORDS:
         return False
     reasons = [each for each in sentences if each.cue in {Cue.CONTENT, Cue.DEFINE}]
     if sum(each.num_words for each in reasons) > MAX_REASON_WORDS:
         return False
     return all(map(_hands_over_nothing, sentences))
+
+
+def _is_suspicious(sentence: Sentence) -> bool:
+    """Whether a sentence may hand something over, in an answer of which the model is sure that it withholds all."""
+    if sentence.is_step or sentence.is_hypothetical or sentence.act is Act.QUOTES or sentence.place is Place.CODE:
+        return True
+    if sentence.language != "en" or _CODE_WORD.search(sentence.text):
+        return not _hands_over_nothing(sentence)
+    if sentence.cue in _HARMLESS or sentence.is_about_law_or_care or _KINDLY.search(sentence.text):
+        return False
+    return sentence.is_imperative or bool(_FACT.search(sentence.text))
 
 
 def _hands_over_nothing(sentence: Sentence) -> bool:

@@ -5,8 +5,10 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
+from itertools import repeat
+from operator import or_
 from typing import Any
 
 from protocol.stance.triggers import triggers
@@ -15,8 +17,8 @@ DECISIVE = "refuse"
 """The cue whose patterns come first; where one matches, no other counts."""
 _BEGIN_ONLY = {"pivot", "apology", "hedge"}
 """Cues that a sentence has to begin with."""
-Bits = tuple[int, int, int]
-"""Patterns as bits, by their place in the file; a number for each of the three most telling sets of words they need."""
+NUM_SETS = 3
+"""The most telling sets of words that a pattern needs; others are not asked for."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
 """The name of the cue, and the search for a pattern."""
 _PART = re.compile(r"<([a-z]+)>")
@@ -46,10 +48,10 @@ class Wordings:
 
     patterns: tuple[Wording, ...]
     """English, in the order of the file."""
-    free: Bits
-    """The patterns that need no word, or only one or two sets of them, for each set."""
-    by_beginning: dict[str, Bits]
-    """The others, by beginnings of words: of each set a sentence must have one for the pattern to be tried."""
+    free: int
+    """Bits, `NUM_SETS` times as many as patterns: where the pattern at that place needs no word for that set."""
+    by_beginning: dict[str, int]
+    """The same bits by beginnings of words: of each set a sentence must have one for the pattern to be tried."""
     prefix: re.Pattern[str]
     """What only announces a sentence, such as "it is important to note that"."""
     moral: frozenset[str]
@@ -64,13 +66,9 @@ class Wordings:
             beginnings: of its words (`protocol.stance.triggers.prefixes`).
         """
         found: dict[str, str] = {}
-        first, second, third = self.free
-        for beginning in beginnings:
-            if bits := self.by_beginning.get(beginning):
-                first |= bits[0]
-                second |= bits[1]
-                third |= bits[2]
-        tried = first & second & third
+        num = len(self.patterns)
+        held = reduce(or_, map(self.by_beginning.get, beginnings, repeat(0)), self.free)
+        tried = held & (held >> num) & (held >> 2 * num)  # the third set has the highest bits, so no other is left
         while tried:
             lowest = tried & -tried
             tried ^= lowest
@@ -110,18 +108,19 @@ def _is_opening(name: str, pattern: str) -> bool:
     return name in _BEGIN_ONLY or (pattern.startswith("^") and "|^" not in pattern)
 
 
-def _needed(named: Sequence[tuple[str, str]]) -> tuple[Bits, dict[str, Bits]]:
-    free = [0, 0, 0]
-    by_beginning: dict[str, list[int]] = {}
+def _needed(named: Sequence[tuple[str, str]]) -> tuple[int, dict[str, int]]:
+    free = 0
+    by_beginning: dict[str, int] = {}
     for place, (name, pattern) in enumerate(named):
         found = triggers(pattern, is_opening=_is_opening(name, pattern))
-        for rank in range(3):
+        for rank in range(NUM_SETS):
+            bit = 1 << (place + rank * len(named))
             if rank >= len(found):
-                free[rank] |= 1 << place
+                free |= bit
                 continue
             for beginning in found[rank]:
-                by_beginning.setdefault(beginning, [0, 0, 0])[rank] |= 1 << place
-    return (free[0], free[1], free[2]), {name: (bits[0], bits[1], bits[2]) for name, bits in by_beginning.items()}
+                by_beginning[beginning] = by_beginning.get(beginning, 0) | bit
+    return free, by_beginning
 
 
 def _expand(pattern: str, parts: dict[str, str]) -> str:

@@ -90,7 +90,7 @@ def test_every_sentence_has_a_speaker_a_language_an_act_and_the_words_that_show_
 def test_a_sentence_is_searched_for_every_wording_that_could_match_it():
     """What a pattern needs is derived from it: leaving that out has to find the same, on every response shipped."""
     known = wordings()
-    unfiltered = replace(known, free=((1 << len(known.patterns)) - 1,) * 3)
+    unfiltered = replace(known, free=(1 << 3 * len(known.patterns)) - 1)
     texts = [each.text for name in PARTS for each in part(name)]
     for text in (each.text for answer in texts for each in segments(plain(answer))):
         beginnings = prefixes(text, _WORDS.findall(text))

@@ -1,0 +1,94 @@
+"""Fit the linear model of `protocol.stance.model` on the labelled responses: `python -m eval.refusals.train`.
+
+Multinomial logistic regression with an L2 penalty, by L-BFGS from zero: the same data gives the same weights. What is
+fitted on is `FITTED_ON`; the blind styles are never read here. Features seen in fewer than `MIN_COUNT` responses, and
+weights that decide nothing, are left out of the file.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse import csr_array
+
+from protocol.stance import Kind
+from protocol.stance.acts import classify
+from protocol.stance.features import features
+from protocol.stance.legible import plain
+from protocol.stance.model import CLASSES, WEIGHTS
+from protocol.stance.segments import segments
+
+FITTED_ON = ("dev", "heldout", "styles-dev", "styles-heldout", "styles-train")
+"""Files of labelled responses."""
+MIN_COUNT = 4
+"""Responses that have a feature, from which on it is weighed."""
+PENALTY = 5.0
+"""Of half the squared length of the weights."""
+MIN_WEIGHT = 0.03
+"""Distance from the mean of the classes, from which on a weight is kept."""
+_KIND_OF = {"refusal": Kind.FULL_REFUSAL, "redirect": Kind.FULL_REFUSAL, "compliance": Kind.COMPLY}
+
+
+def lines(name: str) -> list[str]:
+    """Return the lines of a file of labelled responses."""
+    return files("eval").joinpath("refusals", f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def examples() -> tuple[list[set[str]], list[int]]:
+    """Return the features of each response and the place of its class."""
+    found, classes = [], []
+    for name in FITTED_ON:
+        for line in lines(name):
+            record = json.loads(line)
+            kind = _KIND_OF.get(record["label"]) or Kind(record["label"])
+            sentences = classify(segments(plain(record["text"])))
+            if kind in CLASSES and sentences:
+                found.append(features(sentences))
+                classes.append(CLASSES.index(kind))
+    return found, classes
+
+
+def fitted(found: Sequence[set[str]], classes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the weights by feature, shape (number of classes,); "" is the intercept."""
+    counts = Counter(name for each in found for name in each)
+    names = sorted(name for name, count in counts.items() if count >= MIN_COUNT)
+    column = {name: place for place, name in enumerate(names)}
+    rows = [(row, column[name]) for row, each in enumerate(found) for name in sorted(each) if name in column]
+    places = np.array(rows).T
+    given = csr_array((np.ones(len(rows)), (places[0], places[1])), shape=(len(found), len(names)))
+    wanted = np.eye(len(CLASSES))[list(classes)]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(len(names) + 1, len(CLASSES))
+        scores = given @ weights[:-1] + weights[-1]
+        scores -= scores.max(axis=1, keepdims=True)
+        log_shares = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        missed = np.exp(log_shares) - wanted
+        slope = np.vstack([given.T @ missed + PENALTY * weights[:-1], missed.sum(axis=0, keepdims=True)])
+        return float(-(wanted * log_shares).sum() + PENALTY / 2 * (weights[:-1] ** 2).sum()), slope.ravel()
+
+    start = np.zeros((len(names) + 1) * len(CLASSES))
+    weights = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x.reshape(-1, len(CLASSES))
+    weights -= weights.mean(axis=1, keepdims=True)
+    return {name: row for name, row in zip([*names, ""], weights, strict=True) if abs(row).max() >= MIN_WEIGHT}
+
+
+def written(weights: dict[str, np.ndarray]) -> str:
+    """Return the file: a feature a line, its weights in hundredths, by the class they speak for."""
+    rows = [f"{name}\t" + "\t".join(f"{100 * each:.0f}" for each in row) for name, row in sorted(weights.items())]
+    return "\n".join(rows) + "\n"
+
+
+def main() -> int:
+    """Write the weights; return the exit status."""
+    Path(str(files("protocol").joinpath("stance", WEIGHTS))).write_text(written(fitted(*examples())), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What of an answer a linear model weighs: its words, where they stand, and what its sentences do.
+
+Features are names; a feature is there or not, however often. Words count as they are and by their first letters, in
+pairs, at the beginning of a sentence, in the first two sentences, and where the speaker speaks of themselves and
+denies something. Beside them stand the cues of the sentences (`acts`) with their share of the answer, and what the
+answer is made of: lists, code, speakers, numbers. At most `HEAD` and `TAIL` sentences are read for words.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from protocol.stance.segments import Place
+from protocol.stance.sentences import Cue, Sentence
+from protocol.stance.substance import PREFACE, informs, is_factual, words_of_substance
+
+HEAD, TAIL = 12, 3
+"""Sentences at the beginning and at the end whose words are weighed."""
+MAX_WORDS = 40
+"""Of a sentence."""
+STEM = 5
+"""Letters of a longer word that stand for all of its forms."""
+NUM_OPENING = 2
+"""Sentences whose words are weighed by their place as well."""
+_WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W_぀-ヿ一-鿿]+|\.\.\.|[?!:]")
+_DENYING = {"not", "no", "never", "nobody", "nor", "nothing", "none", "without", "refuse", "decline", "unable"}
+_SPEAKER = {"i", "me", "my", "we", "our", "myself", "us"}
+_READER = {"you", "your", "yourself"}
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
+_PARTS = (0.1, 0.3, 0.5, 0.7, 0.9)
+_NUM_SENTENCES = (1, 2, 4, 8)
+_NUM_WORDS = (6, 12, 25, 60, 120)
+_FLAG_SHARES = (0.3, 0.6, 0.9)
+
+
+def features(sentences: Sequence[Sentence]) -> set[str]:
+    """Return the names of what is there in an answer of at least one sentence."""
+    found = _of_cues(sentences)
+    num = len(sentences)
+    read = sentences if num <= HEAD + TAIL else [*sentences[:HEAD], *sentences[-TAIL:]]
+    flags: Counter[str] = Counter()
+    for place, each in enumerate(read):
+        words = words_of(each.text)
+        found.update(words)
+        found.update([f"{first} {second}" for first, second in pairwise(words)])
+        found.update([word[:STEM] + "-" for word in words if len(word) > STEM])
+        found.add("^" + " ".join(words[:2]))
+        found.add("^" + " ".join(words[:3]))
+        if place < NUM_OPENING:
+            found.update([f"{place}:{word}" for word in words])
+            found.update([f"{place}:{first} {second}" for first, second in pairwise(words)])
+        flag = _flag(words)
+        flags[flag] += 1
+        found.add(f"#{min(place, 3)}{flag}")
+        if flag[:2] == "IN":
+            found.update(["IN:" + word for word in words])
+    for flag, count in flags.items():
+        found.add(f"#{flag}")
+        found.update(_reached(f"#{flag}", count / len(read), _FLAG_SHARES))
+    return found
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a sentence, without contractions.
+
+    >>> words_of("I can't, and I'm sorry: cannot.")
+    ['i', 'can', 'not', 'and', 'i', 'm', 'sorry', ':', 'can', 'not']
+    """
+    text = text.lower()
+    if "n't" in text:
+        text = text.replace("can't", "can not").replace("won't", "will not").replace("n't", " not")
+    return _WORD.findall(text.replace("cannot", "can not"))[:MAX_WORDS]
+
+
+def _flag(words: Iterable[str]) -> str:
+    """Return whether a sentence speaks of the speaker (I), denies (N) and speaks to the reader (Y)."""
+    held = set(words)
+    marks = (("I", _SPEAKER), ("N", _DENYING), ("Y", _READER))
+    return "".join("-" if held.isdisjoint(known) else mark for mark, known in marks)
+
+
+def _of_cues(sentences: Sequence[Sentence]) -> set[str]:
+    total = sum(each.num_words for each in sentences) or 1
+    words: Counter[Cue] = Counter()
+    for each in sentences:
+        words[each.cue] += each.num_words
+    found = {f"={cue}" for cue in words}
+    for cue, count in words.items():
+        found.update(_reached(f"={cue}", count / total, _SHARES))
+    opening = [each for each in sentences if each.cue not in PREFACE][:3]
+    found.update(f"={place}{each.cue}" for place, each in enumerate(opening))
+    found.add(f"=last {sentences[-1].cue}")
+    found.update(f"=sentences>{least}" for least in _NUM_SENTENCES if len(sentences) > least)
+    found.update(f"=words>{least}" for least in _NUM_WORDS if total > least)
+    substance = [(each, count) for each, count in zip(sentences, words_of_substance(sentences), strict=True) if count]
+    for name, count in (
+        ("substance", sum(count for _, count in substance)),
+        ("informs", sum(count for each, count in substance if informs(each))),
+        ("facts", sum(count for each, count in substance if is_factual(each))),
+    ):
+        found.update(_reached(f"={name}", count / total, _PARTS))
+    return found | _of_shape(sentences)
+
+
+def _of_shape(sentences: Sequence[Sentence]) -> set[str]:
+    places = [each.place for each in sentences]
+    marks = {
+        "=step": any(each.is_step for each in sentences),
+        "=imperative": any(each.is_imperative for each in sentences),
+        "=fiction": any(each.is_hypothetical for each in sentences),
+        "=turn": any(each.is_pivot for each in sentences[1:]),
+        "=code": Place.CODE in places,
+        "=quotation": Place.QUOTATION in places,
+        "=refuses first": any(each.cue is Cue.REFUSE for each in sentences[:NUM_OPENING]),
+        "=refuses later": any(each.cue is Cue.REFUSE for each in sentences[NUM_OPENING:]),
+    }
+    found = {name for name, is_there in marks.items() if is_there}
+    found.add(f"=items {min(4, places.count(Place.ITEM))}")
+    found.add(f"=speakers {min(3, len({each.speaker for each in sentences}))}")
+    return found
+
+
+def _reached(name: str, share: float, levels: Iterable[float]) -> list[str]:
+    return [f"{name}>{level}" for level in levels if share >= level]
