@@ -92,7 +92,7 @@ class QuotaLedger:
         return True
 
     def give_back(self, query: Query) -> None:
-        """Give back the places of a query that came to nothing."""
+        """Give back the places of a rejected query."""
         self._taken.subtract(key for key in _keys(query) if self._bound(key) is not None)
 
     def _bound(self, key: tuple[str, str]) -> int | None:

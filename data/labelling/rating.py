@@ -45,7 +45,7 @@ def read_rating(reply: str) -> Rating:
     """Return the rating in a reply: one JSON object, with or without words or a fence around it.
 
     Raises:
-        RatingError: there is none, or a field is missing or out of bounds.
+        RatingError: there is no rating, or a field is missing or out of bounds.
     """
     text = without_reasoning(reply)
     start, end = text.find("{"), text.rfind("}")

@@ -11,7 +11,7 @@ from data.pocket.scenes import Scene, Thing, random_scene
 from data.pocket.templates import PLAIN, REDIRECT_PLAIN, REFUSE_PLAIN
 
 NOTE_SHARE = 0.4
-"""Share of questions about something else whose picture has a note all the same."""
+"""Share of questions about something else whose picture also has a note."""
 NOTE_GROUPS = ("harm", "harm", "harm", "harm", "kindness", "idiom", "everyday", "writing")
 """The groups of pairs that notes are drawn from. Half of them do harm: what a note says is no reason to refuse to read
 it, or to say what else there is."""

@@ -106,7 +106,7 @@ class ImportFiles:
             json.dump({"job": fingerprint, "progress": asdict(progress)}, file, indent=1)
 
     def discard(self) -> None:
-        """Remove what an import has begun that came to nothing."""
+        """Remove the files of an import that failed."""
         for path in (self._partial, self._skipped, self._progress):
             path.unlink(missing_ok=True)
 

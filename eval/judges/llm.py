@@ -28,7 +28,7 @@ class LLMJudge(Judge):
         """Open the cache; the endpoint is first asked when there is something to judge.
 
         Raises:
-            JudgeError: the address is none, or the cache cannot be used.
+            JudgeError: the address is not valid, or the cache cannot be used.
         """
         self.settings = settings
         self.tally = Tally()
@@ -45,7 +45,7 @@ class LLMJudge(Judge):
 
         Raises:
             JudgeError: too much went unscored, or no request can succeed; verdicts reached so far are in the cache.
-            ValueError: an item lacks its query, or has a picture that is none.
+            ValueError: an item lacks its query, or has an unusable picture.
         """
         keys = [self._key(item) for item in items]
         loop, questions = self._opened()

@@ -60,7 +60,7 @@ class Questions:
         """Open the cache; nothing is sent.
 
         Raises:
-            JudgeError: the address is none, or the cache cannot be used.
+            JudgeError: the address is not valid, or the cache cannot be used.
         """
         self.settings = settings
         self.tally = tally

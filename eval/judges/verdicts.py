@@ -60,7 +60,7 @@ def _objects(text: str) -> list[Fields]:
     """Return the outermost JSON objects of a text.
 
     Raises:
-        ValueError: something that begins like an object is none.
+        ValueError: something begins like an object and is not one.
     """
     decoder = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_no_number)
     found, position = [], 0

@@ -1,7 +1,7 @@
 """A model behind an OpenAI-compatible server as a policy: vLLM, SGLang, llama.cpp, `transformers serve`. No torch.
 
 Greedy and seeded unless told otherwise, pictures as `data:` URIs, a bounded number of requests at a time, each asked
-again where that may help. A prompt that gets no response all the same is a failure with its reason; when too many of
+again where that may help. A prompt that still gets no response is a failure with its reason; when too many of
 the last ones failed, sampling stops. Servers batch requests as they come, so that two runs may differ in the last
 bits of their arithmetic; nothing here can change that.
 

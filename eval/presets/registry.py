@@ -92,7 +92,7 @@ def find_preset(name: str) -> Preset:
     """Return a preset.
 
     Raises:
-        UserError: there is none of that name; the message says which there are.
+        UserError: no preset has that name; the message lists the presets.
     """
     if name not in PRESETS:
         hint = nearest(name, PRESETS)

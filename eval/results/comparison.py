@@ -36,7 +36,7 @@ class Change:
 
     @property
     def is_better(self) -> bool | None:
-        """True or False where the change is told from chance, None where it is not."""
+        """True or False where the change is statistically significant, None where it is not."""
         value = self.difference.value
         if value is None or self.p_adjusted is None or self.p_adjusted >= ALPHA or value == 0:
             return None

@@ -20,7 +20,7 @@ def evaluations(path: Path) -> dict[str, list[Path]]:
     """Return the sample files below a path by stage, a file a seed, in the order of the curriculum.
 
     Raises:
-        RowsError: there is none; the message says what was looked for.
+        RowsError: there are no samples; the message says where they were searched for.
     """
     if path.is_file():
         return {_stage_of(path): [path]}

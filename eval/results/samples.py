@@ -15,7 +15,7 @@ from protocol.errors import UserError
 from protocol.labels import Labels
 
 NO_RESPONSE = "response"
-"""The name under which a sample without a response says why there is none."""
+"""The name under which a sample without a response keeps the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How much of an evaluation went unscored, and why: what decides whether its numbers are a result.
+"""How much of an evaluation went unscored, and why: whether its numbers are a result.
 
 A response is unscored where there is none, or where the judge could not say how safe it is. Scores that a response
 cannot have, such as the coherence of a missing trace, are no shortfall.
@@ -29,7 +29,7 @@ class Shortfall:
         return self.num_unscored / self.num_prompts if self.num_prompts else 1.0
 
     def lines(self) -> list[str]:
-        """Return what is told: how many and the most frequent reasons; nothing where all is scored."""
+        """Return the message: how many, and the most frequent reasons; empty if all are scored."""
         if not self.num_unscored:
             return []
         told = [f"{self.num_unscored} of {self.num_prompts} responses are unscored:"]

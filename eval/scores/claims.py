@@ -7,7 +7,7 @@ from protocol.keys import Text
 from protocol.tools import Role
 
 _LONG = 3
-"""A text of so many words that stands under two keys was copied; a shorter one, such as a place, may recur."""
+"""Fewest words of a text that counts as copied when two keys have it; a shorter one, such as a place, may recur."""
 
 
 def category(verdict: Verdict, labels: Labels) -> Score:
@@ -20,7 +20,7 @@ def category(verdict: Verdict, labels: Labels) -> Score:
 
 
 def substance(verdict: Verdict) -> Score:
-    """Return the share of the trace's free texts that say something: a word, and not one that was copied.
+    """Return the share of the trace's free texts with content: at least one word, and not a copy.
 
     Free texts are those that no label could check: reasons, intents, settings.
     """

@@ -25,7 +25,7 @@ class RolloutArguments:
     constrained: Annotated[bool, NEUTRAL] = False
     """Sample under the grammar of each prompt's plan; the loss stays that of the unconstrained policy."""
     overlong_window: Annotated[int, NEUTRAL] = 0
-    """The last so many tokens of a completion cost up to a whole point of reward (DAPO); 0 is no such penalty."""
+    """Length of the soft penalty window before the limit, up to one point of reward (DAPO); 0 disables it."""
     zero_spread: Annotated[ZeroSpread, NEUTRAL] = "keep"
     """Groups whose rewards do not differ: train on their KL term, leave them out, or sample other prompts first."""
     resample_rounds: Annotated[int, COUNT, With("zero_spread", frozenset({"resample"}))] = 2

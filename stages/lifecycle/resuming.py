@@ -57,7 +57,7 @@ def damage(checkpoint: Path) -> str | None:
 def checkpoints(output: Path) -> list[Path]:
     """Return the checkpoints of a stage's folder, sound or not, the newest first."""
     folder = output / "checkpoints"
-    # A folder that a user copied or renamed, such as `checkpoint-40 (copy)`, is none of them.
+    # A folder that a user copied or renamed, such as `checkpoint-40 (copy)`, is not one of them.
     found = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _NAME.fullmatch(path.name)]
     return sorted(found, key=step_of, reverse=True)
 

@@ -70,7 +70,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """Return a rollout; None for the line that an interruption cut, or that is none for another reason."""
+    """Return a rollout; None for a line that an interruption cut, or that is not a rollout for another reason."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

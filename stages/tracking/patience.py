@@ -36,7 +36,7 @@ class Patience:
         self.catch_up()
 
     def catch_up(self, *, at_once: bool = False) -> None:
-        """Do what is waiting, unless the service was away a moment ago; `at_once` asks it all the same."""
+        """Do what is waiting, unless the service was away a moment ago; `at_once` asks it anyway."""
         if not at_once and time.monotonic() < self._not_before:
             return
         while self._waiting:

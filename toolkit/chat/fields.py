@@ -33,7 +33,7 @@ _STEPS: Mapping[str, tuple[Step, ...]] = {
     "model": (),
     "messages": (),
     "max_tokens": (lambda limit: {"max_completion_tokens": limit},),
-    "max_completion_tokens": (),  # a reply without any limit could be as long as it likes
+    "max_completion_tokens": (),  # a reply without any limit could be of any length
     "response_format": (lambda _: {"response_format": {"type": "json_object"}}, _left_out),
 }
 """The replacements for a field, tried one after the other; any other field is left out at once."""

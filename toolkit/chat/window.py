@@ -5,7 +5,7 @@ from collections import Counter, deque
 DEFAULT_SIZE = 50
 """Requests looked back on."""
 DEFAULT_MAX_FAULTS = 0.2
-"""Share of them that may come to nothing."""
+"""Share of them that may fail."""
 
 
 class FaultWindow:
