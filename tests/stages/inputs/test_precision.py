@@ -125,6 +125,34 @@ def test_a_merged_policy_and_the_unmerged_adapter_agree_far_into_a_prompt(traine
             assert difference.abs().max() < 1e-4
 
 
+def test_in_bfloat16_every_position_is_turned_as_by_the_unmerged_adapter(trained, tiny_model_path):
+    """Up to a distance of 1,500. The logits of so small a model agree whatever the frequencies: they say less."""
+    policy = HFPolicy(tiny_model_path, trained / "adapter", dtype="bfloat16")
+    base = load_model(str(tiny_model_path), dtype=torch.bfloat16)
+    with quiet_libraries():
+        unmerged = PeftModel.from_pretrained(base, str(trained / "adapter")).eval()
+    ids = torch.randint(10, 200, (1, 1500), generator=torch.Generator().manual_seed(0))
+
+    def seen(model):
+        turned = []
+        rotary = next(each for each in model.modules() if type(each).__name__.endswith("VLRotaryEmbedding"))
+        hook = rotary.register_forward_hook(lambda _, __, output: turned.extend(output))
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits.float()
+        hook.remove()
+        return torch.stack(turned).float(), logits
+
+    turned, logits = seen(policy.model)
+    wanted, unmerged_logits = seen(unmerged)
+    assert turned.shape[-2] == 1500
+    assert torch.equal(turned, wanted)
+    assert (logits - unmerged_logits).abs().mean() < 0.05 * unmerged_logits.std()
+    for name, buffer in policy.model.named_buffers():
+        if "inv_freq" in name:  # as a whole model that is cast to bfloat16 has them
+            buffer.data = buffer.to(torch.bfloat16).float()
+    assert (seen(policy.model)[0] - wanted).abs().max() > 0.2
+
+
 @pytest.mark.parametrize("quantised", [False, True])
 def test_an_export_rounds_weights_once_and_no_buffers(quantised, parse, tmp_path, tiny_model_path, monkeypatch):
     stage = sft.run(*parse("sft", load_in_4bit=quantised, dtype="bfloat16", max_steps=2))
