@@ -126,7 +126,7 @@ def _relation(query: Query) -> dict[str, Value]:
 
 
 def _wish(query: Query) -> str:
-    return query.intent or query.text[:120]
+    return query.intent or " ".join(query.text.split())[:120]
 
 
 def _intent(query: Query) -> dict[str, Value]:

@@ -1,0 +1,103 @@
+"""The way from a public set's own files to checked rows of all stages: the commands as each prints the next."""
+
+import re
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from data.files import read_rows, write_rows
+from data.labelled.completion import SetAsideError, complete
+from data.rows import Query
+from data.sources.registry import built_in_sources
+from data.synthesis import reference_response
+from protocol import Decision, Labels, Risk
+from tests.data.sources import samples
+from tests.endpoints import Endpoint, says
+from tests.endpoints.teacher_model import words_and_pictures
+from toolkit.planner import plan_query
+
+SAMPLES = {
+    "beavertails_v": "beavertails-v",
+    "spa_vl": "spa-vl",
+    "vlguard": "vlguard",
+    "mm_safetybench": "mm-safetybench",
+    "mssbench": "mssbench",
+    "siuo": "siuo",
+    "figstep": "figstep",
+    "safetag_vl_3k": "safetag-vl-3k",
+    "jailbreakv_28k": "jailbreakv-28k",
+    "xstest": "xstest",
+    "harmbench": "harmbench",
+    "llava_instruct": "llava-instruct",
+    "scienceqa": "scienceqa",
+    "rl_json": "rl-json",
+}
+HARMLESS = Labels(combined_risk=Risk.SAFE, decision=Decision.COMPLY)
+RATING = {"image_risk": 0, "text_risk": 0, "combined_risk": 0, "category": "none", "decision": "comply"}
+RATING |= {"confidence": 9}
+
+
+def test_every_public_set_walks():
+    assert set(SAMPLES.values()) == set(built_in_sources())
+
+
+class StandIn:
+    """Judge and teacher in one: everything that is not labelled is harmless, every response is a template."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, request):
+        words, pictures = words_and_pictures(request["messages"][1])
+        if words.startswith("<request>"):
+            return says(RATING)
+        queries = read_rows(self.folder / "queries.jsonl", Query)
+        query = next(each for each in queries if (each.text, len(each.images)) == (words, len(pictures)))
+        try:
+            whole = complete(query).query
+        except SetAsideError:
+            whole = complete(replace(query, labels=HARMLESS)).query
+        is_harmless = whole.labels.decision is Decision.COMPLY
+        answer = f"{query.text} is what was asked." if is_harmless else "I cannot help with that. Please stay safe."
+        answered = replace(whole, answers={str(whole.labels.decision): answer})
+        return says(reference_response(answered, plan_query(query.text, len(query.images))).render())
+
+
+def held_out(folder):
+    """Hold out a query of a set too small for a share of it; the others are trained on, whatever their split."""
+    queries = read_rows(folder / "queries.jsonl", Query)
+    chosen = next(each for each in queries if each.labels.combined_risk is not None)
+    test = replace(chosen, id=f"{chosen.id}-held-out", text="Tell me a wholly different story about it.")
+    train = [replace(each, split="train") for each in queries]
+    write_rows(folder / "queries.jsonl", [*train, replace(test, split="validation")])
+
+
+def run_next(tritrace, err, endpoint):
+    """Run the command that the last one printed, with the stand-in's address filled in."""
+    command = re.search(r"^next: tritrace (.*)$", err, re.MULTILINE)[1]
+    words = [endpoint.url if word == "URL" else "stand-in" if word == "NAME" else word for word in shlex.split(command)]
+    return words, *tritrace(*words)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_public_set_walks_from_its_files_to_checked_rows(tritrace, tmp_path, sample):
+    path, options, split = getattr(samples, sample)(tmp_path / "raw")
+    mine = tmp_path / "mine"
+    flags = ["--data", SAMPLES[sample], "--from", path, "--model", "pocket", "--hold-out", "0", "--split", split]
+    flags += ["--image-root", options["image_root"]] if "image_root" in options else []
+    code, _, err = tritrace("init", mine, *flags)
+    assert code == 0
+    with Endpoint(StandIn(mine / "data")) as endpoint:
+        if "data label" in err:
+            words, code, _, err = run_next(tritrace, err, endpoint)
+            assert (words[:2], code) == (["data", "label"], 0)
+        held_out(mine / "data")
+        written = re.findall(r"tritrace (data synthesize .*)", (mine / "README.md").read_text())[0]
+        code, _, err = run_next(tritrace, f"next: tritrace {written}", endpoint)[1:]
+        assert code == 0, err
+        assert read_rows(mine / "data" / "queries.jsonl", Query)
+        words, code, out, err = run_next(tritrace, err, endpoint)
+        assert (words[:2], code) == (["data", "check"], 0), out
+    assert f"next: tritrace preflight --config {mine}/recipes/curriculum.yaml" in err
+    assert "- [x] **data check**" in (mine / "README.md").read_text()
