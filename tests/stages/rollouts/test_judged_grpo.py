@@ -22,7 +22,7 @@ from tests.endpoints.proxy import evenly
 from tests.eval.judges.judged import truth
 from tests.stages.conftest import QUESTION, rollouts_in
 
-NUM_STEPS = 30
+NUM_STEPS = 10
 FAULT_RATE = 0.2
 LONGEST = 200
 """Tokens of a response; the shortest valid one takes 163."""
@@ -61,7 +61,7 @@ def counts(said):
 
 
 @pytest.mark.slow
-def test_thirty_steps_through_faults_score_every_rollout_by_its_truth_or_not_at_all(judged, capsys):
+def test_ten_steps_through_faults_score_every_rollout_by_its_truth_or_not_at_all(judged, capsys):
     with (
         Endpoint(honest) as upstream,
         FaultyProxy(upstream.url, evenly(FAULT_RATE), seed=2, stall_seconds=0.2) as proxy,
