@@ -62,7 +62,7 @@ def train(stage, flags, log):
         {"sft": sft, "dpo": dpo}[stage].run(*arguments)
 
 
-def kill_stage(stage, num_kills, folder, seed=0):
+def kill_stage(stage, num_kills, folder, seed=0, num_steps=NUM_STEPS):
     """Return what became of a stage that was killed so many times."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
@@ -73,7 +73,7 @@ def kill_stage(stage, num_kills, folder, seed=0):
 
     def start(name, output, parent=None):
         options = {"model": model, "data": data / f"{name}.jsonl", "output": output, "parent": parent}
-        steps = {"max_steps": NUM_STEPS if name == stage else 2, "save_steps": 1}
+        steps = {"max_steps": num_steps if name == stage else 2, "save_steps": 1}
         flags = short_flags(name, **options, **steps, preflight="false")
         process = context.Process(target=train, args=(name, flags, folder / "log.txt"))
         process.start()
