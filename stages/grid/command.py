@@ -36,7 +36,7 @@ def run_grid(
     Raises:
         UserError: the declaration, a recipe or a file will not do, or cells failed.
     """
-    grid = read_grid(path)
+    grid, commit = read_grid(path), current_commit()
     splits: list[HeldOut] = ["validation", "test"] if opens_test else ["validation"]
     for split in splits:
         cells = run_cells(grid, split=split, jobs=jobs, only=only, flags=flags)
@@ -47,11 +47,11 @@ def run_grid(
         if split == "validation":
             write_bands(bands(findings))
         command = f"tritrace grid {path}{' --open-test' if split == 'test' else ''}"
-        _write(results, findings, command)
+        _write(results, findings, command, commit)
 
 
-def _write(results: Path, findings: Findings, command: str) -> None:
-    today, commit, machine = datetime.now(UTC).date().isoformat(), current_commit(), processor()
+def _write(results: Path, findings: Findings, command: str, commit: str) -> None:
+    today, machine = datetime.now(UTC).date().isoformat(), processor()
     num_prompts = len({sample.id for sample in findings.together["grpo"][0]})
     heading = [
         _TITLES[findings.split],
