@@ -29,7 +29,7 @@ def template_problem(templates: tuple[str, ...]) -> str | None:
     code = "from eval.models.template_trial import render_in_bounds; render_in_bounds()"
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter
-            [sys.executable, "-c", code],
+            [sys.executable, "-P", "-c", code],
             input=json.dumps(templates).encode(),
             capture_output=True,
             timeout=WALL_SECONDS,

@@ -109,10 +109,18 @@ def _style(wanted: str | None) -> Style:
 
 
 def _task(name: str, found: PromptSet, constrained: bool, scorers: list[Scorer]) -> Task:
-    ground = ground_of(getattr(get_model().api, "policy", None))
+    ground = ground_of(_policy())
     samples = list(map(partial(inspect_sample, images_root=found.images_root, ground=ground), found.prompts))
     dataset = MemoryDataset(samples, name=name, location=str(found.images_root))
     return Task(dataset=dataset, solver=respond(constrained), scorer=scorers)
+
+
+def _policy() -> object | None:
+    """Return the policy of ours that is evaluated; None where another model is, or none yet: a task can be listed."""
+    try:
+        return getattr(get_model().api, "policy", None)
+    except ValueError:  # Inspect's own, where no model is given
+        return None
 
 
 def _scorers(names: Sequence[str], judge: str, judge_url: str | None, judge_model: str | None) -> list[Scorer]:

@@ -144,7 +144,8 @@ def damaged(content, seed):
         return content[: rng.randrange(len(content))]
     if kind == "flip":
         place = rng.randrange(len(content))
-        return content[:place] + bytes([rng.randrange(256)]) + content[place + 1 :]
+        other = (content[place] + rng.randrange(1, 256)) % 256
+        return content[:place] + bytes([other]) + content[place + 1 :]
     lines = content.splitlines() if b"\n{" in content else [content]
     number = rng.randrange(len(lines))
     value = json.loads(lines[number])

@@ -69,7 +69,16 @@ def test_a_killed_process_is_taken_up_and_asks_nothing_twice(tmp_path, queries):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("sft*.json*")} == before
 
 
+@pytest.fixture
+def interruptible():
+    """Let a process started now heed SIGINT: a background shell has it ignored, which processes inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.process
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_leaves_nothing_half_written(tmp_path, queries):
     def slow(request):
         if len(endpoint.requests) == 10:
