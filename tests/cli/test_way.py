@@ -80,6 +80,7 @@ def run_next(tritrace, err, endpoint):
     return words, *tritrace(*words)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_public_set_walks_from_its_files_to_checked_rows(tritrace, tmp_path, sample):
     path, options, split = getattr(samples, sample)(tmp_path / "raw")
