@@ -173,5 +173,5 @@ def test_every_pocket_recipe_parses_and_opens_with_its_command():
         assert path.read_text().startswith(f"# tritrace {stage} --config stages/recipes/pocket/{stage}.yaml")
         parse_stage(stage, ["--config", str(path), "--model", "m"])
     assert json.dumps(sorted(path.name for path in recipes.iterdir())) == json.dumps(
-        ["curriculum.yaml", "dpo.yaml", "experiments", "grid.yaml", "grpo.yaml", "sft.yaml"]
+        ["curriculum.yaml", "dpo.yaml", "experiments", "grid.yaml", "grpo.yaml", "published.json", "sft.yaml"]
     )
