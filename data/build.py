@@ -17,14 +17,15 @@ from random import Random
 from typing import Literal
 
 from data.assembly import Chunk, Draft, is_assembled
-from data.corruptions import CORRUPTIONS, Example
+from data.corruptions import Example
+from data.example_rows import corrupted_pair, demonstration
 from data.files import write_rows
 from data.locks import held
 from data.negatives import Draw, LengthLedger, Negative, balanced, drawn, traces
 from data.pocket import world
 from data.pocket.described import described
 from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
-from data.prompts import BUILDER, UNKNOWN, prompt_messages, rollout_prompt
+from data.prompts import BUILDER, rollout_prompt
 from data.rows import PreferencePair, Query, SFTRow
 from data.splits import content_key, is_below
 from data.synthesis import Way, reference_response
@@ -79,18 +80,8 @@ def sft_rows(
     """Yield one row a query: the honest response, on a way that the two shares (0..1) draw."""
     for query in queries:
         plan = planner(query.text, len(query.images))
-        response = reference_response(query, plan, way_of(query, look_share, weigh_share)).render()
-        yield SFTRow(
-            id=f"sft-{query.id}",
-            query_id=query.id,
-            kind=query.kind,
-            split=query.split,
-            prompt=prompt_messages(query.text, plan, style),
-            completion=({"role": "assistant", "content": response},),
-            images=query.images,
-            plan=plan.to_json(),
-            provenance=query.provenance or UNKNOWN,
-        )
+        response = reference_response(query, plan, way_of(query, look_share, weigh_share))
+        yield demonstration(Example(query, plan, response), style)
 
 
 def preference_pairs(
@@ -114,20 +105,7 @@ def preference_pairs(
         rng = Random(f"{seed} {query.id}")
         negatives = _negatives(example, per_query, rng, draw, ledger)
         for number, (name, rejected) in enumerate(negatives):
-            yield PreferencePair(
-                id=f"dpo-{query.id}-{number}",
-                query_id=query.id,
-                kind=query.kind,
-                split=query.split,
-                prompt=prompt_messages(query.text, plan, style),
-                chosen=({"role": "assistant", "content": example.response.render()},),
-                rejected=({"role": "assistant", "content": rejected},),
-                images=query.images,
-                plan=plan.to_json(),
-                corruption=name,
-                expected_codes=tuple(sorted(CORRUPTIONS[name].codes)),
-                provenance=query.provenance or UNKNOWN,
-            )
+            yield corrupted_pair(example, name, rejected, place=str(number), style=style)
 
 
 def _negatives(example: Example, count: int, rng: Random, draw: Draw, ledger: LengthLedger) -> Iterator[Negative]:

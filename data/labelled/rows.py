@@ -17,13 +17,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from data.corruptions import CORRUPTIONS, Example
+from data.corruptions import Example
+from data.example_rows import corrupted_pair, demonstration
 from data.files import read_rows, replacing, write_rows
 from data.labelled.completion import SetAsideError
 from data.labelled.responses import demonstrate, example_of
 from data.locks import held
 from data.negatives import LengthLedger, balanced
-from data.prompts import prompt_messages, rollout_prompt
+from data.prompts import rollout_prompt
 from data.rows import PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from protocol import Plan, Risk
 from protocol.errors import UserError
@@ -32,6 +33,8 @@ from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner
 
 BUILDER = "data.labelled 1"
+UNKNOWN = Provenance("unknown", "unknown", BUILDER)
+"""Of a query that does not say where it is from."""
 HELD_OUT = ("validation", "test")
 
 
@@ -95,7 +98,7 @@ def make_stages(folder: Path, maker: Maker, *, is_taught: bool) -> Report:
         if not examples:
             raise UserError(f"{folder}/queries.jsonl: no demonstration could be made\n" + "\n".join(rejects.lines()))
         if not is_taught:
-            rows = [_sft_row(example, maker) for example in examples]
+            rows = [demonstration(example, maker.style, UNKNOWN) for example in examples]
             report.rows["sft"] = write_rows(folder / "sft.jsonl", rows)
         report.rows["dpo"] = write_rows(folder / "dpo.jsonl", _pairs(examples, maker))
         judged = _interleaved(_prompts(train, "train", maker, rejects))
@@ -148,42 +151,13 @@ def _taught(folder: Path, queries: Iterable[Query]) -> list[Example]:
     return [example_of(by_id[row.query_id], Plan.from_json(row.plan), row.completion[0]["content"]) for row in rows]
 
 
-def _sft_row(example: Example, maker: Maker) -> SFTRow:
-    query, plan = example.query, example.plan
-    return SFTRow(
-        id=f"sft-{query.id}",
-        query_id=query.id,
-        kind=query.kind,
-        split=query.split,
-        prompt=prompt_messages(query.text, plan, maker.style),
-        completion=({"role": "assistant", "content": example.response.render()},),
-        images=query.images,
-        plan=plan.to_json(),
-        provenance=query.provenance or Provenance("unknown", "unknown", BUILDER),
-    )
-
-
 def _pairs(examples: Iterable[Example], maker: Maker) -> Iterator[PreferencePair]:
     """Yield pairs, the wrong decision first: of a set of one's own no other file teaches against it."""
     ledger = LengthLedger()
     for place, example in enumerate(examples):
-        query, plan = example.query, example.plan
-        rng = Random(f"{maker.seed} {query.id} {place}")
+        rng = Random(f"{maker.seed} {example.query.id} {place}")
         for number, (name, rejected) in enumerate(balanced(example, maker.pairs_per_query, rng, ledger)):
-            yield PreferencePair(
-                id=f"dpo-{query.id}-{place}-{number}",
-                query_id=query.id,
-                kind=query.kind,
-                split=query.split,
-                prompt=prompt_messages(query.text, plan, maker.style),
-                chosen=({"role": "assistant", "content": example.response.render()},),
-                rejected=({"role": "assistant", "content": rejected},),
-                images=query.images,
-                plan=plan.to_json(),
-                corruption=name,
-                expected_codes=tuple(sorted(CORRUPTIONS[name].codes)),
-                provenance=query.provenance or Provenance("unknown", "unknown", BUILDER),
-            )
+            yield corrupted_pair(example, name, rejected, place=f"{place}-{number}", style=maker.style, unknown=UNKNOWN)
 
 
 def _prompts(queries: Iterable[Query], split: str, maker: Maker, rejects: _Rejects) -> list[RolloutPrompt]:
