@@ -11,13 +11,14 @@ A YAML file with a curriculum, which makes model, data and the parents of each s
     metrics: [attack_success, ...]       columns of the table; none is all
     made:                                rows that a command of `tritrace data` makes for each seed
       curated: {from: dpo, command: "data curate --checkpoint {checkpoint} --data {data}/grpo.jsonl --output {output}"}
+      decisions: {from: sft, command: "data build {output} --draw drawn", file: dpo.jsonl}
     variants:
       tritrace: {from: dpo, stages: [grpo]}
       curated: {from: dpo, stages: [grpo], data: {grpo: [curated]}, set: {grpo.max_steps: 40}}
 
 `from` is the stage of the curriculum that a variant continues, or base; `stages` are trained one after the other;
 `data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows; several are put together in equal parts, as
-many rows of each as the shortest has; `set` overrides fields of the stages' recipes, as `--grpo.max_steps` does on
+many rows of each as the shortest has; a command that makes a folder names the file in it; `set` overrides fields of the stages' recipes, as `--grpo.max_steps` does on
 the command line. A variant that does none of this, such as the first, is the run of the curriculum.
 """
 
@@ -44,6 +45,8 @@ class Made:
     """The stage of the curriculum whose checkpoint is asked, or base."""
     command: str
     """Of `tritrace`, with {checkpoint}, {model}, {data}, {output} and {seed} to be filled in."""
+    file: str = ""
+    """The rows in the folder that the command makes; empty where its output is the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +132,14 @@ def read_experiment(path: Path) -> Experiment:
 
 def _made(name: str, record: Any, problems: list[str]) -> Made:
     where = f"made.{name}"
-    record = _record(record, where, ("from", "command"), problems)
-    start, command = str(record.get("from")), str(record.get("command", ""))
+    record = _record(record, where, ("from", "command", "file"), problems)
+    start, command, file = str(record.get("from")), str(record.get("command", "")), str(record.get("file", ""))
     _check_start(start, where, problems)
     if not command.startswith("data ") or "{output}" not in command:
         problems.append(f"{where}.command: expected a command such as `data curate ... --output {{output}}`")
-    return Made(name=name, start=start, command=command)
+    if file and Path(file).name != file:
+        problems.append(f"{where}.file: expected the name of a file in the folder that the command makes, found {file!r}")
+    return Made(name=name, start=start, command=command, file=file)
 
 
 def _variant(name: str, record: Any, problems: list[str]) -> Variant:

@@ -188,20 +188,23 @@ class _Plan:
         """Return the rows that a command makes; they are made once for a checkpoint and a command."""
         checkpoint, _ = self._start(made.start, seed)
         data = self.curriculum.data
-        output = data / f"{self.experiment.path.stem}-{made.name}-seed-{seed}.jsonl"
+        output = data / f"{self.experiment.path.stem}-{made.name}-seed-{seed}{'' if made.file else '.jsonl'}"
+        rows = output / made.file
         values = {"checkpoint": checkpoint.folder, "model": checkpoint.model, "data": data, "output": output}
         command = [part.format(**values, seed=seed) for part in shlex.split(made.command)]
         stamp = output.with_suffix(".made.json")
         identity = {"command": redacted(made.command), "seed": seed}
         if checkpoint.stage:
             identity["checkpoint"] = read_manifest(checkpoint.folder / "manifest.json").digest
-        if output.is_file() and read_json(stamp) == identity | {"rows": file_fingerprint(output)}:
-            say(f"data: {output} is up to date")
-            return output
+        if rows.is_file() and read_json(stamp) == identity | {"rows": file_fingerprint(rows)}:
+            say(f"data: {rows} is up to date")
+            return rows
         say(f"data: {output}: tritrace {' '.join(command)}")
         # A process of its own gives back the memory of the model that it samples.
         if subprocess.run([sys.executable, "-m", "stages", *command], check=False).returncode:  # noqa: S603
             raise StageError(f"made.{made.name}: `tritrace {' '.join(command)}` failed")
+        if not rows.is_file():
+            raise StageError(f"made.{made.name}: `tritrace {' '.join(command)}` did not write {rows}")
         with replacing(stamp) as file:
-            json.dump(identity | {"rows": file_fingerprint(output)}, file)
-        return output
+            json.dump(identity | {"rows": file_fingerprint(rows)}, file)
+        return rows

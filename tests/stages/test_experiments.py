@@ -135,6 +135,10 @@ def test_a_variant_that_fails_is_told_at_the_end_and_keeps_no_other_from_running
             "variants.a.stages: expected a list of sft, dpo, grpo",
         ),
         ({"made": {"m": {"from": "sft", "command": "curate"}}}, "made.m.command: expected a command such as"),
+        (
+            {"made": {"m": {"from": "sft", "command": "data build {output}", "file": "a/dpo.jsonl"}}},
+            "made.m.file: expected the name of a file in the folder that the command makes, found 'a/dpo.jsonl'",
+        ),
         ({"curriculum": None}, "curriculum is missing"),
     ],
 )
@@ -169,6 +173,26 @@ def test_rows_that_a_command_makes_are_made_once_for_a_checkpoint(declare, curri
     told = capsys.readouterr().out
     assert told.count("tritrace data curate") == 1
     assert told.count("is up to date") == 1
+
+
+def test_a_command_may_make_a_folder_of_which_one_file_is_trained_on(declare, curriculum, tmp_path, capsys):
+    del curriculum
+    command = "data build {output} --scenes described --sft 0 --dpo 4 --grpo 0 --validation 0 --test 0"
+    path = declare(
+        seeds=[0],
+        made={"others": {"from": "sft", "command": command, "file": "dpo.jsonl"}},
+        variants={"a": {"from": "sft", "stages": ["dpo"], "data": {"dpo": "others"}}},
+        baseline="a",
+    )
+    run_experiment(path)
+    manifest = json.loads((tmp_path / "out" / "a" / "seed-0" / "dpo" / "manifest.json").read_text())
+    assert manifest["data"]["num_rows"] == "8"  # two pairs a query
+    capsys.readouterr()
+    run_experiment(path)
+    assert "experiment-others-seed-0/dpo.jsonl is up to date" in capsys.readouterr().out
+    wrong = {"others": {"from": "sft", "command": command, "file": "dop.jsonl"}}
+    with pytest.raises(StageError, match=r"made.others: `tritrace data build .* did not write .*dop.jsonl"):
+        run_experiment(declare(seeds=[0], made=wrong, variants=yaml.safe_load(path.read_text())["variants"], baseline="a"))
 
 
 @pytest.mark.parametrize("name", ["rewards", "pairs"])
