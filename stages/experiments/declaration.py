@@ -18,8 +18,9 @@ A YAML file with a curriculum, which makes model, data and the parents of each s
 
 `from` is the stage of the curriculum that a variant continues, or base; `stages` are trained one after the other;
 `data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows; several are put together in equal parts, as
-many rows of each as the shortest has; a command that makes a folder names the file in it; `set` overrides fields of the stages' recipes, as `--grpo.max_steps` does on
-the command line. A variant that does none of this, such as the first, is the run of the curriculum.
+many rows of each as the shortest has; a command that makes a folder names the file in it; `set` overrides fields of
+the stages' recipes, as `--grpo.max_steps` does on the command line. A variant that does none of this, such as the
+first, is the run of the curriculum.
 """
 
 from collections.abc import Mapping
@@ -138,7 +139,9 @@ def _made(name: str, record: Any, problems: list[str]) -> Made:
     if not command.startswith("data ") or "{output}" not in command:
         problems.append(f"{where}.command: expected a command such as `data curate ... --output {{output}}`")
     if file and Path(file).name != file:
-        problems.append(f"{where}.file: expected the name of a file in the folder that the command makes, found {file!r}")
+        problems.append(
+            f"{where}.file: expected the name of a file in the folder that the command makes, found {file!r}"
+        )
     return Made(name=name, start=start, command=command, file=file)
 
 

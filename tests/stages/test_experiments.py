@@ -190,9 +190,9 @@ def test_a_command_may_make_a_folder_of_which_one_file_is_trained_on(declare, cu
     capsys.readouterr()
     run_experiment(path)
     assert "experiment-others-seed-0/dpo.jsonl is up to date" in capsys.readouterr().out
-    wrong = {"others": {"from": "sft", "command": command, "file": "dop.jsonl"}}
-    with pytest.raises(StageError, match=r"made.others: `tritrace data build .* did not write .*dop.jsonl"):
-        run_experiment(declare(seeds=[0], made=wrong, variants=yaml.safe_load(path.read_text())["variants"], baseline="a"))
+    path.write_text(path.read_text().replace("file: dpo.jsonl", "file: pairs.jsonl"))
+    with pytest.raises(StageError, match=r"made\.others: `tritrace data build .* did not write .*pairs\.jsonl"):
+        run_experiment(path)
 
 
 @pytest.mark.parametrize("name", ["rewards", "pairs"])
