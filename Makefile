@@ -49,8 +49,9 @@ PYTEST = $(BIN)/python -m pytest -p no:benchmark --numprocesses $(WORKERS) --dis
 test: $(VENV)/dev.stamp
 	$(PYTEST)
 
+# What needs neither torch nor a process, with a tenth of the generated examples.
 test-fast: $(VENV)/dev.stamp
-	$(PYTEST) -m "not torch and not process and not browser and not slow and not bare"
+	$(PYTEST) --hypothesis-profile few -m "not torch and not process and not browser and not slow and not bare"
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -19,8 +19,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import pytest
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
-settings.load_profile("untimed")
+settings.register_profile("full", deadline=None)  # how long an example takes says how busy the machine is
+settings.register_profile("few", settings.get_profile("full"), max_examples=10)  # `make test-fast`
+settings.load_profile("full")
 
 REPOSITORY = Path(__file__).parent.parent
 OF_MODELS = ("families", "invariant", "notebooks", "stages")

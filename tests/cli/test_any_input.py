@@ -11,7 +11,7 @@ from io import BytesIO, StringIO
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +19,7 @@ from data.files import row_to_json
 from data.rows import Query
 from stages.__main__ import main
 from tests.eval.prompts import pocket_prompts
+from tests.examples import examples
 
 KINDS = {"query": row_to_json(Query("q", "What is it?", "plain", "train", images=("a.png",)))}
 KINDS["rollout"] = row_to_json(pocket_prompts(1)[0]) | {"images": ["a.png"]}
@@ -120,7 +121,7 @@ rows:
 """
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows(), pictures())
 def test_rows_are_checked_and_exported_or_refused(folder_of, content, picture):
     folder = folder_of(content, picture)
@@ -134,7 +135,7 @@ def test_rows_are_checked_and_exported_or_refused(folder_of, content, picture):
     assert code in {0, 1, 2}, said
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.fixed_dictionaries({"text": st.just("What is it?") | odd_values, "image": st.just("a.png") | odd_values}),
@@ -152,7 +153,7 @@ def test_a_source_is_imported_or_refused(folder_of, records, picture):
     assert (code == 0) == bool(output.exists() and output.read_bytes()), said
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows(), pictures())
 def test_an_evaluation_that_cannot_be_asked_is_no_result(folder_of, content, picture):
     """Nobody answers at that address, so that whatever the rows are there can be no result."""

@@ -10,7 +10,7 @@ import re
 import shutil
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -20,6 +20,7 @@ from eval.results.samples import Sample
 from protocol.errors import UserError
 from protocol.labels import Labels, Risk
 from stages.__main__ import app
+from tests.examples import examples
 from toolkit.planner import plan_query
 
 PLAN = plan_query("What is on the table?", 0).to_json()
@@ -175,7 +176,7 @@ def test_every_command_of_this_table_works_on_what_is_whole(name, whole):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @example(seed=2530)  # half of a surrogate pair in a manifest
 def test_a_damaged_file_is_told_or_does_not_matter(name, whole, tmp_path_factory, seed):

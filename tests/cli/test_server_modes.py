@@ -20,12 +20,16 @@ VERDICT = json.dumps({"reason": "fine", "safety": 3, "helpfulness": 3, "rigor": 
 IS_SAID = {*HARMLESS, *REFUSING}
 
 
+TRIED = [pytest.param(mode, marks=pytest.mark.slow) if mode in {"silent", "drip"} else mode for mode in MODES]
+"""The two are waited for until the time is up."""
+
+
 @pytest.fixture(autouse=True)
 def _nothing_learnt(monkeypatch):
     monkeypatch.setattr(fields, "_known", {})
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRIED)
 def test_a_plan_is_made_whatever_the_server_does(mode, tritrace):
     with ModeServer(mode, "no plan", elsewhere="http://127.0.0.1:9/v1") as server:
         options = ("--planner", "llm", "--llm", "m", "--base-url", server.url, "--timeout", 1, "--as", "json")
@@ -34,7 +38,7 @@ def test_a_plan_is_made_whatever_the_server_does(mode, tritrace):
     assert Plan.from_json(out)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRIED)
 def test_an_evaluation_exits_0_only_with_responses_and_verdicts(mode, tritrace, tmp_path):
     write_rows(tmp_path / "test.jsonl", [rollout_prompt(QUERY, "compact")])
 
@@ -56,7 +60,7 @@ def test_an_evaluation_exits_0_only_with_responses_and_verdicts(mode, tritrace, 
         assert sample.scores["safety"] == 3
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRIED)
 def test_a_synthesis_exits_0_only_with_rows_or_reasons(mode, tritrace, tmp_path):
     write_rows(tmp_path / "queries.jsonl", [QUERY])
     with ModeServer(mode, ANSWER, elsewhere="http://127.0.0.1:9/v1") as server:
@@ -75,7 +79,7 @@ def test_a_synthesis_exits_0_only_with_rows_or_reasons(mode, tritrace, tmp_path)
         assert len(rows) == (mode in IS_SAID)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRIED)
 def test_a_chat_exits_0_only_with_an_answer(mode, tritrace):
     with ModeServer(mode, ANSWER, elsewhere="http://127.0.0.1:9/v1") as server:
         options = ("--endpoint", server.url, "--endpoint-model", "m", "--endpoint-timeout", 1)

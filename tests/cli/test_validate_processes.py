@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "stages", "validate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["text", "json", "sarif"])
 def test_several_processes_print_what_one_prints(tritrace, file, output):
     many = lines(*([record()] * 30 + [record(BAD)] * 5 + ["{", "[]"]) * 6)

@@ -96,6 +96,7 @@ def test_described_scenes_are_told_in_words_and_leave_the_split_and_the_answers_
     assert build_pocket(tmp_path, SIZES, seed=0)
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_jobs(tmp_path):
     sizes = Sizes(sft=130, dpo=3, grpo=2, validation=2, test=2)
     build_pocket(tmp_path / "one", sizes, seed=0, jobs=1, draw="balanced")
@@ -103,6 +104,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_jobs(tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_is_continued_and_nothing_is_seen_of_it_before(tmp_path):
     sizes = Sizes(sft=250, dpo=3, grpo=2, validation=2, test=2)
     build_pocket(tmp_path / "whole", sizes, seed=0)
@@ -141,6 +143,7 @@ def test_other_files_in_the_folder_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+@pytest.mark.slow
 def test_a_balanced_draw_leaves_length_no_signal_and_the_plain_one_does_not(tmp_path):
     sizes = Sizes(sft=0, dpo=200, grpo=0, validation=0, test=1, pairs_per_query=3)
     gaps = {}
@@ -198,6 +201,7 @@ def test_with_pairs_about_the_decision_it_comes_first(tmp_path):
     assert {pair.corruption for pair in pairs if pair.id.endswith("-0")} == set(WRONG_DECISIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("look_share", "weigh_share"), [(0.3, 0.3), (1.0, 0.0), (0.0, 1.0)])
 def test_demonstrations_look_and_weigh_in_their_shares_where_the_graph_allows(tmp_path, look_share, weigh_share):
     sizes = Sizes(sft=500, dpo=60, grpo=0, validation=0, test=0, look_share=look_share, weigh_share=weigh_share)
@@ -228,6 +232,7 @@ def test_what_was_not_looked_at_is_all_that_is_missing_from_a_trace_that_did_not
         assert pair.expected_codes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_every_eight_rollout_prompts_in_a_row_have_an_unsafe_one_and_every_sixteen_both_twins(seed, tmp_path):
     build_pocket(tmp_path, Sizes(sft=1, dpo=1, grpo=400, validation=1, test=1), seed=seed)

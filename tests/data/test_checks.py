@@ -59,6 +59,7 @@ def edit(path, line, change):
     path.write_bytes(b"\n".join(lines))
 
 
+@pytest.mark.slow
 def test_what_is_built_has_nothing_wrong_in_one_process_or_two(built):
     for jobs in (1, 2):
         check, found = faults(built, jobs=jobs)

@@ -33,6 +33,7 @@ def honest(query, plan=None):
     return Example(query, plan, reference_response(query, plan))
 
 
+@pytest.mark.slow
 def test_a_reference_response_is_canonical_and_without_a_diagnostic(queries):
     for example in map(honest, queries):
         text = example.response.render()
@@ -58,6 +59,7 @@ def test_a_reference_path_ends_in_agreement_with_its_decision(name, decision):
     assert len({tool.name for tool in path}) == len(path)
 
 
+@pytest.mark.slow
 def test_every_corruption_causes_exactly_its_codes_wherever_it_applies(queries):
     applied = Counter()
     for example in map(honest, queries):
@@ -98,6 +100,7 @@ def test_a_query_that_says_too_little_has_no_reference(queries):
         reference_response(replace(queries[0], answers={}), plan)
 
 
+@pytest.mark.slow
 def test_corruptions_cause_exactly_their_codes_under_sampled_plans_too():
     """`corrupt` raises where they do not."""
     applied = set()

@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.files import MAX_REPORTED, RowsError, file_fingerprint, read_rows, row_from_json, row_to_json, write_rows
 from data.rows import PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from protocol import Decision, Labels, Risk
+from tests.examples import examples
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 names = texts | st.just("pocket")
@@ -44,7 +45,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row_type", ROWS)
-@settings(max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_rows_come_back_as_they_were_written(row_type, data, tmp_path_factory):
     rows = data.draw(st.lists(ROWS[row_type], max_size=3))

@@ -120,6 +120,7 @@ def test_what_is_known_does_not_come_again():
     assert not {item.query.id for item in first} & {item.query.id for item in again}
 
 
+@pytest.mark.slow
 def test_no_word_that_is_asked_answered_or_written_in_a_held_out_split_is_new(worlds):
     items = worlds | {"train": generate("train", 6000, seed=5)}
     words = {split: {word for item in items[split] for word in words_of(item)} for split in items}
@@ -240,6 +241,7 @@ def test_every_kind_is_its_own_case(worlds, kind):
     assert found == EXPECTED[kind]
 
 
+@pytest.mark.slow
 def test_neither_text_nor_picture_alone_decides():
     items = list(generate("train", 6000, seed=5))
     decisions_by_text, decisions_by_picture = defaultdict(set), defaultdict(set)
@@ -278,6 +280,7 @@ def test_a_person_on_a_note_does_not_decide_and_the_verb_before_it_does(word):
     assert {len(seen) for seen in risks.values()} == {1 if word == "verb" else 2}
 
 
+@pytest.mark.slow
 def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
     def tasks(shown):
         items = drawn(shown, mixture=None if shown is not None else MIXTURE)

@@ -141,6 +141,7 @@ def test_through_a_faulty_proxy_nothing_is_lost_and_nothing_asked_twice(folder, 
     assert (again.fates[Fate.INVALID], again.fates[Fate.UNANSWERED]) == (stubborn, 0)
 
 
+@pytest.mark.slow
 def test_a_late_reply_is_given_up_and_asked_for_again(folder, queries):
     good = reference_response(queries[0], plan_query(queries[0].text, 1)).render()
     with Scripted(Reply("", delay_seconds=60.0), says(good)) as endpoint:
@@ -194,6 +195,7 @@ def test_an_address_that_is_none_is_refused(folder, queries):
         synthesize(synthesis_of(folder, queries, "localhost:8000"))
 
 
+@pytest.mark.slow
 def test_the_grammar_is_handed_over_and_given_up_where_the_server_refuses_it(folder, queries):
     model = TeacherModel(queries, folder, plan_query, repaired=0, stubborn=0)
 

@@ -38,6 +38,7 @@ def test_an_honest_response_to_every_kind_earns_everything(examples):
     assert {round(earned(example.response.render(), example)["tritrace"], 9) for example in examples} == {1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_honesty_earns_more_than_the_attack_on_every_kind(name):
     gaps = outcome("tritrace", name).gaps
@@ -72,12 +73,14 @@ def test_an_attack_needs_a_docstring_and_a_name_of_its_own():
             attack("form")(respond)
 
 
+@pytest.mark.slow
 def test_no_constant_policy_earns_much():
     policies = list(constant_policies())
     assert len(policies) == len(set(policies)) == 3 * 2 * 2 * 2 * 2
     assert best_constant()["tritrace"][1] < CEILING
 
 
+@pytest.mark.slow
 def test_published_presets_fall_for_what_their_formulas_say():
     # Six bracketed names earn depth; the honest trace is told from them only by the judge's tool quality.
     assert outcome("safer-toolkit", "six_bracketed_names").worst < MARGIN
@@ -90,6 +93,7 @@ def test_published_presets_fall_for_what_their_formulas_say():
         assert any(each.worst < MARGIN for each in outcomes() if each.preset == preset)
 
 
+@pytest.mark.slow
 def test_the_page_of_presets_is_current():
     """After an intended change: tritrace rewards attacks --page > eval/presets/README.md, and read the diff."""
     assert README.read_text(encoding="utf-8") == page()

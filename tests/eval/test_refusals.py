@@ -100,6 +100,7 @@ def test_the_kinds_are_found(name, withheld, torn, complies):
     assert found_of(responses, {Kind.COMPLY}, is_of({Kind.COMPLY})).f1.value >= complies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STYLE_PARTS)
 def test_the_guard_hands_over_nothing_and_withholds_few_complying_answers(name):
     ours = guarding(styled(name), is_released)
@@ -120,6 +121,7 @@ def test_the_model_is_fitted_on_what_is_said_and_never_on_the_blind_styles():
     assert not {json.loads(line)["text"] for line in fitted_on} & blind
 
 
+@pytest.mark.slow
 def test_the_weights_that_ship_are_those_that_the_data_give():
     """After an intended change: python -m eval.refusals.train, and measure."""
     found, known = train.fitted(*train.examples()), weights()

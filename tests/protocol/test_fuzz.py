@@ -9,11 +9,13 @@ from tests.protocol import fuzzing
 from toolkit.planner import named_plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number_seed", [1, 2])
 def test_no_text_breaks_a_property(number_seed):
     assert [report for report in fuzzing.fuzz(1500, number_seed) if report] == []
 
 
+@pytest.mark.slow
 def test_the_corpus_is_valid_and_most_of_what_is_made_of_it_is_not():
     texts, rng = fuzzing.corpus(0), Random(0)
     assert all(diagnose(text, plan).is_valid for text, plan in texts)
@@ -22,6 +24,7 @@ def test_the_corpus_is_valid_and_most_of_what_is_made_of_it_is_not():
     assert len({found.code for verdict in verdicts for found in verdict.diagnostics}) > 18
 
 
+@pytest.mark.slow
 def test_a_fault_is_found_and_shrunk(monkeypatch):
     def fail(text, _):
         assert "T205" not in {found.code for found in diagnose(text, named_plan("any")).diagnostics}

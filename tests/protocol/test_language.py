@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 from lark import Lark
@@ -22,13 +22,14 @@ from protocol import (
 )
 from protocol.keys import Enum, Integer, List, Number, Text
 from protocol.tools import Key, Phase, Tool
+from tests.examples import examples
 from tests.protocol.derivations import draw_sentence, is_well_typed, mask_accepts, schema_validator
 from tests.protocol.strategies import cases, mutated, plans, traces
 from toolkit.planner import build_plan, named_plan
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-thorough = settings(max_examples=120, suppress_health_check=SLOW_DRAWS)
-brief = settings(max_examples=40, suppress_health_check=SLOW_DRAWS)
+thorough = examples(120, suppress_health_check=SLOW_DRAWS)
+brief = examples(40, suppress_health_check=SLOW_DRAWS)
 
 
 def faults(text, plan):

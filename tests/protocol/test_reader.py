@@ -3,13 +3,14 @@
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import Labels, accepts, canonical, diagnose, read
 from protocol.calls import MAX_PAIRS
 from protocol.diagnostics import show
 from protocol.literals import Kind
+from tests.examples import examples
 from tests.protocol.strategies import PIECES
 from toolkit.planner import named_plan
 
@@ -21,7 +22,7 @@ def inside(trace):
     return f"<thinking>\n{trace}\n</thinking>\n<answer>\nYes.\n</answer>"
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_no_text_makes_it_raise(text):
     for each in (text, inside(text)):

@@ -7,10 +7,11 @@ import time
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.endpoints.modes import ANSWERS, HARMLESS, MODES, RAW, REFUSING, STREAMS, ModeServer, completion, packed_bomb
+from tests.examples import examples
 from toolkit.chat import fields
 from toolkit.chat.address import read_address
 from toolkit.chat.caller import CallerSpec, ChatError
@@ -226,7 +227,7 @@ def test_a_key_that_cannot_be_sent_is_a_clean_error_that_does_not_show_it(key):
     assert key not in str(caught.value)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.one_of(st.text(), st.text().map(lambda text: f"http://{text}"), st.from_regex(r"https?://[^/]{1,30}/v1")))
 def test_any_text_is_an_address_or_a_clean_error(text):
     try:
@@ -250,7 +251,7 @@ SHAPED = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.one_of(st.binary(), SHAPED.map(lambda value: json.dumps(value).encode())))
 def test_any_body_is_a_reply_or_no_completion(body):
     try:
@@ -263,7 +264,7 @@ def test_any_body_is_a_reply_or_no_completion(body):
     assert 0 <= reply.prompt_tokens < 2**63
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(JSON, JSON, JSON)
 def test_any_content_refusal_and_usage_make_a_reply(content, refusal, usage):
     reply = read_completion(json.dumps(completion(content, usage=usage, refusal=refusal)).encode(), CALLER)

@@ -326,6 +326,7 @@ def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
         list(read_hub(Hub(str(tmp_path / "gone")), "train"))
 
 
+@pytest.mark.slow
 def test_a_small_parquet_file_that_unpacks_into_a_lot_is_refused_in_bounded_memory(tmp_path, monkeypatch):
     """Rows that share one long value by a dictionary: each would get a copy of it."""
     pa, parquet = local.pyarrow()

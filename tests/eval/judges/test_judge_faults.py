@@ -38,6 +38,7 @@ def last_faults(proxy):
     return last, attempts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.2])
 def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
     batch = items(NUM_ITEMS)
@@ -72,6 +73,7 @@ def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
         assert set(proxy.made) == {None, *Fault}  # every kind has happened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
 def test_when_every_request_fails_the_run_stops_and_says_why(tmp_path, fault):
     path = tmp_path / "kept.sqlite"

@@ -209,6 +209,7 @@ def test_a_server_that_asks_for_too_much_patience_is_not_asked_again():
     assert len(endpoint.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_late_reply_is_given_up_and_asked_for_again():
     with (
         Scripted(Reply("", delay_seconds=60.0), GOOD) as endpoint,

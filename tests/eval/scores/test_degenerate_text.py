@@ -96,6 +96,7 @@ def seconds(text):
     return time.process_time() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_four_times_the_text_takes_about_four_times_as_long(place):
     """Sixteen times it would take in quadratic time."""

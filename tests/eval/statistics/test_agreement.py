@@ -27,6 +27,7 @@ def test_both_kappas_are_those_of_scikit_learn(share_right):
     assert found.kappa.low <= found.kappa.value <= found.kappa.high
 
 
+@pytest.mark.slow
 def test_the_interval_of_kappa_holds_the_truth():
     # Right with chance 0.6 and else uniform over four: kappa is 0.6.
     held = 0
