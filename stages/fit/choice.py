@@ -134,7 +134,8 @@ def _shape(model: FitModel, half: str, *, quantised: bool) -> ModelShape:
 def _settings(stage: Stage, rung: Rung, shape: ModelShape) -> Iterator[StageFit]:
     """Yield a stage's settings on a rung, the fastest first."""
     vision = shape.vision
-    picture = 0 if vision is None else vision.fixed_tokens or rung.picture
+    picture = 0 if vision is None else vision.largest(rung.picture).tokens
+    tokens = rung.tokens + max(0, picture - rung.picture)  # where the smallest picture is larger, words keep their room
     sampled_together = SAMPLED + (FEWER if rung is LADDER[-1] else ())
     together = list(product(sampled_together, TRAINED)) if stage == "grpo" else [(0, 1)]
     for optimiser, (sampled, trained), checkpoints in product(
@@ -143,8 +144,8 @@ def _settings(stage: Stage, rung: Rung, shape: ModelShape) -> Iterator[StageFit]
         step = Step(
             stage=stage,
             sequences=2 * trained if stage == "dpo" else trained,
-            tokens=rung.tokens,
-            learnt=rung.response if stage == "grpo" else rung.tokens - picture,
+            tokens=tokens,
+            learnt=rung.response if stage == "grpo" else tokens - picture,
             image_tokens=picture,
             sampled=sampled,
             checkpoints=checkpoints,

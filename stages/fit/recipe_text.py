@@ -5,13 +5,14 @@ data sets the best rate of LoRA was about ten times that of full training, in su
 learning (Schulman et al., "LoRA Without Regret", Thinking Machines Lab, 2025; also in TRL's documentation).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.fit.choice import GENERATIONS, Fit, StageFit
 from stages.fit.evaluation import eval_batch_size
 from stages.fit.time import Plan
+from stages.memory.shapes import VisionShape
 from stages.spec import SPECS, STAGES, Stage
 
 PUBLISHED = (
@@ -117,12 +118,19 @@ def _shared(found: Fit, each: StageFit) -> list[Line]:
     lines.append(Line("activation_checkpointing", each.step.checkpoints, why))
     if each.step.optimiser != "adamw_torch_fused":
         lines.append(Line("optim", each.step.optimiser, "moments of a byte instead of four; there is no room for more"))
-    if vision is not None and vision.fixed_tokens is None:
-        pixels = f"{rung.picture} tokens; published {PUBLISHED_PIXELS}, which are {vision.tokens_of(PUBLISHED_PIXELS)}"
-        lines.append(Line("min_pixels", vision.pixels_of(LEAST_PICTURE), f"{LEAST_PICTURE} tokens"))
-        lines.append(Line("max_pixels", vision.pixels_of(rung.picture), pixels))
+    if vision is not None:
+        lines += _pixels(vision, rung.picture)
     why = f"published {PUBLISHED_TOKENS}, prompt 4096 and response 2048; longer rows are refused by name"
-    return [*lines, Line("max_tokens", rung.tokens, why)]
+    return [*lines, Line("max_tokens", each.step.tokens, why)]
+
+
+def _pixels(vision: VisionShape, tokens: int) -> Iterator[Line]:
+    if vision.takes_any_size:
+        yield Line("min_pixels", vision.largest(LEAST_PICTURE).max_pixels, f"{LEAST_PICTURE} tokens")
+    found = vision.largest(tokens)
+    if found.max_pixels is not None:
+        published = f"published {PUBLISHED_PIXELS}, which are {vision.tokens_of(PUBLISHED_PIXELS)}"
+        yield Line("max_pixels", found.max_pixels, f"{found.tokens} tokens; {published}")
 
 
 _LEARNING: dict[Stage, tuple[Line, ...]] = {

@@ -1,15 +1,17 @@
 """How much memory a stage takes, part by part, from the shape of its model and of its worst step.
 
 Formulas, not a measurement (that is `measure.py`): what autograd keeps of a decoder layer under LoRA is counted term
-by term below, for transformers' decoder layers with scaled dot product attention. Not counted: what an allocator cannot
-use for being in pieces (the resident memory of a CPU process is well above the estimate), models whose layers are built
-otherwise (a mixture of experts, a state space).
+by term, for transformers' decoder layers with scaled dot product attention (`layers.py`), or with linear attention in
+its place (`linear_attention.py`). Not counted: what an allocator cannot use for being in pieces (the resident memory of
+a CPU process is well above the estimate), models whose layers are built otherwise (a mixture of experts).
 """
 
 import os
 from dataclasses import dataclass
 from typing import Any
 
+from stages.memory.layers import saved_by_layer, saved_by_linear_layer
+from stages.memory.linear_attention import mixer_pass
 from stages.memory.shapes import ModelShape, VisionShape
 
 GIB = 2**30
@@ -116,8 +118,9 @@ def sampling_phases(
 
 
 def cache_bytes(shape: ModelShape, sequences: int, tokens: int) -> int:
-    """Return the bytes of keys and values of so many sequences of so many tokens."""
-    return 2 * shape.full_layers * shape.key_value * shape.element * sequences * tokens
+    """Return the bytes of keys and values of so many sequences of so many tokens, and of linear attention's states."""
+    states = shape.linear.layers * shape.linear.state_bytes * sequences if shape.linear else 0
+    return 2 * shape.full_layers * shape.key_value * shape.element * sequences * tokens + states
 
 
 def _gathered(shape: ModelShape) -> int:
@@ -149,33 +152,10 @@ def optimiser_bytes(shape: ModelShape, optimiser: str) -> int:
     return 2 * shape.num_trainable * (1 if "8bit" in optimiser else 4)
 
 
-def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
-    """Return the bytes that autograd keeps of one decoder layer for one token.
-
-    Args:
-        shape: of the model.
-        eager_tokens: length of the sequence, where attention keeps its matrix.
-    """
-    size, hidden = shape.element, shape.hidden
-    # Both norms compute in float32 and keep their input; the residual stream itself is kept by nobody.
-    norms = 2 * 4 * hidden
-    # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy.
-    shared = shape.quantised or size == 4
-    inputs = (2 if shared else 5) * size * hidden + size * shape.attention + size * shape.intermediate
-    ranks = 7 * size * shape.lora_r
-    # Queries, keys, values, the output, and its logarithm of sums.
-    attention = 2 * size * (shape.attention + shape.key_value) + 4 * shape.heads
-    matrix = eager_tokens * shape.heads * (4 + 2 * size)
-    head_norms = 4 * (shape.attention + shape.key_value) if shape.has_head_norms else 0
-    # The gate, its activation and what it is multiplied with.
-    feed_forward = 3 * size * shape.intermediate
-    return norms + inputs + ranks + attention + matrix + head_norms + feed_forward
-
-
 def _language_activations(shape: ModelShape, step: Step) -> int:
     """Return what is kept of all layers from their forward to their backward pass."""
-    layer = shape.element * shape.hidden if step.checkpoints else _saved(shape, step)
-    return step.sequences * step.tokens * (shape.layers * layer + (4 + shape.element) * shape.hidden)
+    layers = shape.layers * shape.element * shape.hidden if step.checkpoints else sum(_saved(shape, step))
+    return step.sequences * step.tokens * (layers + (4 + shape.element) * shape.hidden)
 
 
 def _layer_work(shape: ModelShape, step: Step) -> int:
@@ -186,11 +166,14 @@ def _layer_work(shape: ModelShape, step: Step) -> int:
     """
     is_cast = not shape.quantised and shape.element < 4
     working = (4 + 2 * shape.element) * shape.intermediate if is_cast else 0
-    return step.sequences * step.tokens * ((_saved(shape, step) if step.checkpoints else 0) + working)
+    return step.sequences * step.tokens * ((max(_saved(shape, step)) if step.checkpoints else 0) + working)
 
 
-def _saved(shape: ModelShape, step: Step) -> int:
-    return saved_by_layer(shape, eager_tokens=step.tokens if step.eager else 0)
+def _saved(shape: ModelShape, step: Step) -> list[int]:
+    """Return the bytes that each layer keeps of one token."""
+    usual = saved_by_layer(shape, eager_tokens=step.tokens if step.eager else 0)
+    linear = [saved_by_linear_layer(shape, shape.linear)] * shape.linear.layers if shape.linear else []
+    return [usual] * (shape.layers - len(linear)) + linear
 
 
 def _patches(shape: ModelShape, step: Step) -> int:
@@ -232,8 +215,9 @@ def _language_pass(shape: ModelShape, prompt: int) -> int:
 
     An adapter that is not merged, on quantised weights, adds its own product, scaled, to a copy of the base's.
     """
-    widest = 5 if shape.quantised else 3
-    return prompt * (shape.element * (widest * shape.intermediate + 2 * shape.hidden) + 4 * shape.hidden)
+    feed_forward = (5 if shape.quantised else 3) * shape.element * shape.intermediate
+    mixer = mixer_pass(shape.linear, shape.element) if shape.linear else 0
+    return prompt * (max(feed_forward, mixer) + 2 * shape.element * shape.hidden + 4 * shape.hidden)
 
 
 def _pixel_bytes(shape: ModelShape, sequences: int, image_tokens: int) -> int:

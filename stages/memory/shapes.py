@@ -15,13 +15,16 @@ from peft import get_peft_model
 from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
-from eval.families.scaling import merged_side, side_of
+from eval.families import family_of
+from eval.families.room import Largest, largest_picture, most_tokens
+from eval.families.scaling import AREA, merged_side, side_of
 from eval.models.adapters import adapter_folder, read_adapter_config
 from eval.models.loading import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments.stage import StageArguments
 from stages.errors import StageError
 from stages.inputs.loading import fresh_adapter, num_trainable
+from stages.memory.linear_attention import LinearShape, linear_shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class ModelShape:
     vocabulary: int
     has_head_norms: bool
     """Whether queries and keys are normalised a head (Qwen3)."""
+    linear: LinearShape | None
+    """Layers with linear attention (Qwen3.5)."""
     vision: "VisionShape | None"
 
 
@@ -73,16 +78,21 @@ class VisionShape:
     patches_a_token: int
     patch_values: int
     """Numbers of a patch: channels x frames x side x side."""
-    fixed_tokens: int | None
-    """Tokens of every picture, where the processor scales all to one size; None where its pixels decide."""
+    config: Any
+    """The model's, which says how its pictures are scaled."""
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether a picture may have any size between two bounds (Qwen)."""
+        return family_of(self.config).scaling is AREA
 
     def tokens_of(self, pixels: int) -> int:
-        """Return how many tokens a picture of so many pixels becomes."""
-        return self.fixed_tokens or pixels // (self.patch**2 * self.patches_a_token)
+        """Return how many tokens a picture of so many pixels becomes at the most."""
+        return most_tokens(family_of(self.config).scaling, self.config, pixels)
 
-    def pixels_of(self, tokens: int) -> int | None:
-        """Return the pixels of a picture of so many tokens; None where all pictures have one size."""
-        return None if self.fixed_tokens else tokens * self.patch**2 * self.patches_a_token
+    def largest(self, tokens: int) -> Largest:
+        """Return the bound on pixels for pictures of so many tokens, and how many they then take at the most."""
+        return largest_picture(family_of(self.config).scaling, self.config, tokens)
 
 
 def shape_names() -> list[str]:
@@ -148,6 +158,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
         has_head_norms=any(name.endswith("self_attn.q_norm") for name, _ in model.named_modules()),
+        linear=linear_shape(text),
         vision=vision_shape(config),
     )
 
@@ -216,5 +227,5 @@ def vision_shape(model_config: Any) -> VisionShape | None:
         patch=patch,
         patches_a_token=merge**2,
         patch_values=int(channels) * frames * patch**2,
-        fixed_tokens=getattr(model_config, "mm_tokens_per_image", None),
+        config=model_config,
     )

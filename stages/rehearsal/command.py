@@ -19,7 +19,7 @@ from stages.preflight.check import RowSize, Subject, check, longest_row, resourc
 from stages.preflight.findings import Finding, Section, worst
 from stages.provenance.trust import check_parent
 from stages.rehearsal.measure import measure
-from stages.rehearsal.stand_in import stand_in_processor, write_random_model
+from stages.rehearsal.stand_in import has_stand_in, stand_in_processor, write_random_model
 from stages.rollouts.reward import reward_of
 from stages.spec import SPECS
 
@@ -59,9 +59,10 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     )
     if not has_rows:
         mistakes.clear()
-        if arguments.max_tokens is None:
-            mistakes.append(f"{arguments.data}: is not there, and no max_tokens says how long its rows may be")
     model_config = attempt(lambda: shape_config(shape) if shape else load_config(arguments.model, options))
+    rows = rows if shape is None or has_stand_in(model_config) else []
+    if not (rows or mistakes or arguments.max_tokens):
+        mistakes.append(f"{arguments.data}: is not read, and no max_tokens says how long its rows may be")
     processor = None if shape else attempt(lambda: load_processor(arguments.model, options))
     reward = attempt(lambda: reward_of(arguments))
     if shape is not None:
@@ -95,7 +96,7 @@ def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False
     """
     if not subject.rows:
         if measure_in is not None:
-            raise StageError(f"--measure: needs rows; {subject.arguments.data} is not there")
+            raise StageError(f"--measure: needs rows that can be read; see {subject.arguments.data}")
         return _without_rows(subject) + ([_traced(subject, recipe_size(subject))] if trace else [])
     sections = check(subject)
     if trace and worst([section.level for section in sections if section.title == "rows"]) != "fails":
@@ -108,7 +109,9 @@ def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False
 def _without_rows(subject: Subject) -> list[Section]:
     """Check what can be checked of a shape alone: memory and disk for the longest row that the recipe allows."""
     arguments = subject.arguments
-    found = f"{arguments.data} is not there; the longest row that the recipe allows is taken"
+    is_there = Path(arguments.data).exists()
+    why = "needs the model's own processor" if is_there else "is not there"
+    found = f"{arguments.data} {why}; the longest row that the recipe allows is taken"
     return [Section("rows", (Finding("warning", "read", found),)), *resources(subject, recipe_size(subject))]
 
 

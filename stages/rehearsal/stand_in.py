@@ -24,6 +24,12 @@ _config_keys = {
 }
 
 
+def has_stand_in(model_config: Any) -> bool:
+    """Whether pictures can be cut into a model's patches without its own processor: Qwen's, and text models."""
+    vision = getattr(model_config, "vision_config", None)
+    return vision is None or hasattr(vision, "temporal_patch_size")
+
+
 def stand_in_processor(rows: Sequence[Row], model_config: Any, arguments: StageArguments) -> Any:
     """Return a processor with the model's patches, or a tokenizer for a text model."""
     fields = ("prompt", "completion", "chosen", "rejected")

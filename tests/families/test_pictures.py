@@ -9,9 +9,10 @@ from trl.data_utils import prepare_multimodal_messages
 from data.files import read_rows
 from data.images import open_image
 from data.rows import RolloutPrompt, SFTRow
-from eval.families import scaling_of
-from eval.families.scaling import UNKNOWN, replacements
-from eval.models.loading import LoadOptions, ModelError
+from eval.families import family_of, scaling_of
+from eval.families.room import largest_picture, most_tokens
+from eval.families.scaling import AREA, UNKNOWN, replacements
+from eval.models.loading import LoadOptions, ModelError, load_config
 from eval.policies.checkpoint import HFPolicy
 from stages.inputs.lengths import image_tokens, row_lengths
 
@@ -91,6 +92,26 @@ def test_bounds_decide_the_tokens_of_a_picture(seeing):
     policy = HFPolicy(seeing.model, batch_size=4, max_new_tokens=2, dtype="float32", label="", options=bounded)
     prompts = read_rows(seeing.data / "grpo.jsonl", RolloutPrompt)
     assert len(policy.respond(prompts, seeing.data)) == len(prompts)  # the model agrees on the number of tokens
+
+
+@pytest.mark.parametrize("budget", [1, 5, 12, 30, 70, 100])
+def test_the_largest_picture_is_known_from_the_configuration_alone(budget, seeing):
+    """What `tritrace fit` counts on: under the bound it finds, no shape of picture becomes more tokens than it says."""
+    config = load_config(str(seeing.model))
+    if family_of(config).scaling is AREA:
+        budget = max(budget, 30)  # a strip keeps a patch a side, whatever the bound
+    found = largest_picture(family_of(config).scaling, config, budget)
+    options = LoadOptions() if found.max_pixels is None else LoadOptions(max_pixels=found.max_pixels)
+    processor = seeing.processor(options=options)
+    mark = MARK.get(seeing.name) or processor.image_token
+    sides = (30, 90, 180, 420, 840)
+    texts = (replacements(scaling_of(processor), processor, [size]) for size in product(sides, sides))
+    most = max(text.count(mark) for (text,) in texts)
+    assert 0.7 * found.tokens <= most <= found.tokens
+    smallest = largest_picture(family_of(config).scaling, config, 1)
+    assert found.tokens <= budget or found == smallest
+    if found.max_pixels is not None:
+        assert most_tokens(family_of(config).scaling, config, found.max_pixels) == found.tokens
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from stages.__main__ import app
@@ -20,7 +21,7 @@ from stages.fit.roofline import update_seconds
 from stages.fit.show import nothing_fits
 from stages.fit.time import LEAST_UPDATES, hours, planned, read_budget, whole_plan
 from stages.memory.estimate import GIB
-from stages.memory.shapes import shape_names
+from stages.memory.shapes import meta_model, shape_names, vision_shape
 from stages.preflight.check import COMFORT
 from stages.provenance.manifest import Manifest
 from stages.results.subjects import subject_of
@@ -159,6 +160,35 @@ def test_every_shape_has_its_name_on_the_hub_and_a_source():
     for name, entry in shape_sources().items():
         assert entry["source"]
         assert find_model(entry["hub"]).shape == name
+
+
+COMPOSED = [name for name, entry in shape_sources().items() if "parameters" in entry]
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_composed_shape_has_the_published_number_of_weights(name):
+    model = meta_model(find_model(name).config, torch.bfloat16)
+    count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    assert count == pytest.approx(shape_sources()[name]["parameters"], rel=5e-3)
+
+
+def test_most_shapes_of_families_with_tiles_are_composed():
+    assert len(COMPOSED) == 6
+
+
+TILED = {"smolvlm2-500m": 512, "internvl3.5-4b": 448, "llava-onevision-0.5b": 384}
+"""Models whose pictures are cut into tiles, of so many pixels a side."""
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_pictures_that_are_cut_into_tiles_get_whole_tiles_and_room_for_words(name, tmp_path):
+    done = CliRunner().invoke(app, ["fit", name, "--card", "12", "--write", str(tmp_path / "mine")])
+    assert done.exit_code == 0, done.output
+    arguments, config = parse_stage("grpo", ["--config", str(tmp_path / "mine" / "grpo.yaml")])
+    assert arguments.min_pixels is None  # SmolVLM2 refuses it, and to a tile it would be no bound
+    assert arguments.max_pixels % TILED[name] ** 2 == 0
+    picture = vision_shape(find_model(name).config).tokens_of(arguments.max_pixels)
+    assert arguments.max_tokens - config.max_completion_length - picture >= 768
 
 
 def manifest_of(stage, **recipe):

@@ -1,0 +1,45 @@
+"""What autograd keeps of a decoder layer under LoRA for one token, counted tensor by tensor."""
+
+from stages.memory.linear_attention import LinearShape, saved_by_mixer
+from stages.memory.shapes import ModelShape
+
+
+def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
+    """Return the bytes that autograd keeps of one decoder layer for one token.
+
+    Args:
+        shape: of the model.
+        eager_tokens: length of the sequence, where attention keeps its matrix.
+    """
+    size = shape.element
+    # Queries, keys, values, the output, and its logarithm of sums.
+    attention = 2 * size * (shape.attention + shape.key_value) + 4 * shape.heads
+    matrix = eager_tokens * shape.heads * (4 + 2 * size)
+    head_norms = 4 * (shape.attention + shape.key_value) if shape.has_head_norms else 0
+    return _around_mixer(shape, num_inputs=5, width=shape.attention) + attention + matrix + head_norms
+
+
+def saved_by_linear_layer(shape: ModelShape, linear: LinearShape) -> int:
+    """Return the same of a layer with linear attention."""
+    mixer = saved_by_mixer(linear, shape.element)
+    return _around_mixer(shape, num_inputs=4, width=linear.heads * linear.value) + mixer
+
+
+def _around_mixer(shape: ModelShape, *, num_inputs: int, width: int) -> int:
+    """Return what is kept of a layer for one token beside its attention: norms, inputs of projections, feed-forward.
+
+    Args:
+        shape: of the model.
+        num_inputs: projections that read the residual stream.
+        width: of the attention's output, which the last of its projections reads.
+    """
+    size, hidden = shape.element, shape.hidden
+    # Both norms compute in float32 and keep their input; the residual stream itself is kept by nobody.
+    norms = 2 * 4 * hidden
+    # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy.
+    shared = shape.quantised or size == 4
+    inputs = (2 if shared else num_inputs) * size * hidden + size * width + size * shape.intermediate
+    ranks = 7 * size * shape.lora_r
+    # The gate, its activation and what it is multiplied with.
+    feed_forward = 3 * size * shape.intermediate
+    return norms + inputs + ranks + feed_forward

@@ -1,0 +1,68 @@
+"""What a layer with a gated delta net in place of attention takes (Qwen3.5), as transformers' own code computes it.
+
+That is what runs where `flash-linear-attention` is not installed: everything in float32, chunk by chunk. Counted tensor
+by tensor from `torch_chunk_gated_delta_rule` (transformers 5.23); the kernels of that package keep less.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+CHUNK = 64
+"""Tokens that are computed together."""
+_FLOAT32 = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearShape:
+    """The linear attention of a model; widths in elements."""
+
+    layers: int
+    heads: int
+    """Of the values, to which queries and keys are repeated."""
+    key: int
+    """Of a head."""
+    value: int
+    """Of a head."""
+    mixed: int
+    """Of queries, keys and values together, which go through a convolution."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that a layer keeps of a sequence, whatever its length."""
+        return _FLOAT32 * self.heads * self.key * self.value
+
+
+def linear_shape(text: Any) -> LinearShape | None:
+    """Return the linear attention of a text configuration; None where it has none."""
+    count = sum(kind == "linear_attention" for kind in getattr(text, "layer_types", None) or ())
+    if not count:
+        return None
+    heads, key, value = text.linear_num_value_heads, text.linear_key_head_dim, text.linear_value_head_dim
+    mixed = 2 * text.linear_num_key_heads * key + heads * value
+    return LinearShape(layers=count, heads=heads, key=key, value=value, mixed=mixed)
+
+
+def saved_by_mixer(linear: LinearShape, size: int) -> int:
+    """Return the bytes that autograd keeps of one layer's mixer for one token, its projections' inputs apart.
+
+    Args:
+        linear: the layer's shape.
+        size: bytes of an element of the hidden states.
+    """
+    convolution = 2 * size * linear.mixed  # its input, and what its activation reads
+    # Queries and keys: cast, normalised, scaled or decayed; keys weighted by beta, and what they have decayed to.
+    keys = 8 * linear.key
+    values = 3 * linear.value  # cast, corrected, and corrected by the state
+    # Products of a chunk: keys by keys and queries by keys, each before and after its decay, and the decay.
+    products = 5 * CHUNK
+    states = linear.key * linear.value // CHUNK
+    rule = _FLOAT32 * linear.heads * (keys + values + products + states)
+    width = linear.heads * linear.value
+    gate = 3 * _FLOAT32 * width + 2 * size * width  # normalised, gated, and the gate, in float32
+    return convolution + rule + gate
+
+
+def mixer_pass(linear: LinearShape, size: int) -> int:
+    """Return the bytes of one layer's mixer for one token where nothing is kept for a backward pass."""
+    rule = _FLOAT32 * linear.heads * (7 * linear.key + 4 * linear.value + 4 * CHUNK)
+    return 2 * size * linear.mixed + rule
