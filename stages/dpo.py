@@ -11,6 +11,7 @@ from pathlib import Path
 from trl import DPOConfig, DPOTrainer
 
 from stages.arguments.stage import StageArguments
+from stages.inputs.grouping import GroupsByLength, lengths_to_group
 from stages.lifecycle.stage import run_stage
 from stages.lifecycle.training import Setup
 
@@ -24,11 +25,18 @@ def run(arguments: StageArguments, config: DPOConfig) -> Path:
     return run_stage("dpo", arguments, config, build_trainer)
 
 
+class Trainer(GroupsByLength, DPOTrainer):
+    """TRL's trainer, whose batches may be pairs of like length."""
+
+
 def build_trainer(setup: Setup) -> DPOTrainer:
     """Return TRL's trainer over the adapter; no `peft_config`, which would start another one."""
-    return DPOTrainer(
+    job = setup.job
+    trainer = Trainer(
         model=setup.model,
-        args=setup.job.config,
+        args=job.config,
         train_dataset=setup.dataset,
         processing_class=setup.processor,
     )
+    trainer.lengths = lengths_to_group(job.config, job.rows, setup.processor, job.images_root)
+    return trainer

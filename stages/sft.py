@@ -10,6 +10,7 @@ from pathlib import Path
 from trl import SFTConfig, SFTTrainer
 
 from stages.arguments.stage import StageArguments
+from stages.inputs.grouping import GroupsByLength, lengths_to_group
 from stages.lifecycle.stage import run_stage
 from stages.lifecycle.training import Setup
 
@@ -25,11 +26,18 @@ def run(arguments: StageArguments, config: SFTConfig) -> Path:
     return run_stage("sft", arguments, config, build_trainer)
 
 
+class Trainer(GroupsByLength, SFTTrainer):
+    """TRL's trainer, whose batches may be rows of like length."""
+
+
 def build_trainer(setup: Setup) -> SFTTrainer:
     """Return TRL's trainer over the adapter."""
-    return SFTTrainer(
+    job = setup.job
+    trainer = Trainer(
         model=setup.model,
-        args=setup.job.config,
+        args=job.config,
         train_dataset=setup.dataset,
         processing_class=setup.processor,
     )
+    trainer.lengths = lengths_to_group(job.config, job.rows, setup.processor, job.images_root)
+    return trainer

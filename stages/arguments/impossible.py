@@ -41,8 +41,23 @@ def refused_by_trainer(config: Any) -> Iterator[str]:
         yield f"eval_strategy: expected no, found {config.eval_strategy.value}; `tritrace eval` evaluates a stage"
     if config.push_to_hub:
         yield "push_to_hub: expected false; `tritrace export` writes what can be pushed"
+    yield from _order_of_rows(config)
     yield from _unknown_words(config)
     yield from _reporting(config.report_to)
+
+
+def _order_of_rows(config: Any) -> Iterator[str]:
+    key, chosen = "train_sampling_strategy", config.train_sampling_strategy
+    if hasattr(config, "num_generations"):
+        if chosen != "random":
+            yield f"{key}: expected random, found {chosen}; GRPO draws its prompts itself (shuffle_dataset)"
+    elif chosen == "batch_rebalance":
+        yield f"{key}: expected group_by_length, sequential or random, found {chosen}, which counts no pictures"
+    elif chosen == "group_by_length":
+        # Both change the order or the number of rows after their tokens were counted.
+        for other in ("packing", "shuffle_dataset"):
+            if getattr(config, other, False):
+                yield f"{key}: group_by_length does not go with {other}; leave one of the two out"
 
 
 def _unknown_words(config: Any) -> Iterator[str]:

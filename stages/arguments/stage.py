@@ -161,6 +161,7 @@ def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
     has_gpu = torch.cuda.is_available()
     defaults: dict[str, Any] = {
         "bf16": has_gpu and resolve_dtype(dtype) is torch.bfloat16,
+        "fp16": has_gpu and resolve_dtype(dtype) is torch.float16,
         "use_cpu": not has_gpu,
         "activation_checkpointing": has_gpu,  # trades time for memory, which the CPU has
         "dataloader_pin_memory": has_gpu,

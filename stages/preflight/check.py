@@ -144,8 +144,8 @@ def check(subject: Subject) -> list[Section]:
     if subject.reward is not None and isinstance(arguments, GRPOArguments):
         prompts_only = [row for row in rows if isinstance(row, RolloutPrompt)]
         sections.append(reward_section(prompts_only, arguments.reward, subject.reward))
-    if not subject.on_gpu:
-        sections += arithmetic_sections(arguments.dtype)
+    if torch.cuda.is_available() or not subject.on_gpu:
+        sections += arithmetic_sections(arguments.dtype, scales_loss=subject.config.fp16)
     sections += toolchain_sections()
     _, size = longest_row(subject, lengths)
     return sections + resources(subject, size)

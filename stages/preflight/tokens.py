@@ -1,8 +1,10 @@
 """How long the rows really are, image tokens expanded, against what the model and the recipe allow."""
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stages.inputs.grouping import STRATEGY, LengthGroups, padding_share
 from stages.preflight.findings import Finding, Section
 
 NUM_BINS = 10
@@ -37,7 +39,20 @@ def tokens_section(
         findings.append(
             Finding("warning", "tokenizer", "a stand-in, trained on these rows, counted; the model's own will differ")
         )
+    findings += _padding(list(lengths.values()), config)
     return Section("tokens", tuple(findings), histogram(list(lengths.values())))
+
+
+def _padding(lengths: Sequence[int], config: Any) -> Iterator[Finding]:
+    """Report how much of a batch is padding, by the order of rows; nothing where a row is alone, and in GRPO."""
+    rows = config.per_device_train_batch_size
+    if rows == 1 or hasattr(config, "num_generations"):
+        return
+    shuffled = random.Random(0).sample(range(len(lengths)), len(lengths))
+    grouped = list(LengthGroups(lengths, rows * config.gradient_accumulation_steps, seed=0))
+    shares = [padding_share(lengths, order, rows) for order in (shuffled, grouped)]
+    found = f"{shares[0]:.0%} of {rows} rows at random, {shares[1]:.0%} with train_sampling_strategy: {STRATEGY}"
+    yield Finding("ok", "padding", found)
 
 
 def histogram(values: Sequence[int]) -> str:

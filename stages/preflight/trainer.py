@@ -8,6 +8,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+import torch
+
 from stages.inputs.loading import has_vision
 from stages.preflight.findings import Finding
 
@@ -21,7 +23,12 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
-    _Rule("packing", lambda c, images, _: images and c.packing, "rows with images cannot be packed", "set it to false"),
+    _Rule(
+        "packing",
+        lambda c, images, _: images and c.packing,
+        "rows with images cannot be packed",
+        "set it to false; train_sampling_strategy: group_by_length keeps padding small",
+    ),
     _Rule(
         "padding_free",
         lambda c, images, _: images and c.padding_free,
@@ -52,6 +59,12 @@ _RULES = (
         lambda c, *_: c.use_liger_kernel and find_spec("liger_kernel") is None,
         "liger-kernel is not installed",
         "install it, or set it to false",
+    ),
+    _Rule(
+        "use_liger_kernel",
+        lambda c, *_: c.use_liger_kernel and not torch.cuda.is_available(),
+        "its kernels are for CUDA, and PyTorch finds none",
+        "set it to false",
     ),
     _Rule("sync_ref_model", lambda c, *_: c.sync_ref_model, "not with an adapter", "set it to false"),
     _Rule(

@@ -1,4 +1,4 @@
-"""Can the processor compute in the dtype of a recipe, or does it only pretend to?"""
+"""Can the processor or the card compute in the dtype of a recipe, or does it only pretend to?"""
 
 import torch
 
@@ -8,18 +8,39 @@ from stages.preflight.findings import Finding, Section
 _questions = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
 
 
-def arithmetic_sections(dtype: str) -> list[Section]:
-    """Return a warning where a stage would run on a CPU that has no instructions for its dtype, else nothing.
+_BFLOAT16_SINCE = (8, 0)
+"""NVIDIA's compute capability from which on a card has bfloat16 (Ampere); before it PyTorch imitates it."""
 
-    PyTorch then multiplies matrices by a loop that no library has tuned. Seen on a CPU with AVX2 alone: forward and
-    backward of SmolLM2-135M at 5 tokens/s in bfloat16, at 92 in float32 (2,500 tokens, two cores).
+
+def arithmetic_sections(dtype: str, *, scales_loss: bool) -> list[Section]:
+    """Return what is wrong with a recipe's dtype on this machine, else nothing.
+
+    Without instructions for a dtype a CPU multiplies matrices by a loop that no library has tuned. Seen on a CPU with
+    AVX2 alone: forward and backward of SmolLM2-135M at 5 tokens/s in bfloat16, at 92 in float32 (2,500 tokens, two
+    cores).
+
+    Args:
+        dtype: of the recipe.
+        scales_loss: whether it scales the loss (`fp16`).
     """
     chosen = resolve_dtype(dtype)
-    if torch.cuda.is_available() or chosen not in _questions:
-        return []
-    is_supported = getattr(torch.ops.mkldnn, _questions[chosen], None)
+    finding = _on_card(chosen, scales_loss=scales_loss) if torch.cuda.is_available() else _on_cpu(chosen)
+    return [Section("arithmetic", (finding,))] if finding else []
+
+
+def _on_cpu(chosen: torch.dtype) -> Finding | None:
+    is_supported = getattr(torch.ops.mkldnn, _questions.get(chosen, ""), None)
     if is_supported is None or is_supported():
-        return []
+        return None
     name = str(chosen).removeprefix("torch.")
     found = f"this CPU has no {name} arithmetic; a step may take twenty times as long as in float32"
-    return [Section("arithmetic", (Finding("warning", "dtype", found, "set dtype: auto or float32"),))]
+    return Finding("warning", "dtype", found, "set dtype: auto or float32")
+
+
+def _on_card(chosen: torch.dtype, *, scales_loss: bool) -> Finding | None:
+    if chosen is torch.bfloat16 and torch.cuda.get_device_capability() < _BFLOAT16_SINCE:
+        found = f"{torch.cuda.get_device_name()} has no bfloat16; PyTorch imitates it, slowly"
+        return Finding("warning", "dtype", found, "set dtype: float16 and fp16: true (`tritrace fit --card t4`)")
+    if chosen is torch.float16 and not scales_loss:
+        return Finding("fails", "dtype", "float16 without fp16: small gradients become 0", "set fp16: true")
+    return None

@@ -27,11 +27,12 @@ from stages.memory.estimate import (
     optimiser_of,
     resident_bytes,
     sampling_phases,
-    saved_by_layer,
     worst_step,
 )
+from stages.memory.layers import saved_by_layer
 from stages.memory.shapes import model_shape, shape_config, weights_bytes
 from stages.preflight.findings import problems, worst
+from stages.preflight.machine.arithmetic import arithmetic_sections
 from stages.preflight.machine.toolchain import toolchain_sections
 from stages.preflight.mask import loss_mask, mask_section
 from stages.preflight.tokens import histogram, tokens_section
@@ -239,6 +240,16 @@ def test_a_shape_needs_no_model_and_no_rows(parse, tmp_path):
         prepare("grpo", *parse("grpo", data=tmp_path / "none.jsonl", model="m"), "qwen2.5-vl-3b")
 
 
+def test_a_shape_without_a_stand_in_processor_is_checked_by_the_longest_row_of_the_recipe(parse):
+    """Gemma's processor cuts no patches that could be imitated; before, this ended in a traceback."""
+    section = sections_of("sft", *parse("sft", max_tokens=1024, card_gib=16), shape="gemma-3-4b")["rows"]
+    assert (
+        "sft.jsonl needs the model's own processor; the longest row that the recipe allows" in section.findings[0].found
+    )
+    with pytest.raises(StageError, match="is not read, and no max_tokens says"):
+        sections_of("sft", *parse("sft"), shape="gemma-3-4b")
+
+
 def test_a_shape_counts_image_tokens_by_its_own_patches(parse):
     sections = sections_of("sft", *parse("sft", min_pixels=9216, max_pixels=9216), shape="qwen3-vl-4b")
     assert "a stand-in" in sections["tokens"].findings[1].found
@@ -269,6 +280,34 @@ def test_a_cpu_without_the_arithmetic_of_a_dtype_is_told_of_before_it_crawls(dty
     assert sum("arithmetic: dtype: this CPU has no bfloat16 arithmetic" in each for each in warned) == warns
     planned = sections_of("sft", *parse("sft", dtype=dtype, card_gib=24))
     assert "arithmetic" not in planned
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scales", "capability", "level", "words"),
+    [
+        ("bfloat16", False, (7, 5), "warning", "a card has no bfloat16; PyTorch imitates it"),
+        ("float16", False, (7, 5), "fails", "float16 without fp16"),
+        ("float16", True, (7, 5), None, ""),
+        ("bfloat16", False, (8, 6), None, ""),
+    ],
+)
+def test_a_card_without_bfloat16_is_told_what_it_takes(dtype, scales, capability, level, words, monkeypatch):  # noqa: PLR0917
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    sections = arithmetic_sections(dtype, scales_loss=scales)
+    assert [section.level for section in sections] == ([level] if level else [])
+    assert words in "".join(section.findings[0].found for section in sections)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_padding_is_told_beside_what_grouping_would_leave(batch, parse):
+    _, config = parse("sft", per_device_train_batch_size=batch)
+    lengths = {f"{number}": 10 + 40 * (number % 2) for number in range(40)}
+    section = tokens_section(lengths, {}, config, limit=100)
+    found = [finding.found for finding in section.findings if finding.what == "padding"]
+    shares = [int(share) for line in found for share in re.findall(r"(\d+)%", line)]
+    assert (not found) if batch == 1 else (40 > shares[0] > 2 * shares[1])  # a pair of both lengths is 40 % padding
 
 
 def test_findings_are_ranked():
