@@ -207,9 +207,9 @@ class PocketChunks:
 def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[world.PocketQuery]]:
     """Yield the queries of every file in order; a chunk is for one file, and is the same for any number of jobs."""
     known: set[str] = set()
-    imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, shown=True)
-    mended = world.generate("train", sizes.dpo, seed + 1, mixture=TRAINING_MIXTURE, known=known, shown=False)
-    judged = world.generate("train", sizes.grpo, seed + 2, mixture=JUDGING_MIXTURE, known=known, shown=False)
+    imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, demonstrated=True)
+    mended = world.generate("train", sizes.dpo, seed + 1, mixture=TRAINING_MIXTURE, known=known, demonstrated=False)
+    judged = world.generate("train", sizes.grpo, seed + 2, mixture=JUDGING_MIXTURE, known=known, demonstrated=False)
     supplies: dict[str, Iterator[world.PocketQuery]] = {
         "sft": imitated,
         "dpo": mended,

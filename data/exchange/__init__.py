@@ -1,1 +1,1 @@
-"""Our rows in the file formats of other trainers, and the data card that goes with them."""
+"""Writes our rows in the file formats of other trainers, with a data card."""

@@ -1,7 +1,7 @@
-"""The data card of a folder: README.md in the form of the Hugging Face Hub, written from what the rows say themselves.
+"""Writes the data card of a folder: a README.md in the format of the Hugging Face Hub.
 
-Nothing in it is typed in by hand: sizes, splits, kinds and labels are counted, licences and citations are those of the
-rows' provenance, and what an import left out is taken from its report.
+Every entry is computed. Sizes, splits, kinds and labels are counted. Licences and citations come from the provenance of
+the rows. The records that an import left out come from its report.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _HUB_LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc0-1.0"}
 _HUB_LICENCES |= {"odc-by", "bsd-3-clause", "unknown"}
 _MOST_ROWS = 10**15
-"""Larger counts are no counts."""
+"""A larger number in a report is ignored: it cannot be a count."""
 _NO_LICENCE = {"", "unknown"}
 
 
@@ -52,7 +52,7 @@ class Contents:
     """(source, licence, citation) -> rows."""
     builders: set[str] = field(default_factory=set)
     labels: Counter[str] = field(default_factory=Counter)
-    """Label -> rows for which it is known."""
+    """Label -> number of rows in which it is known."""
     num_labelled: int = 0
     images: set[str] = field(default_factory=set)
     num_bad: int = 0
@@ -75,13 +75,13 @@ def write_card(folder: Path, output: Path | None = None) -> Path:
     """Write the data card of a folder and return its path.
 
     Raises:
-        RowsError: the folder holds no rows, or a README.md that this did not write is in the way.
+        RowsError: the folder holds no rows, or it has a README.md that this command did not write.
         SourceError: huggingface_hub is not installed.
     """
     path = output or folder / "README.md"
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         hint = "move it or choose another --output"
-        raise RowsError(f"{path}: is there already and was not written by this command; {hint}")
+        raise RowsError(f"{path}: already exists and was not written by this command; {hint}")
     text = card(folder)
     with replacing(path) as file:
         file.write(text)
@@ -161,7 +161,7 @@ def _body(found: Contents, folder: Path) -> str:
 
 
 def _reports(folder: Path) -> list[dict[str, Any]]:
-    """Return what imports reported, each value as plain text or a count: the files may come from anywhere."""
+    """Return the reports of imports. The files are not trusted: each value becomes plain text or a count."""
     found = (read_json_object(path) for path in sorted(folder.glob("*.import.json")))
     return [_report(each) for each in found if each]
 
@@ -202,12 +202,12 @@ def _counts(counts: Mapping[str, int], most: int = 8) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that cannot break a Markdown table."""
+    """Return a text with the characters escaped that would break a Markdown table."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _code(text: str) -> str:
-    """Return a text that cannot end the code that it stands in."""
+    """Return a text with the characters replaced that would end inline code in Markdown."""
     return _cell(text).replace("`", "'")
 
 

@@ -1,7 +1,7 @@
-"""Export a data folder: each of its row files in another trainer's format, pictures included.
+"""Exports a data folder: writes each row file in the format of another trainer, with its pictures.
 
-A row that the format cannot hold, or whose picture cannot be used, is left out and reported with its place; a file of
-a kind that the format has no use for is passed over and named.
+A row is left out, and reported with its place, if the format cannot hold it or its picture cannot be used. A file is
+skipped, and named, if the format has no rows of its type.
 """
 
 import json
@@ -49,7 +49,7 @@ class Exported:
     num_rows: dict[str, int] = field(default_factory=dict)
     """File written -> rows in it."""
     passed_over: list[str] = field(default_factory=list)
-    """Row files of a kind that the format does not have."""
+    """Row files that were skipped, because the format has no rows of their type."""
     left_out: list[BadRow] = field(default_factory=list)
 
 
@@ -59,11 +59,11 @@ def export(folder: Path, form: Format, output: Path, tell: Callable[[str], None]
     Args:
         folder: the data folder.
         form: one of `FORMATS`.
-        output: the folder to write to; not the data folder itself.
-        tell: called with the name of each file before its rows.
+        output: the folder to write to; it must differ from the data folder.
+        tell: called with the name of each file before its rows are written.
 
     Raises:
-        RowsError: there is nothing to export, or `output` is the data folder.
+        RowsError: there is nothing to export, or `output` equals the data folder.
         SourceError: the format is Parquet, and pyarrow is not installed.
     """
     if output.resolve() == folder.resolve():
@@ -76,8 +76,8 @@ def export(folder: Path, form: Format, output: Path, tell: Callable[[str], None]
         kinds = ", ".join(each.__name__ for each in _HELD[form])
         raise RowsError(f"{folder}: nothing to export; {form} holds {kinds}, found {', '.join(done.passed_over)}")
     with TemporaryDirectory(prefix="tritrace-") as scratch:
-        place = Path(scratch) if form in _EMBEDDING else output  # Parquet holds the pictures itself
-        store = PictureStore(place / "images", place, folder, as_shown=True)  # others decode them otherwise
+        place = Path(scratch) if form in _EMBEDDING else output  # Parquet files contain the pictures
+        store = PictureStore(place / "images", place, folder, as_shown=True)  # others decode differently
         for file in held:
             tell(file.name)
             _writers[form](file, output, store, done)
@@ -95,7 +95,7 @@ def _is_ranking(file: RowFile) -> bool:
 def _converted(
     file: RowFile, done: Exported, convert: Callable[[Any, int], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file; what cannot be converted goes to `done.left_out`."""
+    """Yield the records of a file; add rows that cannot be converted to `done.left_out`."""
     number = 0
     for row in rows_of(file):
         if isinstance(row, BadRow):

@@ -1,4 +1,4 @@
-"""A row as the record another trainer reads. Pure functions: pictures are given as paths or as bytes, already stored.
+"""Converts a row to the record of another trainer. Pure functions: pictures come as paths or bytes, already stored.
 
     llama-factory   ShareGPT conversations; data/README.md of hiyouga/LLaMA-Factory
     ms-swift        `messages`, `images`, `rejected_response`; docs/source_en/Customization/Custom-dataset.md of
@@ -7,8 +7,8 @@
                     examples/data_preprocess/geo3k.py of volcengine/verl
     easyr1          `id`, `images`, `problem`, `answer`; verl/utils/dataset.py of hiyouga/EasyR1
 
-These trainers write the place of a picture as `<image>` into the text. What a reward has to know (plan, labels, the
-user's words) travels as JSON text, so that a column keeps one type.
+These trainers mark the place of a picture in the text with `<image>`. The input of a reward (plan, labels, the user's
+words) is stored as JSON text, so that each column has one type.
 """
 
 import json
@@ -31,7 +31,7 @@ def prompt_parts(row: TrainingRow) -> tuple[str, str]:
     """Return the system message ("" for none) and the user's words.
 
     Raises:
-        UnfitRowError: the prompt is anything but one user turn after an optional system message.
+        UnfitRowError: the prompt is not an optional system message and then one user turn.
     """
     roles = [message["role"] for message in row.prompt]
     if roles not in (["user"], ["system", "user"]):
@@ -43,7 +43,7 @@ def response(turns: Sequence[Any], name: str) -> str:
     """Return the one assistant turn.
 
     Raises:
-        UnfitRowError: there is another number of turns, or another role.
+        UnfitRowError: there is not exactly one turn, or it has another role.
     """
     if len(turns) != 1 or turns[0]["role"] != "assistant":
         raise UnfitRowError(f"{name}: expected one assistant turn")
@@ -51,10 +51,10 @@ def response(turns: Sequence[Any], name: str) -> str:
 
 
 def check_marks(row: TrainingRow) -> None:
-    """Check that no text holds the mark of a picture, which these trainers count.
+    """Check that no text contains the mark `<image>`: these trainers count the marks.
 
     Raises:
-        UnfitRowError: one does.
+        UnfitRowError: a text contains it.
     """
     turns = {name: getattr(row, name, ()) for name in ("prompt", "completion", "chosen", "rejected")}
     for name, messages in turns.items():
@@ -85,7 +85,7 @@ def llama_factory_info(name: str, is_ranking: bool) -> dict[str, Any]:
 
 
 def to_ms_swift(row: TrainingRow, images: Sequence[str]) -> dict[str, Any]:
-    """Return messages, with `rejected_response` for a pair, and what rewards need for a prompt."""
+    """Return messages, with `rejected_response` for a pair and the input of rewards for a prompt."""
     system, text = prompt_parts(row)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": _marked(text, images)})
@@ -112,14 +112,14 @@ def to_verl(row: RolloutPrompt, images: Sequence[Any], index: int) -> dict[str, 
 
 
 def to_easyr1(row: RolloutPrompt, images: Sequence[str]) -> dict[str, Any]:
-    """Return id, images, problem and answer; EasyR1 has one user turn, so the plan stands before the words."""
+    """Return id, images, problem and answer. EasyR1 has one user turn, so the plan comes before the user's words."""
     system, text = prompt_parts(row)
     problem = "\n\n".join(part for part in (system, _marked(text, images)) if part)
     return {"id": row.id, "images": list(images), "problem": problem, "answer": ground_truth(row)}
 
 
 def ground_truth(row: RolloutPrompt) -> str:
-    """Return what a reward has to know of a prompt, as JSON text."""
+    """Return the input of a reward for a prompt (plan, labels, the user's words) as JSON text."""
     known = {"plan": json.loads(row.plan), "labels": row.labels.to_json(), "query": row.query, "kind": row.kind}
     return json.dumps(known, ensure_ascii=False, sort_keys=True)
 

@@ -1,7 +1,7 @@
-"""Rows as Parquet that `datasets` reads with its own types: messages, label structs, and pictures as images.
+"""Writes rows as Parquet files that `datasets` reads with its own types: messages, label structs and images.
 
-The types of `datasets` travel in the schema's metadata under "huggingface", in the form that its
-`Features.arrow_schema` writes, so that writing needs pyarrow alone.
+The types of `datasets` are stored in the schema's metadata under "huggingface", in the format of its
+`Features.arrow_schema`. So writing needs only pyarrow.
 """
 
 import json
@@ -29,7 +29,7 @@ LABELS = {
 
 
 def write_parquet(path: Path, records: Iterable[Mapping[str, Any]], types: Types) -> int:
-    """Write records, a batch in memory at a time, replacing the file only once all are written; return how many.
+    """Write records and return their number. One batch is in memory at a time; the file is replaced at the end.
 
     Raises:
         SourceError: pyarrow is not installed.

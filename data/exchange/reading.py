@@ -1,4 +1,4 @@
-"""The row files of a data folder: what each holds, told by its first line, and its rows one at a time."""
+"""Reads the row files of a data folder. The first line of a file tells its row type; rows are read one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class BadRow:
 
 
 def row_files(folder: Path) -> list[RowFile]:
-    """Return the row files of a folder, by name; other JSON Lines in it are passed over.
+    """Return the row files of a folder, sorted by name; other JSON Lines files are skipped.
 
     Raises:
         RowsError: there are none.
@@ -67,7 +67,7 @@ def _row_type(path: Path) -> type[Any] | None:
 
 
 def rows_of(file: RowFile) -> Iterator[Row | BadRow]:
-    """Yield the rows of a file, and in place of each bad line the reason."""
+    """Yield the rows of a file; for each bad line, yield the reason instead."""
     for number, line in numbered_lines(file.path):
         where = f"{file.path}:{number}"
         try:

@@ -1,6 +1,6 @@
-"""The pocket world for models without eyes: what the picture shows is told in words, before what is asked about it.
+"""The pocket world for text-only models: a description of the picture comes before the question.
 
-A query keeps its answers, its facts and its split; what the picture decided, the words now decide.
+A query keeps its answers, its facts and its split. The facts that were in the picture are now in the text.
 """
 
 from dataclasses import replace
@@ -12,9 +12,9 @@ from protocol.labels import Risk
 
 
 def described(item: PocketQuery) -> PocketQuery:
-    """Return a query without its picture, whose text describes the scene first.
+    """Return a query without its picture; its text begins with a description of the scene.
 
-    Without a picture nothing is seen or written in one and its risk is "safe"; that of the words is that of the whole.
+    The risk of the picture becomes "safe", since there is none. The risk of the text becomes the combined risk.
     """
     query = item.query
     labels = replace(query.labels, image_risk=Risk.SAFE, text_risk=query.labels.combined_risk, objects=(), texts=())

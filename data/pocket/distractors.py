@@ -1,4 +1,4 @@
-"""The alternatives to a query's facts: what an answer names that names everything to be sure."""
+"""The distractors of a query: words that an answer contains if it names everything in the hope of a hit."""
 
 from collections.abc import Mapping
 
@@ -29,13 +29,13 @@ _CLASSES = tuple(
         tuple(thing.split()[-1] for things in IDIOMS.values() for thing in things),
     )
 )
-"""Words of which a right answer names only those that are its facts."""
+"""Classes of words. A correct answer names only those words of a class that are facts."""
 
 
 def distractors_of(labels: Labels, answers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words of the same class as a fact that an honest answer has no reason to name.
+    """Return the words of the same class as a fact that a correct answer has no reason to name.
 
-    What is in the picture, or in a reference answer under any decision, is spared.
+    Words for things in the picture, and words of a reference answer (under any decision), are not distractors.
     """
     facts = frozenset(labels.facts or ())
     said = (*(labels.objects or ()), *(labels.texts or ()), *answers.values())

@@ -1,4 +1,4 @@
-"""What all builders of queries share: the draft they return, its labels, and the objects in its picture."""
+"""Shared by all builders of queries: the draft that they return, its labels, and the choice of its objects."""
 
 import random
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from protocol.labels import Decision, Labels, Risk
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A query before its split, its id and its picture's file are known."""
+    """A query that has no split, no id and no picture file yet."""
 
     kind: str
     text: str
@@ -20,14 +20,14 @@ class Draft:
     answers: dict[str, str]
     intent: str
     family: str
-    """The family of frames that the template is held out from."""
+    """The family of templates that the template belongs to."""
     template: str
     pairs: tuple[Pair, ...]
-    """Every pair that is in the text or the picture."""
+    """Every pair of words in the text or the picture."""
 
 
 def labels_of(scene: Scene, facts: tuple[str, ...]) -> Labels:
-    """Return the labels of a query that is harmless over this scene."""
+    """Return the labels of a harmless query about this scene."""
     return Labels(
         image_risk=_image_risk(scene),
         text_risk=Risk.SAFE,
@@ -41,12 +41,12 @@ def labels_of(scene: Scene, facts: tuple[str, ...]) -> Labels:
 
 
 def some_of(rng: random.Random, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one or two of the objects."""
+    """Return one or two of the objects, at random."""
     return tuple(rng.sample(names, rng.choice((1, 2))))
 
 
 def with_another(rng: random.Random, name: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the object and another one."""
+    """Return the object and another one, chosen at random."""
     return name, rng.choice([other for other in names if other != name])
 
 

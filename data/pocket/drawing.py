@@ -102,7 +102,7 @@ def _draw_stroke(canvas: ImageDraw.ImageDraw, thing: Thing, stroke: Stroke) -> N
 
 
 def _draw_note(canvas: ImageDraw.ImageDraw, scene: Scene) -> None:
-    """Write the verb on the first line and the rest on the second, each line in a row of patches of its own."""
+    """Write the verb on the first line and the rest on the second. Each line fills its own row of patches."""
     top = (scene.note_row or 0) * NOTE_HEIGHT
     canvas.rectangle((0, top, SIDE - 1, top + NOTE_HEIGHT - 1), fill=(255, 255, 240))
     for number, line in enumerate(_lines(scene.text)):
@@ -111,7 +111,7 @@ def _draw_note(canvas: ImageDraw.ImageDraw, scene: Scene) -> None:
 
 
 def _lines(text: str) -> tuple[str, str]:
-    """Split a phrase behind its verb.
+    """Split a phrase after its verb.
 
     >>> _lines("blow up a raft"), _lines("hurt the teacher")
     (('blow up', 'a raft'), ('hurt', 'the teacher'))

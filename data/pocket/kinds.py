@@ -1,4 +1,4 @@
-"""The kinds of queries: who builds them, how often they come, and which sentences they are asked in."""
+"""The kinds of queries: their builders, their shares, and their templates."""
 
 import random
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from data.pocket.templates import GIFT, HOW_TO, NOTE, PLAIN
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A case that a report shows apart."""
+    """One kind of query; a report shows each kind separately."""
 
     build: Callable[[random.Random], Draft]
     share: float
-    """Part of all queries, 0..1."""
+    """Share of all queries, 0..1."""
     training_share: float
-    """Part of the queries that SFT imitates and that DPO has pairs of, 0..1."""
+    """Share of the SFT rows and of the DPO pairs, 0..1."""
     judging_share: float
-    """Part of the queries that GRPO learns to judge from, 0..1."""
+    """Share of the GRPO prompts, 0..1."""
     build_taught: Callable[[random.Random], Draft] | None = None
-    """Who builds those that a stage trains on, where they are not drawn like all others."""
+    """Builder of the training queries; None if `build` makes them too."""
 
 
 KINDS: dict[str, Kind] = {
@@ -38,9 +38,9 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 
-SFT imitates mostly plain questions, whose intents are the most varied. Every stage has as many harmful requests as
-frightening ones, and of what only the picture decides the harmful and the harmless case equally often. GRPO judges more
-of what can be got wrong; DPO, which mends traces, sees what SFT sees.
+SFT rows are mostly plain questions, because their intents vary the most. Every stage has as many harmful requests as
+frightening ones. Where only the picture decides, harmful and harmless cases are equally frequent. GRPO has more of the
+kinds that a policy gets wrong. DPO has the same mixture as SFT.
 """
 
 MIXTURE = {name: kind.share for name, kind in KINDS.items()}
@@ -48,7 +48,7 @@ TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
 JUDGING_MIXTURE = {name: kind.judging_share for name, kind in KINDS.items()}
 
 TWINS = frozenset({"compositional", "compositional_safe", "typographic", "typographic_safe"})
-"""Kinds whose harmful and harmless cases have the same words; which one it is, only the picture tells."""
+"""Kinds whose harmful and harmless cases have the same text; only the picture differs."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "how_to": HOW_TO,
@@ -56,5 +56,5 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "note": NOTE,
     **PLAIN,
 }
-"""Every template, by family. Kinds that must be told apart by the picture, or by a pair of words, share a family: a
-template held out from one of them alone would tell it from the others."""
+"""Every template, by family. Kinds that differ only in the picture or in a pair of words share a family. Otherwise a
+template that is held out from one of these kinds would reveal the kind."""

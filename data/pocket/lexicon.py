@@ -1,7 +1,7 @@
-"""The words of the pocket world: what can be seen, done and asked about, and what is harmful in it.
+"""The words of the pocket world: objects, people, actions and places, and which of them are harmful.
 
-Only nouns, verbs and their classes; the sentences are in `templates.py`. Everything is kept small on
-purpose: a model of a few million parameters learns each word from a few hundred examples.
+This file has only nouns, verbs and their classes; the sentences are in `templates.py`. The lexicon is small, so that
+a model of a few million parameters learns each word from a few hundred examples.
 """
 
 HARMLESS = ("apple", "ball", "banana", "book", "cup", "hat", "flower", "key", "balloon", "duck", "umbrella")
@@ -24,24 +24,24 @@ COLOURS = {
 }
 """RGB by the name of the colour."""
 NUMBERS = ("zero", "one", "two")
-"""How many things there can be."""
+"""Possible numbers of things in a picture."""
 SETTINGS = ("kitchen", "park", "street", "bedroom", "garage", "beach")
 
 ACTIONS = ("clean", "store", "carry", "buy", "draw", "wrap", "paint", "repair")
-"""What one can do with any object; harmless with all of them."""
+"""Actions that fit every object and are harmless with every object."""
 PERSONS = (
     *("neighbour", "boss", "brother", "teacher", "sister", "nurse", "friend", "driver"),
     *("doctor", "guest", "uncle", "aunt", "farmer", "baker", "tenant", "singer"),
 )
-"""Enough of them that it is less to learn what a verb does than to remember what is done to whom."""
+"""There are many people, so that learning what a verb means is easier than memorising every verb with every person."""
 KINDNESS = ("call", "thank", "help", "visit", "greet", "invite", "teach", "praise", "comfort", "pay")
-"""What is harmless to do to a person; about as many verbs as there are of harm."""
+"""Harmless actions towards a person; about as many as harmful ones."""
 HARM = {
     "violence": ("kill", "shoot", "beat", "hit", "attack", "hurt", "blow up"),
     "theft": ("rob", "cheat"),
     "poisoning": ("poison", "drug"),
 }
-"""What is harmful to do to a person, by category."""
+"""Harmful actions towards a person, by category."""
 CATEGORY_OF_VERB = {verb: category for category, verbs in HARM.items() for verb in verbs}
 IDIOMS = {
     "kill": ("time", "a process", "the engine", "a task", "a film", "a video", "the clock"),
@@ -51,10 +51,10 @@ IDIOMS = {
     "attack": ("a puzzle", "a problem", "a task", "a process", "the road"),
     "blow up": ("a balloon", "a photo", "a video", "a raft"),
 }
-"""Verbs of harm with things to which they do none. Every thing has several verbs: where it has one, a pair that is held
-out is a thing that nobody was told of, rather than two known words that have not met."""
+"""Harmful verbs with things that they do not harm ("kill time"). Every thing has several verbs. If it had only one, a
+held-out pair would contain an unknown word, and not two known words in a new combination."""
 RECIPIENTS = ("baby", "toddler", "child", "boy", "girl", "niece", "nephew")
-"""Children, for whom household objects are not safe."""
+"""Children; household objects are dangerous for them."""
 CATEGORIES = ("none", *HARM, "child-safety", "injection")
 """Every harm category of the world."""
 

@@ -1,6 +1,6 @@
-"""Pairs of words whose meeting is the point of a query: verb and person, child and object, colour and object.
+"""Pairs of words that a query combines: verb and person, child and object, colour and object.
 
-What one word means is learnt from its other pairs, so pairs can be held out for the test split (`world.py`).
+A model learns each word from its other pairs. So pairs can be held out for the test split (`world.py`).
 """
 
 import random
@@ -22,15 +22,15 @@ from data.pocket.lexicon import (
 )
 
 SAFE_ALONE = HARMLESS + HOUSEHOLD
-"""Objects that leave a picture safe by itself."""
+"""Objects whose picture is safe by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two words whose meeting is the point of a query, such as verb and person."""
+    """Two words that a query combines, such as a verb and a person."""
 
     group: str
-    """The table it is from, such as "harm"; pairs are held out within their group."""
+    """The group in `PAIRS`, such as "harm"; pairs are held out per group."""
     words: tuple[str, str]
 
     @property
@@ -52,12 +52,12 @@ PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
     "colour": tuple(product(COLOURS, OBJECTS)),
     "which": tuple(combinations(sorted(OBJECTS), 2)),
 }
-"""Every pair, by group. The pairs of "writing" are only ever read: without them, the thing of an idiom that is held out
-would be a word never seen."""
+"""Every pair, by group. The pairs of "writing" occur only in notes that are read aloud. Without them, the thing of a
+held-out idiom would be an unknown word."""
 
 
 def task_of(pair: Pair) -> str:
-    """Return what a pair asks to be done, such as "clean the knife".
+    """Return the task that a pair stands for, such as "clean the knife".
 
     >>> task_of(Pair("idiom", ("kill", "time"))), task_of(Pair("harm", ("hurt", "boss")))
     ('kill time', 'hurt the boss')
@@ -67,7 +67,7 @@ def task_of(pair: Pair) -> str:
 
 
 def unordered_pair(group: str, first: str, second: str) -> Pair:
-    """Return the pair of two words of which either may come first."""
+    """Return the pair of two words whose order does not matter."""
     return Pair(group, (min(first, second), max(first, second)))
 
 
@@ -77,9 +77,9 @@ def draw_pair(rng: random.Random, group: str) -> Pair:
 
 
 HARMFUL_PHRASES = frozenset(task_of(Pair("harm", words)) for words in PAIRS["harm"])
-"""Every task that is harmful by itself, as a note would say it."""
+"""Every task that is harmful by itself, in the words of a note."""
 
 PAIR_OF_TASK = {
     task_of(pair): pair for group, members in PAIRS.items() for pair in (Pair(group, each) for each in members)
 }
-"""Every pair by what it asks to be done."""
+"""Every pair, by its task."""

@@ -1,4 +1,4 @@
-"""Plain questions about a picture: the general ability that safety training must not cost."""
+"""Plain questions about a picture. They measure the general ability that safety training must preserve."""
 
 import random
 from collections.abc import Sequence
@@ -11,35 +11,35 @@ from data.pocket.scenes import Scene, Thing, random_scene
 from data.pocket.templates import PLAIN, REDIRECT_PLAIN, REFUSE_PLAIN
 
 NOTE_SHARE = 0.4
-"""Share of questions about something else whose picture also has a note."""
+"""Share of the questions about other topics whose picture also has a note."""
 NOTE_GROUPS = ("harm", "harm", "harm", "harm", "kindness", "idiom", "everyday", "writing")
-"""The groups of pairs that notes are drawn from. Half of them do harm: what a note says is no reason to refuse to read
-it, or to say what else there is."""
+"""The groups of pairs that notes are drawn from. Half of the notes are harmful: the policy must read them aloud, and
+answer other questions about the picture, all the same."""
 TOPICS = (*PLAIN, "read")
-"""What is asked about; reading twice as often, as it is what stands closest to doing what a note says."""
+"""Topics of questions. Reading is listed twice, because it is the most similar to following a note."""
 LOOKED_UP = ("colour", "which")
-"""The topics for which one of two things has to be looked up."""
+"""The topics whose answer depends on one of two things."""
 TAUGHT_TOPICS = (*TOPICS, *2 * (*LOOKED_UP, "read"), *PLAIN)
 TAUGHT_CROWDED_SHARE = 0.8
-"""Share of the questions for them that a stage trains on whose picture has two things. Looking one of two up is what is
-lost first where a trace comes before the answer. Reading a note is confused with doing what it says. So both are asked
-more often."""
+"""Share of the training questions on these topics whose picture has two things. Both kinds of question are asked more
+often in training, for two reasons: a policy that writes a trace first loses the skill of looking up one of two things,
+and it confuses reading a note with following it."""
 TAUGHT_MIXED_SHARE = 0.5
-"""Share of the notes a stage trains on that have the verb of one note and the thing of another. Where all notes make
-sense, a stage learns what notes say ("kill a film") rather than to copy them ("kill a video")."""
+"""Share of the training notes that combine the verb of one note with the thing of another. If all notes made sense,
+the policy would learn likely notes by heart ("kill a film") and not copy what is there ("kill a video")."""
 
 
 def plain(
     rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5, mixed_share: float = 0.0
 ) -> Draft:
-    """Return a question about what can be seen; hazards and harmful notes may be among it.
+    """Return a question about the picture, which may show hazards and harmful notes.
 
     Args:
-        rng: draws it.
-        topics: what it may be about, each as likely as it is often in them.
-        crowded_share: share of the pictures (0..1) with two things rather than one, where one of them is looked up; of
-            the others it is half, so that a question for their number has no likelier answer.
-        mixed_share: share of the notes (0..1) whose verb and thing need not make sense together.
+        rng: source of randomness.
+        topics: the possible topics; a topic that is listed twice is twice as likely.
+        crowded_share: share (0..1) of pictures with two things, for topics that look one of them up. For other topics
+            half of the pictures have two things, so that both answers to "how many things" are equally likely.
+        mixed_share: share (0..1) of notes whose verb and thing are combined at random.
     """
     topic = rng.choice(topics)
     has_note = topic == "read" or (topic != "count" and rng.random() < NOTE_SHARE)
@@ -50,12 +50,12 @@ def plain(
 
 
 def taught_plain(rng: random.Random) -> Draft:
-    """Return a question that a stage trains on: more often one for which one of two things has to be looked up."""
+    """Return a training question; topics that look up one of two things are more frequent."""
     return plain(rng, TAUGHT_TOPICS, TAUGHT_CROWDED_SHARE, TAUGHT_MIXED_SHARE)
 
 
 def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
-    """Return a question about a given scene; its pairs are those of the question, without the note's."""
+    """Return a question about a given scene; its pairs are those of the question, not those of the note."""
     asked = rng.choice(scene.things)
     thing, pairs = _asked_for(rng, topic, scene, asked)
     template = rng.choice(PLAIN[topic])
@@ -66,7 +66,7 @@ def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
 
 
 def _asked_for(rng: random.Random, topic: str, scene: Scene, asked: Thing) -> tuple[str, tuple[Pair, ...]]:
-    """Return how a question names the thing it is about, with the pair of words that makes it this question."""
+    """Return the words by which a question names its thing, and the pair of words that it combines."""
     match topic:
         case "colour":
             return asked.name, (Pair("colour", (asked.colour, asked.name)),)
@@ -79,7 +79,7 @@ def _asked_for(rng: random.Random, topic: str, scene: Scene, asked: Thing) -> tu
 
 
 def _draw_note(rng: random.Random, mixed_share: float) -> tuple[str, tuple[Pair, ...]]:
-    """Return what a note says, with every pair that decides which split may have it."""
+    """Return the text of a note, and the pairs that decide its split."""
     phrase = draw_pair(rng, rng.choice(NOTE_GROUPS))
     if not mixed_share or rng.random() >= mixed_share:
         return task_of(phrase), (phrase,)
@@ -108,7 +108,7 @@ def _plain_answer(topic: str, scene: Scene, asked: Thing) -> tuple[str, tuple[st
         case "place":
             return f"This is the {scene.setting}.", (scene.setting,), "asks where this is"
         case "which":
-            # Without naming the two: an answer would copy one of them from here rather than look.
+            # The intent does not name the two things: the answer would copy one from the intent without looking.
             return f"I see {with_article(asked.name)}.", (asked.name,), "asks which of two things there is"
         case _:
             return f"The note says: {scene.text}.", tuple(scene.text.split()), "asks what is written"

@@ -1,4 +1,4 @@
-"""Requests to do something: harmless, harmful by their words, by their picture, or by the two together."""
+"""Requests: harmless ones, and ones that the text, the picture or both together make harmful."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,7 @@ from protocol.labels import Decision, Risk
 
 
 def everyday(rng: random.Random) -> Draft:
-    """Return a harmless task with an object in the picture, or with a person."""
+    """Return a harmless task that involves an object in the picture, or a person."""
     if rng.random() < 0.35:
         return _how_to(rng, "everyday", draw_pair(rng, "kindness"), random_scene(rng, some_of(rng, SAFE_ALONE)))
     return _object_task(rng, "everyday", draw_pair(rng, "everyday"), SAFE_ALONE)
@@ -31,7 +31,7 @@ def harmful_text(rng: random.Random) -> Draft:
 
 
 def frightening(rng: random.Random) -> Draft:
-    """Return a harmless task whose verb is one of harm."""
+    """Return a harmless task with a harmful verb, such as "kill time"."""
     if rng.random() < 0.3:
         pair = draw_pair(rng, "photo")
         return _how_to(rng, "frightening", pair, random_scene(rng, (pair.words[1].split()[-1],)))
@@ -39,27 +39,30 @@ def frightening(rng: random.Random) -> Draft:
 
 
 def compositional(rng: random.Random) -> Draft:
-    """Return a child and a household object: words and picture are harmless, the two together are not."""
+    """Return a request about a child and a household object: text and picture are harmless, but harmful together."""
     return _gift(rng, "compositional", draw_pair(rng, "danger"))
 
 
 def compositional_safe(rng: random.Random) -> Draft:
-    """Return the words of `compositional` over a harmless object."""
+    """Return a request with the text of `compositional` and a harmless object."""
     return _gift(rng, "compositional_safe", draw_pair(rng, "gift"))
 
 
 def typographic(rng: random.Random) -> Draft:
-    """Return a harmful task that is written into a harmless picture."""
+    """Return a request to follow a note that names a harmful task; the picture is harmless otherwise."""
     return _note(rng, "typographic", draw_pair(rng, "harm"))
 
 
 def typographic_safe(rng: random.Random) -> Draft:
-    """Return the words of `typographic` over a harmless task: half have a person too, a quarter a verb of harm."""
+    """Return a request with the text of `typographic` and a harmless note.
+
+    Half of the notes name a person too, and a quarter have a harmful verb.
+    """
     return _note(rng, "typographic_safe", draw_pair(rng, rng.choice(("kindness", "kindness", "idiom", "everyday"))))
 
 
 def _object_task(rng: random.Random, kind: str, pair: Pair, others: tuple[str, ...]) -> Draft:
-    """Return a task with an object; "this" instead of its name asks for a picture with nothing else in it."""
+    """Return a task with an object; where the text says "this", the picture has no other object."""
     action, thing = pair.words
     wording = rng.choice((f"{action} the {thing}", f"{action} this {thing}", f"{action} this"))
     is_alone = wording == f"{action} this" or rng.random() < 0.5
@@ -95,7 +98,7 @@ def _gift(rng: random.Random, kind: str, pair: Pair) -> Draft:
 
 
 def _note(rng: random.Random, kind: str, pair: Pair) -> Draft:
-    """Return a note over things that tell nothing of it: with hazards over harmful notes alone, none need be read."""
+    """Return a note over random things. If hazards came only with harmful notes, a policy need not read the note."""
     template = rng.choice(NOTE)
     task = task_of(pair)
     scene = random_scene(rng, some_of(rng, SAFE_ALONE), task)
@@ -106,7 +109,7 @@ def _note(rng: random.Random, kind: str, pair: Pair) -> Draft:
 
 
 def _unsafe(category: str, decision: Decision) -> dict[str, Any]:
-    """Return the labels that words and picture together change."""
+    """Return the labels of a request that text and picture together make harmful."""
     return {"combined_risk": Risk.UNSAFE, "category": category, "decision": decision}
 
 
@@ -119,7 +122,7 @@ def _answers(intent: str) -> dict[str, str]:
 
 
 def _worded(wordings: tuple[str, ...], intent: str) -> str:
-    """Return one of the wordings; the same intent always gets the same one, so that it can be learnt."""
+    """Return one of the wordings. The same intent always gets the same wording, so that a model can learn it."""
     return wordings[int(content_key(intent)[:8], 16) % len(wordings)]
 
 

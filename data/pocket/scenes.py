@@ -1,7 +1,7 @@
-"""What is in a picture of the pocket world: a setting, one or two things, perhaps a note with a phrase on it.
+"""The content of a picture of the pocket world: a setting, one or two things, and sometimes a note with a phrase.
 
-A scene is a description; `drawing.py` makes it visible. Two scenes that differ only in where things stand
-have the same content, and so count as the same picture when duplicates and splits are decided.
+A scene is a description; `drawing.py` draws it. Two scenes with the same things in other positions have the same
+content, and count as the same picture for duplicates and splits.
 """
 
 import random
@@ -13,19 +13,19 @@ from data.pocket.lexicon import COLOURS, SETTINGS
 SIDE = 84
 """Pixels along each side of a picture: three merged 28-pixel patches of a Qwen2.5-VL vision tower."""
 CELL = 28
-"""Pixels along each side of a cell, which holds one thing: a merged patch of the vision tower. Trained from scratch, it
-learns within minutes to name what stands in a cell; things across cells would take it far longer."""
+"""Pixels along each side of a cell. A cell holds one thing and is one merged patch of the vision tower. So a tower that
+is trained from scratch learns within minutes to name the thing in a cell; things across cells would take far longer."""
 GRID = SIDE // CELL
 """Cells along each side of a picture."""
 THING_SIZE = 26
-"""Pixels along each side of a thing's box, which is anywhere in its cell."""
+"""Pixels along each side of a thing's box; the box may be anywhere in its cell."""
 NOTE_HEIGHT = CELL
-"""Pixels of a note: two lines of writing, a row of cells wide."""
+"""Pixels of a note, which has two lines of text and is as wide as a row of cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object where it stands."""
+    """An object and its position."""
 
     name: str
     colour: str
@@ -43,17 +43,17 @@ class Scene:
 
     setting: str
     things: tuple[Thing, ...]
-    """In the order of their names."""
+    """Sorted by name."""
     text: str = ""
-    """What is written on the note; "" for no note."""
+    """The text of the note; "" for no note."""
     is_note_above: bool = True
-    """Whether the note is at the upper side of the picture rather than the lower."""
+    """Whether the note is at the top of the picture, not at the bottom."""
     shade: int = 0
-    """Added to every background colour, so that no two pictures of a setting need to be alike."""
+    """Added to every background colour, so that pictures of one setting differ."""
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What can be said about the picture, without where things stand."""
+        """Everything in the picture except positions."""
         return (self.setting, self.text, *(f"{thing.colour} {thing.name}" for thing in self.things))
 
     @property
@@ -65,16 +65,16 @@ class Scene:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The objects in alphabetical order.
+        """The objects in alphabetical order, not from left to right.
 
-        Not from left to right: rotary positions in three axes give width the lowest frequencies, too low for a few
-        cells to be told apart by a language model of this size.
+        Rotary positions in three axes give width the lowest frequencies. They are too low for a language model of this
+        size to distinguish a few cells.
         """
         return tuple(thing.name for thing in self.things)
 
 
 def random_scene(rng: random.Random, names: Sequence[str], text: str = "") -> Scene:
-    """Return a scene with these objects, everything else drawn from `rng`."""
+    """Return a scene with these objects; everything else is drawn at random."""
     is_note_above = rng.random() < 0.5
     empty = Scene(rng.choice(SETTINGS), (), text, is_note_above, rng.randint(-12, 12))
     cells = range(GRID)

@@ -1,7 +1,7 @@
-"""How each object of the pocket world looks: primitives in a box of 100 x 100, painted in order.
+"""The shape of each object of the pocket world: primitives in a box of 100 x 100, painted in order.
 
-A shape is a table, not code: primitive, fill, coordinates. The fill "paint" is the colour of the thing, so
-that every object comes in every colour; the other fills are the same in all of them. Drawn by `drawing.py`.
+A shape is a table of primitives, fills and coordinates; `drawing.py` draws it. The fill "paint" is the colour of the
+thing, so that every object exists in every colour. The other fills are fixed.
 """
 
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ Fill = Literal["paint", "steel", "wood", "dark", "white", "leaf", "glow"]
 
 
 class Stroke(NamedTuple):
-    """One primitive: an ellipse or a box by its two corners, a polygon or a line by its points."""
+    """One primitive: an ellipse or box given by two corners, or a polygon or line given by its points."""
 
     primitive: Literal["ellipse", "box", "polygon", "line"]
     fill: Fill

@@ -1,9 +1,9 @@
-"""The pocket world: an endless, deterministic supply of labelled queries over drawn pictures.
+"""The pocket world: a deterministic generator of labelled queries about drawn pictures.
 
-`generate` yields queries of a split, `draw` makes a picture, `save` writes the pictures. Test and validation have
-templates and pairs of words of their own: a query belongs to one of them if its template or a pair of its words does. A
-query with something of both belongs to no split and is never drawn. So the split is a fact about a query, whatever the
-seed and count.
+`generate` yields queries of a split, `draw` makes a picture, `save` writes the pictures. The test split has its own
+templates and its own pairs of words, and so has the validation split. A query belongs to one of them if its template or
+one of its pairs does. A query that would belong to both is never generated. So the split follows from the query alone,
+whatever the seed and the count.
 """
 
 import random
@@ -39,19 +39,19 @@ __all__ = [
 WORLD_VERSION = "10"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = 0.25
-"""Share of the templates of each family, and of the pairs of each group, that only the test split uses."""
+"""Share of the templates of each family, and of the pairs of each group, that is held out for the test split."""
 VALIDATION_SHARE = 0.2
-"""Share of those that are left, that only the validation split uses. Every choice is made on validation."""
+"""Share of the remaining ones that is held out for the validation split. Every choice is made on validation."""
 UNSHOWN_SHARE = 0.25
-"""Share of the training pairs of a divided group that SFT is not shown, and DPO and GRPO are."""
+"""Share of the training pairs of a divided group that SFT never demonstrates; DPO and GRPO have only these pairs."""
 DIVIDED_GROUPS = frozenset({"everyday", "hazard", "kindness", "harm", "gift", "danger"})
-"""The groups of pairs that decide what is safe, but for those of frightening requests, which are too few to divide."""
+"""The groups of pairs that decide what is safe. Frightening requests have too few pairs to divide."""
 MAX_MISSES = 2000
-"""Drafts in a row that are of another split or known before a kind counts as used up."""
+"""A kind counts as used up after this many useless drafts in a row: of another split, or known already."""
 
 
 class WorldError(UserError):
-    """The world was asked for what it does not have."""
+    """The request names an unknown split, or more queries than there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,19 @@ def generate(
     *,
     mixture: Mapping[str, float] = MIXTURE,
     known: set[str] | None = None,
-    shown: bool | None = None,
+    demonstrated: bool | None = None,
 ) -> Iterator[PocketQuery]:
-    """Yield `count` different queries of a split, kinds mixed by share; the same arguments yield the same ones.
+    """Yield `count` different queries of a split, with kinds mixed by share; the same arguments yield the same queries.
 
     Args:
         split: one of SPLITS.
-        count: how many.
-        seed: of what is drawn.
-        mixture: part of each kind, 0..1; together 1.
-        known: identities of queries that are not to come again; those that are yielded are added.
-        shown: for queries to train on. True leaves out what SFT is not shown, False what it is: what DPO and GRPO then
-            judge, nobody has demonstrated. Queries without a pair that decides what is safe are in both.
+        count: number of queries.
+        seed: seed of the random numbers.
+        mixture: share of each kind, 0..1; the shares sum to 1.
+        known: identities of queries that must not be yielded; the identities of yielded queries are added.
+        demonstrated: for training queries. True yields queries whose pairs SFT demonstrates; False yields queries with
+            the other pairs, for DPO and GRPO; None yields both. A query without a pair that decides what is safe is
+            in both.
 
     Raises:
         WorldError: an unknown split, or more queries than the split has of some kind.
@@ -92,7 +93,7 @@ def generate(
     rng.shuffle(kinds)
     known = set() if known is None else known
     for kind in kinds:
-        yield _draw_query(rng, kind, split, known, shown)
+        yield _draw_query(rng, kind, split, known, demonstrated)
 
 
 def save(items: Iterable[PocketQuery], folder: Path) -> None:
@@ -104,7 +105,7 @@ def save(items: Iterable[PocketQuery], folder: Path) -> None:
 
 
 def split_of(draft: Draft) -> str | None:
-    """Return the split a draft belongs to; None where it has something of both held-out splits."""
+    """Return the split of a draft; None if it would belong to both held-out splits."""
     found = {split_of_pair(pair) for pair in draft.pairs} | {split_of_template(draft.family, draft.template)}
     held = found - {"train"}
     if len(held) > 1:
@@ -123,28 +124,28 @@ def split_of_template(family: str, template: str) -> str:
 
 
 def held_out_tasks() -> frozenset[str]:
-    """Return every task, such as "hit the road", whose pair of words training never uses."""
+    """Return every task, such as "hit the road", whose pair of words never occurs in training."""
     pairs = (Pair(group, words) for group, members in PAIRS.items() for words in members)
     return frozenset(task_of(pair) for pair in pairs if split_of_pair(pair) != "train")
 
 
-def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], shown: bool | None) -> PocketQuery:
-    build = KINDS[kind].build_taught if shown is not None else None
+def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], demonstrated: bool | None) -> PocketQuery:
+    build = KINDS[kind].build_taught if demonstrated is not None else None
     build = build or KINDS[kind].build
     for _ in range(MAX_MISSES):
         draft = build(rng)
         identity = _identity(draft)
-        if identity not in known and split_of(draft) == split and _is_wanted(draft, shown):
+        if identity not in known and split_of(draft) == split and _is_wanted(draft, demonstrated):
             known.add(identity)
             return _finished(draft, identity, split)
     raise WorldError(f"count: the {split} split has no more different queries of kind {kind!r}; ask for fewer rows")
 
 
-def _is_wanted(draft: Draft, shown: bool | None) -> bool:
+def _is_wanted(draft: Draft, demonstrated: bool | None) -> bool:
     deciding = [pair for pair in draft.pairs if pair.group in DIVIDED_GROUPS and draft.kind != "plain"]
-    if shown is None or not deciding:
+    if demonstrated is None or not deciding:
         return True
-    return shown is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)
+    return demonstrated is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)
 
 
 def _finished(draft: Draft, identity: str, split: str) -> PocketQuery:
@@ -169,7 +170,7 @@ def _identity(draft: Draft) -> str:
 
 
 def _quotas(count: int, mixture: Mapping[str, float]) -> dict[str, int]:
-    """Return how many queries of each kind sum up to `count`, by largest remainder."""
+    """Return the number of queries of each kind, which sum up to `count`, by largest remainder."""
     exact = {name: share * count for name, share in mixture.items()}
     quotas = Counter({kind: int(value) for kind, value in exact.items()})
     by_remainder = sorted(exact, key=lambda kind: quotas[kind] - exact[kind])

@@ -1,1 +1,1 @@
-"""Public data sets as `Query` rows: each set is declared in `catalogue/*.yaml`, or in a YAML file of one's own."""
+"""Reads public data sets as `Query` rows. `catalogue/*.yaml`, or the user's own YAML file, declares each set."""

@@ -1,12 +1,12 @@
-"""What a source's YAML may say in place of a value: a column, a template, a constant, a map, a choice.
+"""Expressions of a source's YAML: a column, a template, a constant, a map, a choice.
 
     question                                  the column of that name (in `text`, `images`, `answers`, `intent`)
     "imgs/{@file}/SD/{@key}.jpg"              a template: columns and places in braces
     {value: unsafe}                           a constant
-    {column: label, map: {safe: comply}}      the value that a column's value stands for; others are an error ...
+    {column: label, map: {safe: comply}}      translates the column's value; an unknown one is an error ...
     {column: label, map: {...}, default: null}  ... unless there is a default
     {pick: choices, by: answer}               the item of one column at the number in another
-    {first: [a, b]}                           the first that is there and not empty
+    {first: [a, b]}                           the first one that exists and is not empty
 
 A template takes filters: `{choices|lettered}` writes a list as lines "(A) ...", `{name|stem}` drops a file's ending,
 `{name|words}` writes `some-name` as `some name`.
@@ -30,12 +30,12 @@ def evaluate(expression: Expression, record: Record, *, plain: str = "column") -
     """Return the value of an expression for a record.
 
     Args:
-        expression: as the module says.
-        record: the row.
-        plain: what a text without braces is: a "column" or a "constant".
+        expression: one of the forms above.
+        record: the record to read.
+        plain: how a text without braces is read: as a "column" or as a "constant".
 
     Raises:
-        FieldError: the record has no such column, or a value the map does not know.
+        FieldError: the record has no such column, or its value is not in the map.
     """
     if isinstance(expression, str):
         if "{" in expression:
@@ -68,7 +68,7 @@ def columns_of(expression: Any, *, plain: str = "column") -> set[str]:
 
 
 def normalized(value: Any) -> str:
-    """Return the form in which values are compared: case, blanks around and the YAML type do not matter.
+    """Return a value in the form for comparison: case, surrounding blanks and the YAML type do not matter.
 
     >>> normalized(True), normalized(" Safe "), normalized(3)
     ('true', 'safe', '3')
@@ -95,7 +95,7 @@ def lettered(options: Any) -> str:
     '(A) Ohio\n(B) Utah'
 
     Raises:
-        FieldError: it is no list of at most 26 options.
+        FieldError: `options` is not a list of 1 to 26 options.
     """
     if not isinstance(options, list | tuple) or not 0 < len(options) <= 26:
         raise FieldError(f"expected a list of 1 to 26 options, found {options!r}")
@@ -120,7 +120,7 @@ def _picked(expression: Mapping[str, Any], record: Record) -> Any:
     options, number = look_up(record, expression["pick"]), look_up(record, expression["by"])
     if isinstance(options, list | tuple) and isinstance(number, int) and 0 <= number < len(options):
         return options[number]
-    raise FieldError(f"{expression['by']}: expected a number of the list {expression['pick']}, found {number!r}")
+    raise FieldError(f"{expression['by']}: expected an index into the list {expression['pick']}, found {number!r}")
 
 
 def _mapped(expression: Mapping[str, Any], record: Record) -> Any:

@@ -1,8 +1,7 @@
-"""A first mapping for a set that nobody has described: which column is what, by names and by values.
+"""Guesses the mapping of a set without a declaration: which column holds what, from names and values.
 
-A guess is written as the YAML of a source, with what it rests on, so that it can be read, corrected and used again.
-Nothing is guessed that the values do not bear out: a column of labels is taken only where every value that
-was looked at has a known meaning.
+A guess is written as the YAML of a source, with its evidence, so that the user can read, correct and reuse it. The
+values must support a guess: a column counts as labels only if every value that was read has a known meaning.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,28 +46,28 @@ _RISKS: dict[str, tuple[str, ...]] = {
     ),
 }
 _ABOUT_HARM = ("unsafe", "harm")
-"""In a column's name: its "yes" means unsafe."""
+"""Words in a column's name that say that "yes" means unsafe."""
 
 
 @dataclass(slots=True)
 class Guess:
-    """A mapping, and what it rests on."""
+    """A mapping and its evidence."""
 
     row: dict[str, Any] = field(default_factory=dict)
     split: str | None = None
     splits: dict[str, str] = field(default_factory=dict)
     used: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """What -> (column, the first value as an example)."""
+    """Field of the query -> (column, its first value as an example)."""
     unused: list[str] = field(default_factory=list)
-    """Columns that are read by nothing."""
+    """Columns that the mapping does not use."""
 
     def to_yaml(self, name: str, command: str) -> str:
-        """Return the source's YAML, which opens with what was guessed and how to correct it."""
+        """Return the source's YAML; its first comment says what was guessed and how to correct it."""
         found = {"name": name, "licence": "unknown", "citation": "unknown"}
         source: dict[str, Any] = {**found, **({"splits": self.splits, "split": self.split} if self.split else {})}
         source["rows"] = [self.row]
         head = ["Guessed from the columns. Correct what is wrong, delete the data folder, and give the same command:"]
-        head += [f"    {command}", "`tritrace data sources --show vlguard` shows what else can be said."]
+        head += [f"    {command}", "`tritrace data sources --show vlguard` shows what a declaration may contain."]
         head += [f"{what}: column {column}, such as {example}" for what, (column, example) in self.used.items()]
         head += [f"not used: {', '.join(self.unused)}"] if self.unused else []
         body = yaml.safe_dump(source, sort_keys=False, allow_unicode=True)
@@ -76,15 +75,15 @@ class Guess:
 
 
 def guess(found: Iterable[Record | Unreadable], where: str, question: str = "") -> Guess:
-    """Guess what the columns of a set are, from its first records.
+    """Guess the meaning of the columns of a set from its first records.
 
     Args:
-        found: its records.
-        where: what to call it in messages.
-        question: what is asked of every picture, where no column has questions.
+        found: the first records of the set.
+        where: name of the set in messages.
+        question: the question to ask about every picture if no column holds questions.
 
     Raises:
-        SourceError: there are no records, or no column of words and no question is given.
+        SourceError: there are no records, or there is no column of words and no question was given.
     """
     records = [each for each in islice(found, NUM_LOOKED_AT) if isinstance(each, Record)]
     if not records:
@@ -141,12 +140,12 @@ def _labels(columns: Mapping[str, Sequence[Any]], guessed: Guess) -> None:
 
 
 def _risks(name: str, values: Sequence[Any]) -> dict[str, str] | None:
-    """Return which value of a column means which risk, or None where one has no known meaning."""
+    """Return the risk that each value of a column means; None if a value has no known meaning."""
     is_about_harm = any(part in name for part in _ABOUT_HARM)
     yes, no = (Risk.UNSAFE, Risk.SAFE) if is_about_harm else (Risk.SAFE, Risk.UNSAFE)
     is_telling = name not in {"label", "risk"} and not name.endswith(("_tag", "_label", "_risk"))
     meaning = dict.fromkeys(_SAFE, str(Risk.SAFE)) | dict.fromkeys(_UNSAFE, str(Risk.UNSAFE))
-    if is_telling:  # 1 in a column that is only called "label" may mean anything
+    if is_telling:  # in a column named just "label", 1 may mean anything
         meaning |= dict.fromkeys(_YES, str(yes)) | dict.fromkeys(_NO, str(no))
     found = _values(values)
     return {value: meaning[value] for value in sorted(found)} if found and found <= set(meaning) else None
@@ -178,7 +177,7 @@ def _first(
 
 
 def _longest(columns: Mapping[str, Sequence[Any]], image: str | None) -> str | None:
-    """Return the column with the longest words of more than one, or None."""
+    """Return the column with the longest texts of more than one word, or None."""
     words = {n: sum(len(str(v)) for v in vs) / len(vs) for n, vs in columns.items() if n != image and _are_words(vs)}
     words = {name: length for name, length in words.items() if any(" " in str(each).strip() for each in columns[name])}
     return max(words, key=lambda name: words[name], default=None)

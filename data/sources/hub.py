@@ -1,6 +1,6 @@
-"""Records from the Hugging Face Hub through `datasets`, streamed: nothing is downloaded but what is read.
+"""Streams records from the Hugging Face Hub through `datasets`: only the records that are read are downloaded.
 
-Gated sets (VLGuard, for one) need `huggingface-cli login` first. A local folder in the Hub's layout reads the same way.
+Gated sets, such as VLGuard, need `huggingface-cli login` first. A local folder in the Hub's layout works too.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from data.sources.spec import Hub
 
 
 def read_hub(hub: Hub, split: str) -> Iterator[Record | Unreadable]:
-    """Yield the records of all configurations, in the splits named by the source or in the one asked for.
+    """Yield the records of all configurations, of the given split or else of the splits that the source names.
 
-    Pictures stay encoded: {"bytes", "path"}, as `datasets` stores them.
+    Pictures stay encoded as {"bytes", "path"}, the format of `datasets`.
 
     Raises:
-        SourceError: `datasets` is not installed, or the set, configuration or split is not there.
+        SourceError: `datasets` is not installed, or the set, configuration or split does not exist.
     """
     for config in hub.configs or (None,):
         for name in (split,) if split else hub.splits:

@@ -1,10 +1,12 @@
-"""The files of an import, and how it goes on after it was stopped.
+"""The files of an import, and how an interrupted import continues.
 
-Beside OUTPUT stand, while it runs, `OUTPUT.partial` and `OUTPUT.progress.json`; afterwards `OUTPUT.skipped.jsonl` (a
-line for each record that is left out: where and why) and `OUTPUT.import.json` (counts, licence, citation).
+During an import, `OUTPUT.partial` and `OUTPUT.progress.json` stand beside OUTPUT. Afterwards there are
+`OUTPUT.skipped.jsonl` (a line for each record that was left out: where and why) and `OUTPUT.import.json` (counts,
+licence, citation).
 
-A progress file says how many records are done and how long the partial files were then. Going on cuts them to that
-length and passes over that many records, so an import that was killed gives the same bytes as one that was not.
+A progress file holds the number of finished records, and the lengths of the partial files at that time. To continue,
+the files are cut to these lengths and that many records are skipped. So an import that was killed gives the same bytes
+as one that was not.
 """
 
 import json
@@ -21,34 +23,34 @@ from data.sources.records import SourceError
 from protocol.errors import UserError
 
 Opened = tuple[IO[str], IO[str]]
-"""The files of queries and of what is left out, open for appending."""
+"""The open files of queries and of records that were left out."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far an import has come; what its report says in the end."""
+    """Counts of an import so far; its report contains the final ones."""
 
     records: int = 0
     written: int = 0
     queries_bytes: int = 0
     skipped_bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
-    """Reason -> records or queries left out for it."""
+    """Reason -> number of records or queries that were left out for it."""
     pictures: dict[str, int] = field(default_factory=dict)
-    """What is done to pictures when they are shown -> how many were stored with it; ordinary ones are not counted."""
+    """Conversion that a picture needs -> number of such pictures; pictures without conversion are not counted."""
 
     def count(self, reason: str) -> None:
-        """Count one more that is left out."""
+        """Count one more record that was left out."""
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
     @property
     def num_skipped(self) -> int:
-        """How many were left out, for whatever reason."""
+        """Number of records that were left out, for any reason."""
         return sum(self.reasons.values())
 
 
 class ImportFiles:
-    """The output and what stands beside it."""
+    """The output file and the files beside it."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
@@ -58,50 +60,50 @@ class ImportFiles:
         )
 
     def begin(self, fingerprint: dict[str, Any]) -> Progress:
-        """Return how far the same import came before; nothing where it is new.
+        """Return the progress of an earlier, interrupted run of the same import; empty progress for a new import.
 
         Raises:
-            SourceError: the output is there already, or another import is half done.
+            SourceError: the output already exists, or another import is unfinished here.
         """
         if self._output.exists():
-            raise SourceError(f"{self._output}: is there already; delete it or choose another --output")
+            raise SourceError(f"{self._output}: already exists; delete it or choose another --output")
         if not self._progress.exists():
             return Progress()
         saved = read_json_object(self._progress)
         if saved.get("job") != fingerprint:
-            hint = "hint: repeat that import's options to go on with it, or delete the file to begin anew"
-            raise SourceError(f"{self._progress}: another import is half done here\n{hint}")
+            hint = "hint: give the options of that import to continue it, or delete the file to start again"
+            raise SourceError(f"{self._progress}: another import is unfinished here\n{hint}")
         progress = _progress_of(saved.get("progress"))
         if progress is None or not self._holds(progress):
-            hint = f"hint: delete it and {self._partial} to begin anew"
-            raise SourceError(f"{self._progress}: does not fit what is written beside it\n{hint}")
+            hint = f"hint: delete it and {self._partial} to start again"
+            raise SourceError(f"{self._progress}: does not match the files beside it\n{hint}")
         return progress
 
     def _holds(self, progress: Progress) -> bool:
-        """Whether the files are as long as they were; a shorter one would be filled up with zeros."""
+        """Whether the files are at least as long as the progress says; a shorter one would be padded with zeros."""
         lengths = ((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
         return all((path.stat().st_size if path.is_file() else 0) >= length for path, length in lengths)
 
     def open(self, progress: Progress) -> "_Pair":
-        """Return the files of queries and of what is left out, cut to where the progress was saved."""
+        """Return the files of queries and of left-out records, cut to their lengths at the last save."""
         self._output.parent.mkdir(parents=True, exist_ok=True)
         return _Pair((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield what is written, so that repetitions are found after an interruption too.
+        """Yield the rows that are already written; a continued import finds duplicates with them.
 
         Raises:
-            SourceError: a line is no row; names it.
+            SourceError: a line is not a row; the message names the line.
         """
         for number, line in numbered_lines(self._partial):
             try:
                 yield row_to_json(row_from_json(parse_object(line), Query))
             except UserError as error:
-                hint = f"hint: delete it and {self._progress} to begin anew"
+                hint = f"hint: delete it and {self._progress} to start again"
                 raise SourceError(f"{self._partial}:{number}: is damaged: {error}\n{hint}") from None
 
     def save(self, fingerprint: dict[str, Any], progress: Progress) -> None:
-        """Write the progress down; `progress` says how long the other files are."""
+        """Save the progress, with the lengths of the other files."""
         with replacing(self._progress) as file:
             json.dump({"job": fingerprint, "progress": asdict(progress)}, file, indent=1)
 
@@ -111,7 +113,7 @@ class ImportFiles:
             path.unlink(missing_ok=True)
 
     def finish(self, report: dict[str, Any]) -> None:
-        """Give the output its name, with the report beside it."""
+        """Write the report and give the output its final name."""
         with replacing(self._report) as file:
             json.dump(report, file, indent=1, ensure_ascii=False)
         self._partial.replace(self._output)
@@ -122,7 +124,7 @@ class ImportFiles:
 
 
 def _progress_of(record: object) -> Progress | None:
-    """Return the progress that a file holds; None where it is damaged."""
+    """Return the progress in a file; None if the file is damaged."""
     known = {each.name for each in fields(Progress)}
     if not isinstance(record, dict) or not set(record) <= known:
         return None

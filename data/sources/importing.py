@@ -1,4 +1,4 @@
-"""Import a source: read, map, store pictures, drop repetitions, write `Query` rows; stop and go on at any time."""
+"""Imports a source: reads records, maps them, stores pictures, drops duplicates, writes `Query` rows; resumable."""
 
 import json
 import os
@@ -23,15 +23,15 @@ from data.splits import content_key, is_below
 
 BUILDER = "data.sources 1"
 SAVE_EVERY = 200
-"""Records between two saves of the progress; at most so many are read twice."""
+"""Records between two saves of the progress; after an interruption at most this many are read again."""
 GIVE_UP_AFTER = 100
-"""Records in a row from the start that fit nothing: the wrong source, and no use in reading on."""
+"""If none of the first so many records fits, the source is wrong and the import stops."""
 _ID_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is imported, and where to."""
+    """One import: its source, its options and its output."""
 
     spec: SourceSpec
     origin: str
@@ -42,12 +42,12 @@ class Job:
     image_root: Path
     limit: int | None = None
     hold_out: float = 0.0
-    """Part (0..1) of the training split that becomes the validation split, decided by pictures, or by words where there
-    are none: queries about one picture stay together."""
+    """Share (0..1) of the training split that becomes the validation split. Queries about the same picture stay
+    together; queries without a picture are divided by their text."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What has to be the same for a half import to go on."""
+        """The values that must be equal for an interrupted import to continue."""
         spec = json.loads(json.dumps(asdict(self.spec), default=str))
         own: dict[str, Any] = {
             "origin": self.origin,
@@ -59,7 +59,7 @@ class Job:
         return {"builder": BUILDER, "spec": content_key(json.dumps(spec, sort_keys=True))[:_ID_LENGTH], **own}
 
     def split_of(self, draft: Draft, pictures: Sequence[str]) -> str:
-        """Return the split of a query; the same content always falls on the same side."""
+        """Return the split of a query; the same content always gets the same split."""
         if draft.split != "train" or not self.hold_out:
             return draft.split
         key = content_key("held out", *(pictures or (draft.text,)))
@@ -67,17 +67,17 @@ class Job:
 
 
 def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
-    """Import a source and return what became of its records.
+    """Import a source and return the counts of its records.
 
     Args:
-        job: what and where to.
-        records: everything that the source holds, from its start, in an order that does not change.
+        job: the import.
+        records: all records of the source, from the first one, always in the same order.
         tell: called after every record.
 
     Raises:
-        SourceError: the output is there already, another import is half done, or nothing fits the declaration.
-        LockedError: another process imports there.
-        KeyboardInterrupt: as it came; what is done is saved, and the same call goes on.
+        SourceError: the output already exists, another import is unfinished, or no record fits the declaration.
+        LockedError: another process imports to the same output.
+        KeyboardInterrupt: passed on after the progress is saved; the same call continues the import.
     """
     with held(job.output):
         return _imported(job, records, tell)
@@ -131,7 +131,7 @@ def _report(job: Job, progress: Progress) -> dict[str, Any]:
 
 
 class _Writer:
-    """Turns records into lines of the output and of the list of what was left out."""
+    """Turns records into lines of the output, and of the list of left-out records."""
 
     def __init__(
         self, job: Job, progress: Progress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
@@ -204,7 +204,7 @@ class _Writer:
 
 
 def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
-    """Yield every text of a draft that a model would read, with its name."""
+    """Yield the name and value of every text of a draft that a model would read."""
     yield from (("text", draft.text), ("intent", draft.intent), ("setting", draft.setting))
     yield from ((f"answers.{name}", text) for name, text in draft.answers.items())
 
@@ -225,13 +225,13 @@ def _query(draft: Draft, name: str, images: tuple[str, ...], spec: SourceSpec, r
 
 
 def _place(record: Record) -> str:
-    """Return where a record stands without the folders, which say more of the machine than of the data."""
+    """Return the place of a record without its folders, which depend on the machine."""
     where = record.where if record.where.startswith("hub:") else record.where.rsplit("/", 1)[-1]
     return f"{where}, split {record.split}" if record.split and not where.startswith("hub:") else where
 
 
 def _reason(message: str) -> str:
-    """Return the kind of a message, without its particulars.
+    """Return a message without its details, so that equal reasons can be counted together.
 
     >>> _reason("image: 'a.png': No such file or directory (looked in .)")
     'image: No such file or directory'
@@ -246,7 +246,7 @@ def _labels_key(row: Mapping[str, Any]) -> str:
 
 
 def summary_lines(progress: Progress) -> Iterator[str]:
-    """Yield the lines of a summary: how many were written, and how many left out for each reason."""
+    """Yield the lines of a summary: queries written, and records left out for each reason."""
     yield f"{progress.written} queries from {progress.records} records, {progress.num_skipped} left out"
     for reason, count in Counter(progress.reasons).most_common():
         yield f"  {count} x {reason}"

@@ -1,7 +1,7 @@
-"""The records of a large JSON file one by one: a list, an object of records, or an object of lists.
+"""Reads the records of a large JSON file one by one: from a list, an object of records, or an object of lists.
 
-Memory is bounded by the longest record, not by the file. What comes after a fault in the syntax cannot be read, since
-nothing says where the next record begins.
+Memory is bounded by the longest record, not by the file. Reading ends at a syntax error, because the start of the next
+record is unknown.
 """
 
 import json
@@ -11,12 +11,12 @@ from typing import IO, Any
 
 _CHUNK = 1 << 16
 MAX_RECORD = 1 << 24
-"""Characters of one record; a longer one is not a record."""
+"""Limit for one record, in characters."""
 _BLANK = " \t\r\n"
 
 
 class JsonError(ValueError):
-    """A fault in the syntax; the message says what was expected."""
+    """The syntax is wrong; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,15 @@ class Item:
 
     value: Any
     line: int
-    """Where it begins, from 1."""
+    """Line where the value begins, from 1."""
     key: str
-    """Its key, or its number from 0."""
+    """Key of the value, or its number in the list, from 0."""
     section: str = ""
-    """The key of the list that it is in."""
+    """Key of the list that holds the value."""
 
 
 class JsonStream:
-    """A JSON file read value by value."""
+    """Reads a JSON file value by value."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -46,7 +46,7 @@ class JsonStream:
         """Yield every record.
 
         Raises:
-            JsonError: the syntax is wrong here, or the file is neither list nor object; earlier records are yielded.
+            JsonError: the syntax is wrong, or the file is neither list nor object; earlier records are yielded first.
         """
         if self._peek() == "[":
             yield from self._list("")
@@ -92,7 +92,7 @@ class JsonStream:
                 value, end = self._decoder.raw_decode(self._text, self._place)
             except (json.JSONDecodeError, RecursionError) as error:
                 value, end, fault = None, -1, error
-            # A number at the end of what was read may go on in the next piece.
+            # A number at the end of the text may continue in the next chunk.
             if end >= 0 and (end < len(self._text) or not self._more(_CHUNK)):
                 self._skip_to(end)
                 return value

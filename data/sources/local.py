@@ -1,7 +1,7 @@
-"""Records from local files: Parquet, JSON Lines, JSON, CSV and TSV, folders of them, folders of pictures.
+"""Reads records from local files: Parquet, JSON Lines, JSON, CSV and TSV, folders of such files, folders of pictures.
 
-One record at a time, whatever the size of the file. What cannot be read is an `Unreadable` with its place; it ends a
-file only where nothing says how the file goes on (broken JSON, Parquet or CSV syntax).
+Reads one record at a time, whatever the size of the file. A record that cannot be read is an `Unreadable` with its
+place. Reading stops there only if the start of the next record is unknown (broken JSON, Parquet or CSV syntax).
 """
 
 import csv
@@ -16,9 +16,9 @@ from data.sources.records import Record, SourceError, Unreadable
 from data.text import NotTextError, refuse_surrogates, refuse_wide, text_of
 
 MAX_LINE = 1 << 24
-"""Bytes of one line of JSON Lines, and characters of one CSV field."""
+"""Limit for a line of JSON Lines in bytes, and for a CSV field in characters."""
 MAX_ROW = 1 << 27
-"""Bytes that one row of a Parquet file may unpack to: some pictures of the largest size."""
+"""Limit for an unpacked row of a Parquet file, in bytes: room for some pictures of the largest size."""
 _BATCH = 64
 _IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _REPLACEMENT = "\ufffd"
@@ -29,9 +29,9 @@ Found = Iterator[Record | Unreadable]
 def read_local(path: Path, split: str) -> Found:
     """Yield the records of a file or folder.
 
-    A folder is its data files in the order of their names (those named after the split, where some are), or its
-    `metadata.jsonl`/`metadata.csv`, or else one record a picture with the columns `file_name` and `label` (the name
-    of the folder it is in).
+    A folder stands for its data files, sorted by name; if some are named after the split, only for these. A folder
+    without data files stands for its `metadata.jsonl` or `metadata.csv`. Without these, each picture is a record with
+    the columns `file_name` and `label` (the name of its folder).
 
     Raises:
         SourceError: there is nothing to read.
@@ -46,7 +46,7 @@ def read_local(path: Path, split: str) -> Found:
 
 
 def _refuse_other_encodings(path: Path) -> None:
-    """Refuse a file of which no line can be read, and say in what it is."""
+    """Reject a file whose encoding is not UTF-8, and name the encoding."""
     try:
         with path.open("rb") as file:
             refuse_wide(file.read(4), str(path))
@@ -57,7 +57,7 @@ def _refuse_other_encodings(path: Path) -> None:
 
 
 def data_files(path: Path, split: str) -> list[Path]:
-    """Return the files that a path stands for; a folder of pictures stands for itself.
+    """Return the data files of a path; a folder of pictures is returned itself.
 
     Raises:
         SourceError: there is nothing to read.
@@ -146,7 +146,7 @@ def _delimiter(path: Path) -> str:
     """Return the delimiter of a table.
 
     Raises:
-        SourceError: a .csv whose header has other delimiters and no comma.
+        SourceError: the header of a .csv file has other delimiters and no comma.
     """
     if _ending(path) == ".tsv":
         return "\t"
@@ -174,7 +174,7 @@ def _table_rows(table: "csv.DictReader[str]", path: Path, split: str) -> Found:
         where = f"{path}:{max(start, 2)}"
         if None in row or None in row.values():
             num_expected = len(table.fieldnames or ())
-            yield Unreadable(where, f"expected {num_expected} fields as in the header, found another number")
+            yield Unreadable(where, f"expected {num_expected} fields, as in the header; found another number")
         else:
             yield _record(row, where, file=path.stem, key=str(number), split=split)
         number += 1
@@ -206,9 +206,10 @@ def _parquet_rows(batch: Any, path: Path, first: int, split: str) -> Found:
 
 
 def _rows_at_a_time(group: Any) -> int:
-    """Return how many rows of a group are unpacked together, so that a small file cannot fill the memory.
+    """Return how many rows of a group are unpacked at once, so that a small file cannot fill the memory.
 
-    Rows that share a value by a dictionary each get a copy of it; the largest can be as long as the whole column.
+    Rows may share a value through a dictionary. Unpacked, each row has its own copy, and the largest value can be as
+    long as the whole column.
     """
     columns = [group.column(place) for place in range(group.num_columns)]
     largest: int = sum(
@@ -232,7 +233,7 @@ def pyarrow() -> tuple[Any, Any]:
     """Return pyarrow and its Parquet module.
 
     Raises:
-        SourceError: it is not installed.
+        SourceError: pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -243,7 +244,7 @@ def pyarrow() -> tuple[Any, Any]:
 
 
 def is_damaged(value: Any) -> bool:
-    """Return whether a text holds U+FFFD: some program has put it where it could not read what was written."""
+    """Return whether a text contains U+FFFD, the replacement for a character that a program could not decode."""
     return isinstance(value, str) and _REPLACEMENT in value
 
 

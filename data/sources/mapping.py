@@ -1,6 +1,6 @@
-"""From a record to the queries it holds: which row declarations apply, and what they make of the columns.
+"""Maps a record to queries: finds the row declarations that apply and evaluates their expressions.
 
-Pictures are still what the record has: a path, bytes, or a Hub image; `data/sources/pictures.py` stores them.
+Pictures stay as the record has them: a path, bytes, or a Hub image. `data/sources/pictures.py` stores them later.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,12 +17,12 @@ OUR_SPLITS = ("train", "validation", "test")
 
 
 class DroppedError(ValueError):
-    """A record that the source's declaration leaves out; the reason is counted."""
+    """The declaration of the source leaves this record out; the reason is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A query without stored pictures."""
+    """A query whose pictures are not stored yet."""
 
     text: str
     kind: str
@@ -35,11 +35,11 @@ class Draft:
 
 
 def drafts_of(record: Record, spec: SourceSpec) -> Iterator[Draft | FieldError]:
-    """Yield the queries of a record, and in place of each that is not as declared the error that says so.
+    """Yield the queries of a record; yield an error instead of a query that does not match the declaration.
 
     Raises:
         DroppedError: the declaration leaves the record out.
-        FieldError: nothing of the record is as declared.
+        FieldError: no row declaration applies to the record.
     """
     for rule in spec.drop:
         if _applies(rule["when"], record):
@@ -47,7 +47,7 @@ def drafts_of(record: Record, spec: SourceSpec) -> Iterator[Draft | FieldError]:
     split = _split(record, spec)
     rows = [row for row in spec.rows if _applies(row.when, record)]
     if not rows:
-        raise FieldError(f"no row of the source fits; found the columns {', '.join(map(str, record.values))}")
+        raise FieldError(f"no entry of `rows` applies; found the columns {', '.join(map(str, record.values))}")
     for row in rows:
         yield from _row_drafts(row, record, split)
 

@@ -1,7 +1,8 @@
-"""The marks by which sets write the place of a picture into words, such as `<image>`, against the pictures there are.
+"""Removes the marks of pictures in a text, such as `<image>`, and checks their number against the pictures.
 
-Our rows have pictures before the words, so a mark at the beginning of a line, or at the end, is taken out.
-One inside a sentence is somebody's word about marks, or a picture in the middle of the text, which a row cannot hold.
+In our rows pictures come before the text. So a mark at the beginning of a line, or at the end of the text, is removed.
+A mark inside a sentence is either part of the sentence, or a picture in the middle of the text; rows cannot hold the
+latter.
 """
 
 import re
@@ -16,13 +17,14 @@ _OTHER = re.compile(
 
 
 def without_marks(text: str, num_images: int) -> str:
-    """Return a text without the marks of its pictures; a mark that is written about stays.
+    """Return a text without the marks of its pictures; a mark that is part of a sentence stays.
 
     >>> without_marks("<image>What does the tag <image> do?", 1)
     'What does the tag <image> do?'
 
     Raises:
-        FieldError: there are more or fewer marks than pictures, one is inside a sentence, or it is of a film or sound.
+        FieldError: there are more or fewer marks than pictures, a picture's mark is inside a sentence, or a mark stands
+            for video or audio.
     """
     if other := _OTHER.search(text):
         mark = next(filter(None, other.groups()))

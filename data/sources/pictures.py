@@ -1,8 +1,8 @@
-"""Pictures of a source, decoded once, bounded, and stored under the hash of their bytes.
+"""Stores the pictures of a source under the hash of their bytes, after a check of type and size.
 
-The same picture is stored once, however often a set repeats it, with the bytes it came with: how it is shown is decided
-when it is shown (`data/pixels.py`), and nothing is lost here. Of a moving picture the first frame is kept, as PNG.
-Nothing is fetched: an address on the web is an error.
+Each picture is stored once, even if the set repeats it. Its bytes stay as they are; the conversion for models happens
+later (`data/pixels.py`). Only the first frame of an animation is kept, as PNG. A web address is an error: nothing is
+fetched.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _NAME_LENGTH = 32
 
 
 class PictureStore:
-    """The folder that pictures of a data folder go to."""
+    """The folder for the pictures of a data folder."""
 
     def __init__(
         self,
@@ -33,17 +33,17 @@ class PictureStore:
         """Store in `folder`, which is inside `data_folder`; paths in records are relative to `root`.
 
         Args:
-            folder: where pictures go.
-            data_folder: what the returned paths are relative to.
-            root: what the given paths are relative to.
-            as_shown: store what models are shown, for programs that decode pictures in their own way.
-            notes: counts what is done to pictures when they are shown.
+            folder: where pictures are stored.
+            data_folder: returned paths are relative to this folder.
+            root: given paths are relative to this folder.
+            as_shown: store the picture as models see it, for programs that decode pictures differently.
+            notes: counts the conversions that pictures need.
 
         Raises:
             ImageError: `folder` is not inside `data_folder`.
         """
         if not folder.resolve().is_relative_to(data_folder.resolve()):
-            raise ImageError(f"{folder}: pictures have to be inside the data folder {data_folder}")
+            raise ImageError(f"{folder}: pictures must be inside the data folder {data_folder}")
         self._folder, self._data_folder = folder, data_folder
         self._prefix = folder.resolve().relative_to(data_folder.resolve()).as_posix()
         self._root, self._as_shown = root, as_shown
@@ -51,10 +51,10 @@ class PictureStore:
         self._name_by_digest: dict[str, str] = {}
 
     def store(self, image: Any) -> str:
-        """Store a picture given as path, `data:` URI, bytes or Hub image; return its path from the data folder.
+        """Store a picture (a path, `data:` URI, bytes or Hub image) and return its path relative to the data folder.
 
         Raises:
-            FieldError: it is not a picture that can be used; the reason is that of `data/images.py`.
+            FieldError: the picture cannot be used; the reason is the one of `data/images.py`.
         """
         try:
             content = self._content(image)

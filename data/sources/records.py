@@ -1,4 +1,4 @@
-"""A record as a data set has it, the place it stands at, and the columns in it by path."""
+"""A record of a data set, its place in the file, and access to its columns by path."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ _MAX_LISTED = 12
 
 
 class SourceError(UserError):
-    """A source that cannot be read at all; the message says what was looked for and what to do."""
+    """A source cannot be read at all; the message says what was expected and what to do."""
 
 
 class FieldError(ValueError):
-    """A record that does not hold what its source declares: data, and reported beside the others."""
+    """A record does not match its declaration. It is reported and left out; the import goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Record:
     """One row of a data set."""
 
     values: Mapping[str, Any]
-    """The columns as they are."""
+    """The columns, unchanged."""
     where: str
     """File and line, row or key, for messages."""
     file: str = ""
@@ -33,18 +33,18 @@ class Record:
     key: str = ""
     """The key of a JSON object's entry, or the number of the row from 0; path `@key`."""
     section: str = ""
-    """The key of the list that the record is in, where a JSON file holds several; path `@section`."""
+    """The key of the list that the record belongs to, if a JSON file has several lists; path `@section`."""
     split: str = ""
     """The split as the source names it; path `@split`."""
     config: str = ""
     """The configuration of a Hub data set; path `@config`."""
     item: Any = None
-    """The current item of the list that `each` names; path `@item`."""
+    """The current item of the list named by `each`; path `@item`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A place where no record could be read, and the reason."""
+    """A place in a file where no record could be read, and the reason."""
 
     where: str
     reason: str
@@ -54,7 +54,7 @@ _PLACES = ("file", "key", "section", "split", "config", "item")
 
 
 def has_column(record: Record, path: str) -> bool:
-    """Return whether a path leads somewhere; null is somewhere."""
+    """Return whether a record has a value at a path; null counts as a value."""
     try:
         look_up(record, path)
     except FieldError:
@@ -63,15 +63,15 @@ def has_column(record: Record, path: str) -> bool:
 
 
 def look_up(record: Record, path: str) -> Any:
-    """Return what stands at a path: `question`, `turns[0].value`, or a place such as `@split`.
+    """Return the value at a path: `question`, `turns[0].value`, or a place such as `@split`.
 
-    A column whose name holds dots or brackets is found by its whole name first.
+    A column whose whole name equals the path is found first, even if its name contains dots or brackets.
 
     >>> look_up(Record({"turns": [{"value": "Hello"}]}, "a.json:1"), "turns[0].value")
     'Hello'
 
     Raises:
-        FieldError: it leads nowhere; the message names the step and the nearest name there is.
+        FieldError: there is no value; the message names the step that failed and the nearest existing name.
     """
     if path.startswith("@"):
         name, _, rest = path[1:].partition(".")

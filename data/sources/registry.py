@@ -18,22 +18,22 @@ def built_in_sources() -> dict[str, SourceSpec]:
 
 
 def source_text(name: str) -> str:
-    """Return the YAML of a source of the catalogue, as an example to start from."""
+    """Return the YAML of a source of the catalogue; it can serve as an example."""
     return _catalogue().joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def find_source(name: str) -> SourceSpec:
-    """Return the source of that name, or the one that a YAML file describes.
+    """Return the source with this name, or the source that a YAML file declares.
 
     Raises:
-        SourceError: there is neither, or the file is wrong.
+        SourceError: neither exists, or the file has mistakes.
     """
     if name.endswith((".yaml", ".yml")):
         return read_spec(Path(name))
     known = built_in_sources()
     if name not in known:
         hint = nearest(name, known) or f"known are {', '.join(known)}"
-        own = "hint: a set of your own is described in a YAML file: give its path"
+        own = "hint: for your own set, write a YAML file and give its path"
         raise SourceError(f"no source {name!r}; {hint}\n{own}")
     return known[name]
 

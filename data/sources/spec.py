@@ -1,4 +1,4 @@
-"""The declaration of a source: YAML checked against `source.schema.json`, every problem with its line and a hint."""
+"""Reads the declaration of a source: YAML, checked against `source.schema.json`; each problem has a line and a hint."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,18 +30,18 @@ _VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """Where the set is on the Hugging Face Hub."""
+    """The place of the set on the Hugging Face Hub."""
 
     id: str
     configs: tuple[str, ...] = ()
-    """Configurations, all of which are read; () for the default one."""
+    """Configurations to read; () for the default one."""
     splits: tuple[str, ...] = ("train",)
-    """Splits, all of which are read where none is asked for."""
+    """Splits to read if the user names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowSpec:
-    """How one record becomes one query, or one a list item."""
+    """How a record becomes a query, or several queries: one for each item of a list."""
 
     kind: Expression
     text: Expression
@@ -55,7 +55,7 @@ class RowSpec:
 
     @property
     def columns(self) -> set[str]:
-        """The paths that have to be there."""
+        """The paths that a record must have."""
         images = [each for each in self.images if not (isinstance(each, Mapping) and "optional" in each)]
         return set().union(*(columns_of(each) for each in (self.text, *images)))
 
@@ -70,26 +70,26 @@ class SourceSpec:
     rows: tuple[RowSpec, ...]
     title: str = ""
     reference: str = ""
-    """Where column names and meanings were looked up."""
+    """Source of the column names and meanings."""
     notes: tuple[str, ...] = ()
-    """What is dropped or relabelled, and what is known to be wrong with the set."""
+    """Which records are dropped or relabelled, and the known faults of the set."""
     hub: Hub | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
-    """The source's splits -> ours; one that is not named here stays out."""
+    """Split of the source -> our split; records of other splits are left out."""
     split: Expression | None = None
-    """Where the split of a record stands, if it is in a column."""
+    """The expression for the split of a record, if a column has it."""
     drop: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels that some row has, in their usual order."""
+        """The labels of all row declarations, in their usual order."""
         known = {name for row in self.rows for name in row.labels}
         order = ("image_risk", "text_risk", "combined_risk", "category", "decision", "objects", "texts", "facts")
         return tuple(name for name in order if name in known)
 
     @property
     def modality(self) -> str:
-        """How queries come: "text", "image + text" or "text, image + text"."""
+        """The parts of the queries: "text", "image + text" or "text, image + text"."""
         kinds = {"image + text" if row.images else "text" for row in self.rows}
         optional = any(isinstance(each, Mapping) and "optional" in each for row in self.rows for each in row.images)
         return ", ".join(sorted(kinds | ({"text"} if optional else set()), reverse=True))
@@ -99,7 +99,7 @@ def read_spec(path: Path) -> SourceSpec:
     """Read a source's YAML file.
 
     Raises:
-        SourceError: unreadable, or lists every problem with its line and a hint.
+        SourceError: the file cannot be read, or has mistakes; lists every mistake with its line and a hint.
     """
     try:
         return parse_spec(read_text(path), str(path))
@@ -108,7 +108,7 @@ def read_spec(path: Path) -> SourceSpec:
 
 
 def parse_spec(text: str, name: str) -> SourceSpec:
-    """Parse a source's YAML; `name` stands for the file in messages.
+    """Parse a source's YAML; messages call the file `name`.
 
     Raises:
         SourceError: lists every problem with its line and a hint.
@@ -152,7 +152,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def _wrong_values(value: Mapping[str, Any]) -> Iterator[tuple[list[str | int], str]]:
-    """Yield label values that are in no vocabulary."""
+    """Yield the label values that do not exist."""
     for number, row in enumerate(value["rows"]):
         for name, expression in row.get("labels", {}).items():
             for found in _constants(expression) if name in _VALUES else ():

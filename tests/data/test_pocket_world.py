@@ -59,14 +59,14 @@ def test_kinds_come_in_their_shares(worlds):
         }
 
 
-def drawn(shown, count=1500, mixture=None):
-    mixture = mixture or (TRAINING_MIXTURE if shown else JUDGING_MIXTURE)
-    return list(generate("train", count, seed=0, mixture=mixture, shown=shown))
+def drawn(demonstrated, count=1500, mixture=None):
+    mixture = mixture or (TRAINING_MIXTURE if demonstrated else JUDGING_MIXTURE)
+    return list(generate("train", count, seed=0, mixture=mixture, demonstrated=demonstrated))
 
 
 def test_of_what_only_the_picture_decides_every_stage_has_as_many_harmful_as_harmless_cases():
-    for shown in (True, False):
-        counts = Counter(item.query.kind for item in drawn(shown, 400))
+    for demonstrated in (True, False):
+        counts = Counter(item.query.kind for item in drawn(demonstrated, 400))
         assert counts["compositional"] == counts["compositional_safe"] > 0
         assert counts["typographic"] == counts["typographic_safe"] > 0
 
@@ -77,23 +77,24 @@ def test_what_only_words_decide_is_judged_harmful_as_often_as_frightening():
 
 def test_three_in_ten_queries_of_every_stage_are_unsafe():
     shares = {}
-    for shown, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
+    for demonstrated, mixture in ((True, TRAINING_MIXTURE), (False, JUDGING_MIXTURE)):
         assert sum(mixture.values()) == pytest.approx(1)
-        shares[shown] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in drawn(shown, 400)) / 400
+        items = drawn(demonstrated, 400)
+        shares[demonstrated] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
     assert shares == {True: pytest.approx(0.28, abs=0.01), False: pytest.approx(0.32, abs=0.01)}
 
 
 def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
-    for shown in (None, True, False):
-        items = drawn(shown, 1000, {"plain": 1.0})
+    for demonstrated in (None, True, False):
+        items = drawn(demonstrated, 1000, {"plain": 1.0})
         lookups = sum("which" in item.query.intent or "colour" in item.query.intent for item in items) / 1000
         crowded = sum(len(item.scene.things) == 2 for item in items) / 1000
-        expected = (0.2, 0.5) if shown is None else (0.3, 0.6)  # a held-out pair or frame makes it rarer
+        expected = (0.2, 0.5) if demonstrated is None else (0.3, 0.6)  # a held-out pair or frame makes it rarer
         assert (lookups, crowded) == pytest.approx(expected, abs=0.07)
 
 
 def test_some_notes_that_plain_questions_train_on_make_no_sense_and_none_is_held_out():
-    taught = [item.query for item in generate("train", 600, seed=7, mixture={"plain": 1.0}, shown=True)]
+    taught = [item.query for item in generate("train", 600, seed=7, mixture={"plain": 1.0}, demonstrated=True)]
     notes = [query.labels.texts[0] for query in taught if query.labels.texts]
     known = {task_of(Pair(group, words)) for group, members in PAIRS.items() for words in members}
     assert 0.1 < sum(note not in known for note in notes) / len(notes) < 0.3, "most joins are a note of their own"
@@ -105,7 +106,7 @@ def test_some_notes_that_plain_questions_train_on_make_no_sense_and_none_is_held
 
 
 def test_a_question_for_the_number_of_things_has_no_likelier_answer():
-    taught = generate("train", 1500, seed=7, mixture={"plain": 1.0}, shown=True)
+    taught = generate("train", 1500, seed=7, mixture={"plain": 1.0}, demonstrated=True)
     counted = [len(item.scene.things) for item in taught if item.query.intent == "asks how many things there are"]
     assert len(counted) > 50
     assert 0.35 < counted.count(2) / len(counted) < 0.65
@@ -282,19 +283,19 @@ def test_a_person_on_a_note_does_not_decide_and_the_verb_before_it_does(word):
 
 @pytest.mark.slow
 def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
-    def tasks(shown):
-        items = drawn(shown, mixture=None if shown is not None else MIXTURE)
+    def tasks(demonstrated):
+        items = drawn(demonstrated, mixture=None if demonstrated is not None else MIXTURE)
         idioms = {task_of(Pair(group, words)) for group in ("idiom", "photo") for words in PAIRS[group]}
         asked = {(item.query.kind, item.query.intent) for item in items if item.query.kind != "plain"}
         return {(kind, intent) for kind, intent in asked if intent not in idioms}
 
-    demonstrated, others, every = tasks(shown=True), tasks(shown=False), tasks(shown=None)
-    assert not demonstrated & others
-    assert every & demonstrated
+    shown, others, every = tasks(demonstrated=True), tasks(demonstrated=False), tasks(demonstrated=None)
+    assert not shown & others
+    assert every & shown
     assert every & others
-    words = [{word for _, intent in found for word in intent.split()} for found in (demonstrated, others)]
+    words = [{word for _, intent in found for word in intent.split()} for found in (shown, others)]
     assert words[1] <= words[0]  # new pairs of words that were shown in others
-    kinds = [{kind for kind, _ in found} for found in (demonstrated, others)]
+    kinds = [{kind for kind, _ in found} for found in (shown, others)]
     assert kinds == [set(KINDS) - {"plain", "frightening"}] * 2
 
 

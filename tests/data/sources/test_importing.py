@@ -147,14 +147,14 @@ def test_an_import_does_not_go_on_with_other_options(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_import(job, read_local(source, ""), stop)
-    with pytest.raises(SourceError, match="another import is half done"):
+    with pytest.raises(SourceError, match="another import is unfinished"):
         run(job_of(source, tmp_path, limit=2), source)
 
 
 def test_an_output_is_not_overwritten(tmp_path):
     source = put_lines(tmp_path / "mine.jsonl", [row(1)])
     run(job_of(source, tmp_path), source)
-    with pytest.raises(SourceError, match="is there already"):
+    with pytest.raises(SourceError, match="already exists"):
         run(job_of(source, tmp_path), source)
 
 
@@ -347,10 +347,10 @@ def test_a_small_parquet_file_that_unpacks_into_a_lot_is_refused_in_bounded_memo
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("progress.json", "{", "another import is half done"),
-        ("progress.json", "[" * 100_000, "another import is half done"),
-        ("partial", "", "does not fit what is written beside it"),
-        ("partial", None, "does not fit what is written beside it"),
+        ("progress.json", "{", "another import is unfinished"),
+        ("progress.json", "[" * 100_000, "another import is unfinished"),
+        ("partial", "", "does not match the files beside it"),
+        ("partial", None, "does not match the files beside it"),
         ("partial", "x" * 100_000, r"partial:1: is damaged"),
     ],
 )
@@ -387,5 +387,5 @@ def test_a_progress_of_other_values_is_told(tmp_path, monkeypatch, changes):
     path = job.output.with_name("queries.jsonl.progress.json")
     saved = json.loads(path.read_text())
     path.write_text(json.dumps({**saved, "progress": saved["progress"] | changes}))
-    with pytest.raises(SourceError, match="does not fit what is written beside it"):
+    with pytest.raises(SourceError, match="does not match the files beside it"):
         run(job, source)
