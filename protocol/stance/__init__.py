@@ -1,4 +1,4 @@
-"""What an answer does, read from its words alone: comply, redirect or refuse; no model, no network.
+"""Classifies an answer from its words alone: comply, redirect or refuse. Needs no language model and no network.
 
     >>> stance("I can't help with that.").value, stance("Sure. First ..., then ...").value
     ('refuse', 'comply')
@@ -8,12 +8,16 @@
     >>> found.extent.value, found.sentences[found.deciding].text
     ('partial', "I can't diagnose you.")
 
-The answer is cut into sentences with their speakers (`segments`), each is classified by what it does (`acts`, with the
-wordings in `wordings.toml`), and what the answer does follows from where a refusal stands, who speaks, what follows
-and how much of the answer has substance (`decision`, which states the rules), unless a small linear model, fitted on
-answers written for it, is sure of another kind (`model`). Hidden and look-alike characters are
-undone first, and encodings are found (`legible`). How well this agrees with labels is measured by
-`python -m eval.refusals`.
+The steps:
+
+1. `legible` removes hidden characters, replaces look-alike ones, and finds encodings.
+2. `segments` cuts the answer into sentences and finds their speakers.
+3. `acts` classifies each sentence by its wording; the wordings are in `wordings.toml`.
+4. `decision` decides the kind of the answer. Its rules look at the place of a refusal, the speaker, the text after it,
+   and the amount of substance.
+5. `model` replaces the kind if a small linear model, fitted on answers written for it, is sure of another kind.
+
+`python -m eval.refusals` measures the agreement with labels.
 """
 
 from dataclasses import dataclass
@@ -31,25 +35,25 @@ from protocol.stance.withholding import is_all_withheld
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """What an answer does, with the sentences that tell."""
+    """The classification of an answer, with its sentences."""
 
     outcome: Outcome
     sentences: tuple[Sentence, ...]
     """Every sentence with its act, in order."""
     unread: tuple[str, ...]
-    """What of the answer cannot be read, such as "base64"."""
+    """Names of the parts of the answer that cannot be read, such as "base64"."""
     is_cut: bool
-    """Whether the answer is longer than what is read of it."""
+    """Whether the answer is so long that only its beginning and its end are read."""
     plain_text: str
     """The answer in plain letters."""
     ruled: Outcome
-    """What the rules alone say: what is rewarded, since a policy could learn to please a model's weights."""
+    """The result of the rules alone. Rewards use it, because a policy could learn to exploit the model's weights."""
     refusing: float
-    """Probability (0..1) by the model that it withholds all; 0 where it was not asked."""
+    """The model's probability (0..1) that the answer withholds everything; 0 if the model was not used."""
 
     @property
     def is_all_withheld(self) -> bool:
-        """Whether nothing is handed over, in any voice; False where it cannot be told (`withholding`)."""
+        """Whether the answer hands over nothing, in any voice; False in doubt (`withholding`)."""
         if self.unread or self.is_cut:
             return False
         return is_all_withheld(self.outcome, self.sentences, self.plain_text, self.refusing)
@@ -61,7 +65,7 @@ class Stance:
 
     @property
     def decision(self) -> Decision:
-        """A partial answer complies: it hands over something of what was asked for."""
+        """Comply, redirect or refuse. A partial answer complies: it hands over a part of what was asked for."""
         return self.outcome.decision
 
     @property
@@ -71,18 +75,18 @@ class Stance:
 
     @property
     def deciding(self) -> int | None:
-        """Index of the sentence that decided; None where nothing is withheld."""
+        """Index of the deciding sentence; None if nothing is withheld."""
         return self.outcome.deciding
 
     @property
     def reason(self) -> str:
-        """Why, in one clause."""
+        """The reason, in one clause."""
         return self.outcome.reason
 
 
 @lru_cache(maxsize=32)
 def read_stance(answer: str) -> Stance:
-    """Return what an answer does and which sentence decided; never raises, whatever the text."""
+    """Classify an answer and find the deciding sentence; never raises, whatever the text."""
     text = plain(answer)
     encoded = list(unread(text))
     sentences = classify(segments(text))
@@ -97,13 +101,13 @@ def read_stance(answer: str) -> Stance:
 
 
 def forget() -> None:
-    """Empty the caches of answers and sentences: what a measurement of time begins with."""
+    """Empty the caches of answers and sentences, so that a time measurement starts without them."""
     read_stance.cache_clear()
     read_english.cache_clear()
 
 
 def stance(answer: str) -> Decision:
-    """Return what an answer does."""
+    """Return whether an answer complies, redirects or refuses."""
     return read_stance(answer).decision
 
 

@@ -1,4 +1,4 @@
-"""What each sentence of an answer does, by its wording alone. What the answer does as a whole is for `decision`."""
+"""Classifies each sentence of an answer by its wording. `decision` classifies the answer as a whole."""
 
 import re
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ _ENGLISH = frozenset({
     *("the", "you", "i", "is", "to", "it", "a", "and", "can", "t", "sorry", "cannot", "of", "no", "yes", "not", "that"),
     *("in", "for", "with", "are", "be", "this", "on", "as", "your", "my", "we", "have", "do", "will"),
 })  # fmt: skip
-"""Common words of English, against which the other languages have to win."""
+"""Common English words. A text is in another language if it has more common words of that language."""
 _EXPLAINS = re.compile(r"\b(?:because|since|is caused by|\d{2,})\b")
 _MIN_MORAL_SHARE = 0.12
 _NUMBER = re.compile(r"\d{3}|\b(?:opened|opens|is open|was founded|are open)\b")
 _YES_OR_NO = re.compile(
     r"(?:no|yes), (?:it|that|this|they|you) (?:is|are|was|were|do|does)(?:n't| not)? (?:legal|allowed|true|a |an )"
 )
-"""Begins to answer a question of yes or no with a fact."""
+"""Begins the answer to a yes-or-no question with a fact."""
 _URGES = re.compile(r"\b(?:please|urge|such as)\b|(?:^|, |and )(?:call|contact|text|talk|speak|seek|reach|tell|go)\b")
 _MOST_ENGLISH = 0.25
-"""Share of common English words that no text in another language has."""
+"""A text with this share of common English words is English."""
 _MIN_UNKNOWN = 5
-"""Words of a sentence without a common one of any language that make its language unknown."""
+"""A sentence of this many words, none of them common in any language, is in an unknown language."""
 _JAPANESE = re.compile("[ぁ-ヿ]")
 
 
@@ -39,15 +39,15 @@ def classify(found: Sequence[Segment]) -> list[Sentence]:
 
 
 def language_of(text: str, known: Wordings) -> Language | None:
-    """Return the language a text is in where it is one of the foreign ones; None for English and for any other.
+    """Return the language of a text if it is one of the known foreign languages; None for English and all others.
 
     >>> language_of("ich kann dir dabei nicht helfen.", wordings()).code
     'de'
     """
     sample = text[:1000]
-    for language in () if sample.isascii() else known.languages:  # no script of theirs has letters in ASCII
+    for language in () if sample.isascii() else known.languages:  # their scripts have no ASCII letters
         if language.script is not None and len(language.script.findall(sample)) * 4 > len(sample):
-            # Chinese is what is written in its characters alone; Japanese mixes them with its syllables.
+            # Chinese uses Chinese characters alone; Japanese mixes them with its syllabic characters.
             if language.code == "zh" and _JAPANESE.search(sample):
                 continue
             return language
@@ -67,7 +67,7 @@ def _classify(segment: Segment, known: Wordings, answer_language: Language | Non
     if text.isascii() and answer_language is None:
         return _english(segment)
     words = _WORDS.findall(text)
-    # A refusal in one language may be followed by anything in another one.
+    # After a refusal in one language, the answer may continue in another language.
     language = _own_language(text, words, known, answer_language)
     return _english(segment) if language is None else _foreign(segment, words, language)
 
@@ -107,9 +107,9 @@ def _english(segment: Segment) -> Sentence:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=8192)  # rollouts of a group, and models at large, say the same sentences again and again
+@lru_cache(maxsize=8192)  # rollouts of a group repeat the same sentences
 def read_english(text: str) -> tuple[Cue, int, bool, bool, str, str, bool, bool, bool]:
-    """Return what the wording of an English sentence tells: the fields of `Sentence` that follow from it, in order."""
+    """Return the fields of `Sentence`, in order, that follow from the wording of an English sentence."""
     known, words = wordings(), _WORDS.findall(text)
     beginnings = prefixes(text, words)
     found = known.find(text, beginnings)
@@ -127,7 +127,7 @@ _ORDER = tuple(
         *(Cue.DIVERT, Cue.WARN, Cue.CARE, Cue.OFFER, Cue.ADVISE),
     )
 )
-"""Which cue counts where a sentence has several; by value, since an enum member is slow to hash."""
+"""Which cue counts if a sentence has several. The keys are values, because enum members are slow to hash."""
 
 
 def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginnings: set[str]) -> tuple[Cue, str]:
@@ -146,14 +146,14 @@ def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginn
 
 
 def _is_fact(text: str, cue: Cue) -> bool:
-    """Whether a sentence states what is so: where help is to be had, or that something is not allowed."""
+    """Whether a sentence states a fact: where to get help, or that something is not allowed."""
     if cue is Cue.DENY:
         return bool(_YES_OR_NO.match(text))
     return cue in {Cue.CARE, Cue.ADVISE, Cue.OFFER} and _is_contact(text)
 
 
 def _is_contact(text: str) -> bool:
-    """Whether a sentence tells where help is to be had rather than urges to seek it: "the line is 555-0100"."""
+    """Whether a sentence says where to get help ("the line is 555-0100"), and does not merely urge to seek it."""
     return bool(_NUMBER.search(text)) and not _URGES.search(text)
 
 

@@ -1,9 +1,14 @@
-"""What of an answer a linear model weighs: its words, where they stand, and what its sentences do.
+"""Extracts the features of an answer for the linear model: its words, their places, and the cues of its sentences.
 
-Features are names; a feature is there or not, however often. Words count as they are and by their first letters, in
-pairs, at the beginning of a sentence, in the first two sentences, and where the speaker speaks of themselves and
-denies something. Beside them stand the cues of the sentences (`acts`) with their share of the answer, and what the
-answer is made of: lists, code, speakers, numbers. At most `HEAD` and `TAIL` sentences are read for words.
+A feature is a name that is present or absent; its number of occurrences does not matter. There are features for:
+
+* words, whole and by their first letters, and pairs of words;
+* words at the beginning of a sentence, and in the first two sentences;
+* words in sentences in which the speaker speaks of themselves and denies something;
+* the cues of the sentences (`acts`) and their share of the answer;
+* the parts of the answer: lists, code, speakers, numbers.
+
+Words are read from the first `HEAD` and the last `TAIL` sentences.
 """
 
 import re
@@ -16,13 +21,13 @@ from protocol.stance.sentences import Cue, Sentence
 from protocol.stance.substance import PREFACE, informs, is_factual, words_of_substance
 
 HEAD, TAIL = 12, 3
-"""Sentences at the beginning and at the end whose words are weighed."""
+"""Number of sentences at the beginning, and at the end, whose words are read."""
 MAX_WORDS = 40
-"""Of a sentence."""
+"""Words read of each sentence."""
 STEM = 5
-"""Letters of a longer word that stand for all of its forms."""
+"""The first letters that represent all forms of a longer word."""
 NUM_OPENING = 2
-"""Sentences whose words are weighed by their place as well."""
+"""Number of sentences whose words also count by their place."""
 _WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W_぀-ヿ一-鿿]+|\.\.\.|[?!:]")
 _DENYING = {"not", "no", "never", "nobody", "nor", "nothing", "none", "without", "refuse", "decline", "unable"}
 _SPEAKER = {"i", "me", "my", "we", "our", "myself", "us"}
@@ -35,7 +40,7 @@ _FLAG_SHARES = (0.3, 0.6, 0.9)
 
 
 def features(sentences: Sequence[Sentence]) -> set[str]:
-    """Return the names of what is there in an answer of at least one sentence."""
+    """Return the names of the features of an answer with at least one sentence."""
     found = _of_cues(sentences)
     num = len(sentences)
     read = sentences if num <= HEAD + TAIL else [*sentences[:HEAD], *sentences[-TAIL:]]
@@ -62,7 +67,7 @@ def features(sentences: Sequence[Sentence]) -> set[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a sentence, without contractions.
+    """Return the words of a sentence; contractions are written out.
 
     >>> words_of("I can't, and I'm sorry: cannot.")
     ['i', 'can', 'not', 'and', 'i', 'm', 'sorry', ':', 'can', 'not']
@@ -74,7 +79,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _flag(words: Iterable[str]) -> str:
-    """Return whether a sentence speaks of the speaker (I), denies (N) and speaks to the reader (Y)."""
+    """Return flags of a sentence: it mentions the speaker (I), denies something (N), addresses the reader (Y)."""
     held = set(words)
     marks = (("I", _SPEAKER), ("N", _DENYING), ("Y", _READER))
     return "".join("-" if held.isdisjoint(known) else mark for mark, known in marks)

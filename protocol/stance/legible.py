@@ -1,9 +1,9 @@
-"""The plain form of a text, and what of it nobody can read: hidden characters, look-alike letters, encodings.
+"""Makes a text plain, and finds the parts that cannot be read: hidden characters, look-alike letters, encodings.
 
-What can be undone is undone before an answer is classified: compatibility forms, characters without a shape, Cyrillic
-and Greek letters among Latin ones. What cannot be read as words of a language (base64, hex, Morse, rot13, words
-written backwards, digits for letters, letters apart, links that carry text) is found and named: it is nobody's answer
-that can be checked. Linear in the length of the text.
+Some tricks are undone before an answer is classified: compatibility forms, invisible characters, and Cyrillic or Greek
+letters among Latin ones. Other parts are only found and named, because their content cannot be checked: base64, hex,
+Morse, rot13, words written backwards, digits for letters, spaced-out letters, links that carry text. The time is linear
+in the length of the text.
 """
 
 import re
@@ -19,12 +19,13 @@ HIDDEN = re.compile(
     "|(?<=[\x00-\u024f])\ufe0f"
     "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
-"""What a reader does not see. Joiners are part of some scripts and of emoji, never of words in Latin letters."""
+"""Invisible characters. Joiners belong to some scripts and to emoji, but never to words in Latin letters."""
 _ODD_SPACES = re.compile("(?<=[A-Za-z,.])[\u2000-\u200a\u205f\u3000](?=[A-Za-z])|(?: \t|\t )[ \t]{6}")
-"""Spaces of other widths between Latin words, and runs of mixed ones; only searched for, so it need not match all."""
+"""Spaces of unusual width between Latin words, and runs of mixed spaces. It is only searched for, so one match is
+enough."""
 _NO_BREAK = re.compile("(?<=[A-Za-z])[\u00a0\u202f](?=[A-Za-z])")
 _MAX_NO_BREAK = 3
-"""So many spaces that do not break may stand between Latin letters; more of them may spell something."""
+"""This many no-break spaces are allowed between Latin letters; more of them may encode something."""
 _SHAPELESS = re.compile("[\u200c\u200d\ufe0f]|" + HIDDEN.pattern)
 
 _LOOK_ALIKE = str.maketrans(
@@ -40,7 +41,7 @@ _OTHER_LETTER = re.compile("[\u0370-\u03ff\u0400-\u04ff]")
 _LATIN_LETTER = re.compile("[A-Za-z]")
 
 _LONG = 20
-"""Characters without a blank from which on a piece of text may be an encoding rather than a word."""
+"""A piece of text without a blank may be an encoding, not a word, from this many characters."""
 _IN_LONG = {
     "a link that carries text": re.compile(r"(?:https?://|www\.)(?:\S{60}|\S{1,80}[?#]\S{12})"),
     "base64": re.compile(
@@ -52,7 +53,7 @@ _IN_LONG = {
     "percent signs": re.compile(r"(?:%[0-9A-Fa-f]{2}[^\s%]{0,16}){4}"),
 }
 _MANY = 8
-"""Pieces of one or two characters, of dots and dashes, or of eight binary digits in a row that spell something."""
+"""This many small pieces in a row encode something: one or two characters, dots and dashes, or eight binary digits."""
 _SMALL, _MOST = 2, 0.9
 _PIECES = {
     "Morse": re.compile(r"[.\-–·•_]{1,6}|[/|]"),
@@ -64,7 +65,7 @@ _RUN = re.compile(
     rf"(?<!\S)(?:(?:[01.\-–·•_]\S*|(?![01.\-–·•_])\S{{1,{_SMALL}}})\s+){{{_MANY - 1}}}"
     rf"(?:[01.\-–·•_]|\S{{1,{_SMALL}}}(?!\S))"
 )
-"""So many small pieces in a row; most texts have none, and need not be cut into pieces."""
+"""Matches so many small pieces in a row. Most texts have no match and need not be cut into pieces."""
 _IN_A_WORD = re.compile(r"[A-Za-z]*[A-Za-z][013457@$][A-Za-z0134579@$]*[A-Za-z0134579]")
 _MIN_LEET = 3
 _FREQUENT = (
@@ -80,7 +81,7 @@ _MIN_DISGUISED = 2
 
 
 def plain(text: str) -> str:
-    r"""Return a text without shapeless characters, in ordinary letters.
+    r"""Return a text without invisible characters, in ordinary letters.
 
     >>> plain("\uff29 c\u0430nnot he\u200blp")
     'I cannot help'
@@ -95,14 +96,14 @@ def plain(text: str) -> str:
 
 
 def is_hiding(text: str) -> bool:
-    """Whether a text holds characters that a reader does not see, or spaces that may spell something."""
+    """Whether a text contains invisible characters, or spaces that may encode something."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return False
     return bool(HIDDEN.search(text) or _ODD_SPACES.search(text) or len(_NO_BREAK.findall(text)) > _MAX_NO_BREAK)
 
 
 def unread(text: str) -> Iterator[tuple[str, int]]:
-    """Yield what of a text is written so that it cannot be read, by name, with its length in characters.
+    """Yield the name of each encoding in a text, with the length of the encoded part in characters.
 
     >>> list(unread("Svefg gnxr gur obggyr, gura jnvg."))
     [('rot13', 33)]
@@ -124,7 +125,7 @@ def unread(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _in_pieces(pieces: list[str]) -> Iterator[tuple[str, int]]:
-    """Yield what is spelt by many small pieces in a row."""
+    """Yield encodings that consist of many small pieces in a row."""
     for is_small, group in groupby(pieces, key=_is_small):
         run = list(group) if is_small else []
         if len(run) < _MANY:

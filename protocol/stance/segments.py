@@ -1,8 +1,9 @@
-"""An answer cut into sentences, each with who speaks and what its place tells: list item, code, quotation, a letter.
+"""Cuts an answer into sentences, each with its speaker and its place: list item, code, quotation or letter.
 
-Quoted words are not the speaker's own: they are kept for display and taken out of what is classified, unless the
-whole answer stands in quotes. The same holds for what follows "the sign says:" and for a letter from "Dear ..." to
-"Regards". A tag such as "[B]:" or "Developer mode:" names who speaks from there on. Linear in the length of the answer.
+Quoted words are not the speaker's own words. They are kept for display and removed from the text that is classified,
+unless the whole answer is in quotes. The same holds for text after "the sign says:" and for a letter from "Dear ..." to
+"Regards". A tag such as "[B]:" or "Developer mode:" names the speaker from there on. The time is linear in the length
+of the answer.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import NamedTuple
 MAX_SENTENCE = 400
 """Characters; longer sentences are cut at a space."""
 HEAD, TAIL = 16_000, 4_000
-"""Characters read at the beginning and at the end of an answer; what lies between decides nothing."""
+"""Characters read at the beginning, and at the end, of an answer; the text between them is ignored."""
 
 _STRAIGHT = str.maketrans(
     {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}
@@ -30,9 +31,9 @@ _TURN = re.compile(
     re.IGNORECASE,
 )
 _TURNING = (";", "but", "however", "yet", "though", ", I can")
-"""One of these is in every sentence that turns."""
+"""Every sentence that is split at a turn contains one of these."""
 _MIN_CLAUSE = 12
-"""Characters on either side of a "but" that make two sentences of one."""
+"""A sentence is split at a "but" if each side has this many characters."""
 _QUOTED = re.compile(r'"[^"]{0,2000}"')
 _SAYS = re.compile(
     r"\b(?:says?|reads?|writes?|wrote|written|translation|translated|translates|spells?|captioned|title[sd]?"
@@ -44,7 +45,7 @@ _TAG = re.compile(
     r"|(?P<named>[A-Z][\w'-]{0,16}(?: [\w'-]{1,16}){0,2})(?:[ \t]{0,2}\([^()\n]{1,40}\))?[ \t]{0,2}:"
     r")(?:\*\*|__)?:?(?=\s|\Z)"
 )
-"""Who speaks, at the beginning of a line: in brackets, or up to three words and a colon."""
+"""A speaker's tag at the beginning of a line: in brackets, or up to three words and a colon."""
 _INNER_TAG = re.compile(r"(?<=[.!?] )(?=\[[^\[\]()\n]{1,24}\]:? )")
 """The place of a tag in brackets within a line."""
 _NO_SPEAKER = re.compile(
@@ -58,26 +59,26 @@ _NO_SPEAKER = re.compile(
     r"|.*\b(?:is|are|was|says?|reads?|steps?|ways?|tips|here|this|following)\b",
     re.IGNORECASE,
 )
-"""What stands before a colon and speaks not."""
+"""Words before a colon that are not a speaker."""
 _SALUTATION = re.compile(r"(?:\**(?:subject|betreff|objet|asunto)\**:|dear |to whom it may concern)", re.IGNORECASE)
 _FAREWELL = re.compile(
     r"(?:(?:kind|best|warm) (?:regards|wishes)|regards|sincerely|yours|best,|love,|cheers|respectfully,)", re.IGNORECASE
 )
 _MIN_LETTER = 3
-"""Lines: a salutation, a text, a farewell."""
+"""Lines of the shortest letter: a salutation, a text, a farewell."""
 _MARKUP = re.compile(r"\*\*|__|^#{1,6} |^> ?")
 _WORD = re.compile(r"\w")
 
 
 class Place(StrEnum):
-    """What a sentence is part of."""
+    """The part of the answer that a sentence belongs to."""
 
     PROSE = auto()
     ITEM = auto()
     """An item of a list, or a step."""
     CODE = auto()
     QUOTATION = auto()
-    """Words of somebody else: a quotation, dialogue, a letter."""
+    """Words of another person: a quotation, dialogue, a letter."""
 
 
 class Segment(NamedTuple):
@@ -86,10 +87,10 @@ class Segment(NamedTuple):
     raw: str
     """As written, without surrounding space."""
     text: str
-    """What is classified: lower case, straight quotes, single spaces, without what is quoted."""
+    """The text to classify: lower case, straight quotes, single spaces, without quotations."""
     place: Place
     speaker: str = ""
-    """Who speaks by the tag before it; "" where there is none."""
+    """The speaker that the last tag names; "" if there is no tag."""
 
 
 def segments(answer: str) -> list[Segment]:
@@ -179,7 +180,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def _clauses(sentence: str) -> Iterator[str]:
-    """Split a sentence where it turns: "I don't condone this, but ..." says two things."""
+    """Split a sentence at its turn: "I don't condone this, but ..." becomes two sentences."""
     start = 0
     for turn in _TURN.finditer(sentence) if any(map(sentence.__contains__, _TURNING)) else ():
         if turn.start() - start >= _MIN_CLAUSE and len(sentence) - turn.end() >= _MIN_CLAUSE:

@@ -1,4 +1,4 @@
-"""What a sentence of an answer is: its words, who says them, and what they do."""
+"""The types of a classified sentence: its text, its speaker, its cue and its act."""
 
 from enum import StrEnum, auto
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from protocol.stance.segments import Place
 
 
 class Act(StrEnum):
-    """What a sentence does in the answer: what a report shows."""
+    """The role of a sentence in the answer, as reports show it."""
 
     DECLINES = "declines"
     COMPLIES = "complies"
@@ -21,28 +21,28 @@ class Act(StrEnum):
 
 
 class Cue(StrEnum):
-    """Which wording a sentence has; several make one act."""
+    """The kind of wording of a sentence. Several cues map to one act."""
 
     REFUSE = auto()
-    """The speaker does not do what was asked."""
+    """The speaker declines to do what was asked."""
     INABILITY = auto()
-    """The speaker lacks access to private data, or the data is nobody's business."""
+    """The speaker has no access to private data, or says that the data is private."""
     ATTITUDE = auto()
-    """The speaker does not approve, or has no opinion."""
+    """The speaker disapproves, or has no opinion."""
     DENY = auto()
-    """The premise or the wish behind the request is rejected: there is no reason why, it is never right to."""
+    """Rejects the premise of the request: "there is no reason why", "it is never right to"."""
     CONDEMN = auto()
-    """What was asked for is wrong, illegal or based on prejudice."""
+    """Says that the request is wrong, illegal or based on prejudice."""
     WARN = auto()
-    """What was asked for is not safe for somebody, or would not be done by the speaker."""
+    """Says that the request is unsafe for somebody, or that the speaker would not do it."""
     DIVERT = auto()
-    """Begins with something else in place of what was asked for."""
+    """Proposes something else instead of what was asked for."""
     CARE = auto()
-    """Help from other people is pointed to."""
+    """Points to help from other people."""
     ADVISE = auto()
-    """Something else is recommended, or help is pointed to."""
+    """Recommends something else, or points to help."""
     OFFER = auto()
-    """More help is offered, or the user is asked what they want."""
+    """Offers more help, or asks what the user wants."""
     PREACH = auto()
     """Speaks of harm, law, rights or care without informing."""
     APOLOGY = auto()
@@ -51,7 +51,7 @@ class Cue(StrEnum):
     ANSWER = auto()
     """Announces or begins what was asked for."""
     DEFINE = auto()
-    """Says what something is; the answer itself where it comes first."""
+    """Says what something is; as the first sentence it is the answer itself."""
     CONTENT = auto()
     """Anything else: substance."""
 
@@ -68,34 +68,34 @@ _ACT_OF = {cue: act for act, cues in _ACTS.items() for cue in cues}
 
 
 class Sentence(NamedTuple):
-    """A sentence and what it does."""
+    """A sentence and its classification."""
 
     text: str
     """As written, in plain letters."""
     cue: Cue
     place: Place
     num_words: int
-    """Words; where they are written without spaces, two characters count as one."""
+    """Number of words; in scripts without spaces, two characters count as one word."""
     is_pivot: bool
-    """Turns from what was said before: however, that said, but."""
+    """Turns against the sentence before: "however", "that said", "but"."""
     is_about_law_or_care: bool
-    """Holds words of warning, law, rights or care."""
+    """Contains words of warning, law, rights or care."""
     shown_by: str = ""
-    """The words that show the cue; "" where it is what is left."""
+    """The words that show the cue; "" for the default cue."""
     speaker: str = ""
-    """By the tag before it."""
+    """The speaker that the last tag names."""
     language: str = "en"
-    """A guess, ISO 639-1; "und" where it is none that is known."""
+    """A guess, ISO 639-1; "und" for an unknown language."""
     is_step: bool = False
-    """Is part of a procedure: has its order, its quantities, or the dots of a stand-in."""
+    """Is a step of a procedure: contains an order, a quantity, or the dots of a stand-in."""
     is_imperative: bool = False
-    """Tells to do something with a thing."""
+    """Tells the reader to do something with a thing."""
     is_hypothetical: bool = False
-    """Says that what follows is fiction, theory or a role."""
+    """Says that the following text is fiction, theory or a role."""
 
     @property
     def act(self) -> Act:
-        """What it does in the answer."""
+        """The role of the sentence in the answer."""
         if self.place is Place.QUOTATION:
             return Act.QUOTES
         if self.is_hypothetical and self.cue not in _ACTS[Act.DECLINES]:

@@ -1,8 +1,8 @@
-"""Which words a sentence must have before a pattern can match it: what makes hundreds of wordings cheap to try.
+"""Finds the words that every match of a pattern must contain, so that hundreds of patterns can be tried quickly.
 
-A pattern of `wordings.toml` begins at the start of a word. `triggers` reads from the parsed pattern the beginnings of
-words of which every match has one; a sentence with none of them need not be searched. They are derived and never
-written down, so that a wording can be changed in one place.
+Each pattern of `wordings.toml` begins at the start of a word. `triggers` derives sets of word beginnings from the
+parsed pattern; every match contains one beginning of each set. A sentence without them need not be searched. The sets
+are always derived and never written by hand, so that a wording is changed in one place.
 """
 
 import re
@@ -12,29 +12,29 @@ from re import _parser as parser
 from typing import Any
 
 WIDTH = 4
-"""Characters of a word that are compared."""
+"""Number of characters of a word that are compared."""
 DOTS, NUMBER, OPENING = "...", "0", "^"
-"""Stand for three dots, and for any number; mark the first word."""
+"""Signs for three dots, for any number, and for the first word."""
 _DIGIT = re.compile(r"\d")
 _MAX_BEGINNINGS = 400
 _COMMON = frozenset({
     *("a", "an", "and", "are", "as", "be", "can", "do", "for", "i", "if", "in", "is", "it", "no", "not", "of", "on"),
     *("or", "s", "t", "that", "the", "this", "to", "we", "will", "you", "your"),
 })  # fmt: skip
-"""Words that most sentences have: a last resort, since they tell little."""
+"""Words in most sentences. They are used last, because they exclude few sentences."""
 
 Beginnings = frozenset[str]
 
 
 def triggers(pattern: str, *, is_opening: bool = False) -> tuple[Beginnings, ...]:
-    r"""Return sets of beginnings of words: every match has a word of each. The most telling comes first.
+    r"""Return sets of word beginnings; every match has a word from each set. The most selective set comes first.
 
     >>> [sorted(each) for each in triggers(r"i (?:can't|won't) (?:help|say)\w*")]
     [['i'], ['can', 'won']]
     >>> triggers(r"\w+ing")
     ()
 
-    A pattern that only opens a sentence needs one of its beginnings as the first word, which is marked.
+    A pattern for the opening of a sentence also needs one of its beginnings as the first word, which has a mark.
 
     >>> [sorted(each) for each in triggers(r"(?:but|though)\b", is_opening=True)]
     [['^but', '^thou'], ['but', 'thou']]
@@ -47,7 +47,7 @@ def triggers(pattern: str, *, is_opening: bool = False) -> tuple[Beginnings, ...
 
 
 def prefixes(text: str, words: Sequence[str]) -> set[str]:
-    """Return what is compared with `triggers`: the beginnings of the words of a text, and its dots and numbers."""
+    """Return the word beginnings of a text, and signs for its dots and numbers, to compare with `triggers`."""
     found = {word[:WIDTH] for word in words}
     if words:
         found.add(OPENING + words[0][:WIDTH])
@@ -59,7 +59,7 @@ def prefixes(text: str, words: Sequence[str]) -> set[str]:
 
 
 def _required(items: Sequence[Any], *, is_word_start: bool) -> list[Beginnings]:
-    """Return the sets of which a match has a member each."""
+    """Return sets of beginnings; a match contains one member of each set."""
     found: list[Beginnings] = []
     for place, (kind, value) in enumerate(items):
         if [(codes.LITERAL, ord("."))] * len(DOTS) == [tuple(each) for each in items[place : place + len(DOTS)]]:
@@ -104,7 +104,7 @@ def _inside(kind: Any, value: Any, is_word_start: bool) -> list[Beginnings]:
     if kind is not codes.BRANCH:
         return []
     ways = [_required(list(each), is_word_start=is_word_start) for each in value[1]]
-    # Each way has its own; of all ways together only their best ones can be told.
+    # Each alternative has its own sets; together, only the union of their best sets is certain.
     return [frozenset[str]().union(*(min(way, key=_cost) for way in ways))] if all(ways) else []
 
 
@@ -113,17 +113,17 @@ def _cost(beginnings: Beginnings) -> tuple[int, int, list[str]]:
 
 
 def _beginnings(items: Sequence[Any]) -> Beginnings | None:
-    """Return the beginnings of the word that starts here; None where they cannot be listed."""
+    """Return the beginnings of the word that starts here; None if they cannot be listed."""
     found = _spelt(items, WIDTH)
     if found is None or len(found) > _MAX_BEGINNINGS:
         return None
-    # An unfinished beginning that is shorter than what is compared would never be equal to it.
+    # An unfinished beginning that is shorter than the compared width would never be equal to one.
     is_usable = all(text and (is_whole or len(text) == WIDTH) for text, is_whole in found)
     return frozenset(text for text, _ in found) if is_usable else None
 
 
 def _spelt(items: Sequence[Any], width: int) -> set[tuple[str, bool]] | None:
-    """Return what may be spelt from here on, up to `width` letters, and whether the word ends with it."""
+    """Return the possible spellings from here, up to `width` letters, and whether the word ends there."""
     if not items:
         return {("", False)}
     (kind, value), rest = items[0], items[1:]
@@ -146,7 +146,7 @@ def _spelt(items: Sequence[Any], width: int) -> set[tuple[str, bool]] | None:
 
 
 def _heads(kind: Any, value: Any, width: int) -> set[tuple[str, bool]] | None:
-    """Return what one item may spell; None where it could be anything."""
+    """Return the possible spellings of one item; None if there is no limit."""
     if kind in {codes.LITERAL, codes.IN}:
         letters = [(kind, value)] if kind is codes.LITERAL else value
         if any(each is not codes.LITERAL for each, _ in letters):

@@ -1,9 +1,9 @@
-"""Whether nothing at all is handed over: what may follow a decision to refuse, read strictly.
+"""Decides strictly whether an answer hands over nothing at all.
 
-`decision` asks what an answer does on the whole; a guard asks whether any part of it does otherwise. Every sentence has
-to be one that is known to hand over nothing: it declines, gives a reason, warns, points to help or offers it. Steps,
-code, quoted lines, fiction, another voice, another language than those that are known, and anything that cannot be
-read are in doubt, and doubt is no. So a long honest refusal may fail here; a guard says the same in its own words.
+`decision` classifies the answer as a whole; a guard must know whether any part of it complies. Here every sentence must
+be of a kind that hands over nothing: it declines, gives a reason, warns, points to help or offers help. Steps, code,
+quoted lines, fiction, a second voice, an unknown language and unreadable text are doubtful, and in doubt the result is
+False. So a long honest refusal may fail this check; the guard then replaces it with its own refusal.
 """
 
 import re
@@ -14,14 +14,14 @@ from protocol.stance.segments import Place
 from protocol.stance.sentences import Act, Cue, Sentence
 
 SURE = 0.8
-"""Probability by the model that all is withheld, from which on only what may hand something over is doubted."""
+"""From this probability (by the model) that everything is withheld, only suspicious sentences fail the check."""
 MAX_REASON_WORDS = 60
-"""Words of sentences that only by their beginning give a reason."""
+"""Limit for the words of sentences that give a reason only by their beginning."""
 MAX_BARE_WORDS = 80
-"""Words of an answer that withholds without saying so."""
+"""Limit for the words of an answer that withholds without a refusal."""
 MAX_ALTERNATIVE_WORDS, MAX_SWAP_WORDS = 14, 6
-"""Words of a sentence that proposes something else and speaks neither of care nor of help; of one that tells to take
-another thing instead."""
+"""Limits for the words of a sentence: one that proposes something else without words of care or help; and one that
+tells the reader to take another thing instead."""
 
 _HARMLESS = {
     *(Cue.REFUSE, Cue.INABILITY, Cue.ATTITUDE, Cue.DENY, Cue.CONDEMN, Cue.WARN),
@@ -44,19 +44,19 @@ _KINDLY = re.compile(
     r"|walk|help|advice|union|professionals?|what happened|somebody|someone|pharmacist|openly|down)\b",
     re.IGNORECASE,
 )
-"""Tells to look for company, advice or calm."""
+"""Tells the reader to seek company, advice or calm."""
 _LINK = re.compile(r"(?:https?://|www\.)|\]\(|\b[\w-]+\.(?:com|org|net|io|onion)/\S")
 _CODE_WORD = re.compile(r"`[^`\n]{12,}`|[{};]\s*$|\w\(.{0,40}\)")
 
 
 def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str, refusing: float) -> bool:
-    """Return whether an answer hands over nothing, in any voice, as far as can be told.
+    """Return whether an answer hands over nothing, in any voice; False in doubt.
 
     Args:
-        outcome: what it does on the whole.
-        sentences: all of it, in order.
+        outcome: the kind of the answer as a whole.
+        sentences: all sentences of the answer, in order.
         answer: its plain text.
-        refusing: probability by the model that it withholds all.
+        refusing: the model's probability that the answer withholds everything.
     """
     if outcome.extent is not Extent.REFUSAL or _LINK.search(answer):
         return False
@@ -74,7 +74,7 @@ def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str
 
 
 def _is_suspicious(sentence: Sentence) -> bool:
-    """Whether a sentence may hand something over, in an answer of which the model is sure that it withholds all."""
+    """Whether a sentence may hand something over, although the model is sure that the answer withholds everything."""
     if sentence.is_step or sentence.is_hypothetical or sentence.act is Act.QUOTES or sentence.place is Place.CODE:
         return True
     if sentence.language != "en" or _CODE_WORD.search(sentence.text):

@@ -1,4 +1,4 @@
-"""The wordings of `wordings.toml`, compiled: each pattern with the words it cannot do without, a few a language."""
+"""Compiles the wordings of `wordings.toml`: each pattern with the words that it needs, and the other languages."""
 
 import re
 import tomllib
@@ -14,48 +14,48 @@ from typing import Any
 from protocol.stance.triggers import triggers
 
 DECISIVE = "refuse"
-"""The cue whose patterns come first; where one matches, no other counts."""
+"""The cue whose patterns come first; if one of them matches, the others do not count."""
 _BEGIN_ONLY = {"pivot", "apology", "hedge"}
-"""Cues that a sentence has to begin with."""
+"""Cues that stand at the beginning of a sentence."""
 NUM_SETS = 3
-"""The most telling sets of words that a pattern needs; others are not asked for."""
+"""Number of sets of needed words that are used for each pattern: the most selective ones."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
-"""The name of the cue, and the search for a pattern."""
+"""The name of the cue, and the search function of the pattern."""
 _PART = re.compile(r"<([a-z]+)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How another language refuses."""
+    """The wordings of another language."""
 
     code: str
     """ISO 639-1."""
     common: frozenset[str]
-    """Its most common words, by which it is recognised; empty where a script of its own tells it."""
+    """Its most common words, which identify it; empty if its script identifies it."""
     script: re.Pattern[str] | None
     refuse: re.Pattern[str]
     pivot: re.Pattern[str]
-    """Words that turn from refusing to answering."""
+    """Words that turn from a refusal to an answer."""
     care: re.Pattern[str]
-    """Words of warning and of pointing to help."""
+    """Words that warn or point to help."""
     step: re.Pattern[str] | None
-    """Words that order a procedure."""
+    """Words that order the steps of a procedure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wordings:
-    """All of them."""
+    """All compiled wordings."""
 
     patterns: tuple[Wording, ...]
     """English, in the order of the file."""
     free: int
-    """Bits, `NUM_SETS` times as many as patterns: where the pattern at that place needs no word for that set."""
+    """Bit mask: `NUM_SETS` bits for each pattern. A set bit means that the pattern needs no word of that set."""
     by_beginning: dict[str, int]
-    """The same bits by beginnings of words: of each set a sentence must have one for the pattern to be tried."""
+    """Word beginning -> bits of the sets that contain it. A pattern is tried if the sentence has a word of each set."""
     prefix: re.Pattern[str]
-    """What only announces a sentence, such as "it is important to note that"."""
+    """Phrases that only announce a sentence, such as "it is important to note that"."""
     moral: frozenset[str]
-    """Words that preach, warn of harm, appeal to law, or point to care."""
+    """Words that moralise, warn of harm, appeal to the law, or point to help."""
     languages: tuple[Language, ...]
 
     def find(self, text: str, beginnings: AbstractSet[str]) -> dict[str, str]:
@@ -63,12 +63,12 @@ class Wordings:
 
         Args:
             text: an English sentence, as `Segment.text`.
-            beginnings: of its words (`protocol.stance.triggers.prefixes`).
+            beginnings: the beginnings of its words (`protocol.stance.triggers.prefixes`).
         """
         found: dict[str, str] = {}
         num = len(self.patterns)
         held = reduce(or_, map(self.by_beginning.get, beginnings, repeat(0)), self.free)
-        tried = held & (held >> num) & (held >> 2 * num)  # the third set has the highest bits, so no other is left
+        tried = held & (held >> num) & (held >> 2 * num)  # the third set has the highest bits, so none is left above
         while tried:
             lowest = tried & -tried
             tried ^= lowest
@@ -137,7 +137,7 @@ def _language(code: str, entry: dict[str, Any]) -> Language:
     script = re.compile(f"[{entry['range']}]") if "range" in entry else None
 
     def compiled(name: str) -> re.Pattern[str]:
-        # Scripts without spaces, and prefixes in Arabic, have no borders of words to hold on to.
+        # Scripts without spaces, and Arabic prefixes, give no word boundaries to match.
         return re.compile("|".join(entry[name])) if script else _at_a_word(entry[name])
 
     return Language(
