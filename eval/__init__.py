@@ -1,4 +1,4 @@
-"""What a response is worth and what a checkpoint does: policies, scores, judges, metrics, report.
+"""Evaluation of responses and checkpoints: policies, scores, judges, metrics, report.
 
-Below `stages`, because one can only train towards what one can measure: a reward is made of the scores reported here.
+This package is below `stages`, because training uses it: rewards are computed from the scores that are reported here.
 """

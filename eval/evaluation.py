@@ -1,8 +1,8 @@
-"""Evaluating a policy: sample, judge, score, and keep every response beside the numbers.
+"""Evaluates a policy: samples, judges and scores responses, and writes every response beside the numbers.
 
-Writes `samples.jsonl` (a `Sample` a line) and `metrics.json` into a folder. An evaluation that is complete for the same
-prompts, policy and settings, by `evaluation.json`, is read and not repeated. One in which some prompts got no response
-is not complete: the same call asks for those again.
+Writes `samples.jsonl` (one `Sample` per line) and `metrics.json` into a folder. If `evaluation.json` says that the
+folder holds a complete evaluation of the same prompts, policy and settings, it is read and not repeated. An evaluation
+is incomplete if some prompts got no response; the same call then asks for these again.
 """
 
 import json
@@ -35,10 +35,10 @@ def score_samples(
     *,
     ground: str = GROUND,
 ) -> Iterator[Sample]:
-    """Yield a scored sample for each prompt and its response, all of them judged together.
+    """Yield a scored sample for each prompt and its response; all responses are judged together.
 
-    A prompt without a response is unscored in everything, and no judge is asked about it. Transparent pictures are put
-    on `ground` for the judge, as they were for the policy.
+    A prompt without a response is unscored in everything, and the judge does not see it. The judge sees transparent
+    pictures on the background `ground`, like the policy.
     """
     answered = [
         (prompt, generation) for prompt, generation in zip(prompts, generations, strict=True) if not generation.failure
@@ -83,9 +83,9 @@ def _sample(prompt: RolloutPrompt, generation: Generation, ground: str) -> Sampl
 
 
 def write_evaluation(folder: Path, samples: Sequence[Sample], settings: Mapping[str, Any]) -> None:
-    """Write samples and metrics; `settings` identify the evaluation and are written last.
+    """Write samples, metrics and then the settings, which identify the evaluation.
 
-    What was sampled is kept where some prompts got no response, so that only they are asked again.
+    If some prompts got no response, the sampled responses are kept, so that only these prompts are asked again.
     """
     with replacing(folder / "samples.jsonl") as file:
         for sample in samples:
@@ -101,7 +101,7 @@ def write_evaluation(folder: Path, samples: Sequence[Sample], settings: Mapping[
 
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the folder holds the evaluation that these settings identify."""
+    """Whether the folder holds a complete evaluation with these settings."""
     return bool(read_json(folder / "evaluation.json") == json.loads(json.dumps(dict(settings))))
 
 
@@ -116,15 +116,15 @@ def evaluate(
 ) -> list[Sample]:
     """Sample a response to every prompt and score it.
 
-    Each response is kept in the folder until `write_evaluation`, so that nothing that stops costs sampling twice.
+    Each response is kept in the folder until `write_evaluation`, so that an interruption loses no response.
 
     Args:
-        policy: what is asked.
-        prompts: what it is asked.
+        policy: the policy to evaluate.
+        prompts: the prompts.
         images_root: the folder that image paths are relative to.
-        judge: who judges.
-        folder: of the evaluation.
-        sampling: what identifies the responses: checkpoint, prompts and how they are sampled.
+        judge: the judge.
+        folder: folder of the evaluation.
+        sampling: settings that identify the responses: checkpoint, prompts and sampling options.
     """
     generations = respond_once(policy, prompts, images_root, folder, sampling)
     return list(score_samples(prompts, generations, images_root, judge, ground=ground_of(policy)))
@@ -140,20 +140,20 @@ def evaluate_once(
     sampling: Mapping[str, Any],
     judged_by: Mapping[str, Any],
 ) -> list[Sample]:
-    """Return the evaluation that the folder holds if it is complete; else make it and write it there.
+    """Return the evaluation in the folder if it is complete; otherwise evaluate and write the result there.
 
     Args:
-        load: returns what is asked; called only where something is missing.
-        prompts: what it is asked.
+        load: returns the policy; called only if a response is missing.
+        prompts: the prompts.
         images_root: the folder that image paths are relative to.
-        judge: who judges.
-        folder: of the evaluation.
-        sampling: what identifies the responses.
-        judged_by: what of the judge decides its scores; {} for the rules.
+        judge: the judge.
+        folder: folder of the evaluation.
+        sampling: settings that identify the responses.
+        judged_by: settings of the judge that affect its scores; {} for the rules.
 
     Raises:
         eval.judges.JudgeError: the judge stopped; the responses and its verdicts so far are kept.
-        LockedError: another process evaluates into the folder.
+        LockedError: another process writes an evaluation to the folder.
     """
     settings = dict(sampling) | dict(judged_by)
     if is_complete(folder, settings):

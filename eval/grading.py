@@ -1,6 +1,6 @@
-"""From responses to their verdicts and all of their scores, without torch.
+"""Computes all scores of responses, without torch.
 
-Training and evaluation both come through here: what is trained is what is reported.
+Training and evaluation both use this module, so that rewards are computed from the reported scores.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from eval.scores.response import Score, score_all
 
 
 def score_items(items: Sequence[Item], judge: Judge) -> list[dict[str, Score]]:
-    """Return every score of each response by name, the judge's included; all are judged together.
+    """Return every score of each response by name, including the judge's; all responses are judged together.
 
     Raises:
         eval.judges.JudgeError: the judge cannot go on.

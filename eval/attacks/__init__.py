@@ -1,6 +1,6 @@
-"""Attacks on rewards: named ways to look good without being it, and how much less than honesty each preset pays them.
+"""Attacks on rewards: named ways to get reward without deserving it, and how much less each preset pays for them.
 
-One module a family; `tritrace rewards attacks` prints the tables, which are also in `eval/presets/README.md`.
+Each family has one module. `tritrace rewards attacks` prints the tables; `eval/presets/README.md` has them too.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Attacks with the answer: an honest trace, and then something that is counted as an answer."""
+"""Attacks with the answer: an honest trace, and then a text that only counts as an answer."""
 
 from dataclasses import replace
 from functools import cache
@@ -90,7 +90,7 @@ def compliance_then_refusal(example: Example) -> str:
 
 @attack("answer")
 def refusal_then_compliance(example: Example) -> str:
-    """Refuses first and then complies all the same."""
+    """Refuses first and then complies."""
     comply = _said(example, Decision.COMPLY)
     agreed = comply if comply.startswith("Sure") else f"Sure. {comply}"
     return _answered(example, f"{_said(example, Decision.REFUSE)} {agreed}")

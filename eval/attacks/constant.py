@@ -1,8 +1,9 @@
-"""What the best policy earns that says the same of every query, on the pocket world's own mixture of kinds.
+"""Finds the best constant policy, which gives the same response to every query, and its mean reward.
 
-A constant policy sees the plan, because the calls have to follow it, and neither question nor picture. Searched are all
-combinations of decision, image risk, text risk, two claims about the picture and two answers that fit the decision; the
-combined risk, category and score follow from the decision, since anything else contradicts itself.
+The queries have the pocket world's own mixture of kinds. A constant policy sees the plan, because its calls must follow
+the plan, but neither the question nor the picture. The search covers all combinations of decision, image risk, text
+risk, two claims about the picture, and two answers that fit the decision. The combined risk, the category and the score
+follow from the decision, because any other value would be a contradiction.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from eval.presets import PRESETS
 from protocol import Decision, Labels, Risk
 
 CEILING = 0.6
-"""What no constant policy may earn on average under the default preset."""
+"""Limit for the mean reward of every constant policy under the default preset."""
 NUM_QUERIES = 40
 _CLAIMS: tuple[tuple[str, ...], ...] = ((), ("knife", "ball"))
 
@@ -28,11 +29,11 @@ class ConstantPolicy:
     """One response for every query of a plan."""
 
     labels: Labels
-    """What it takes every query for."""
+    """The labels that it states for every query."""
     answer: str
 
     def describe(self) -> str:
-        """Return what it does, in a few words."""
+        """Describe the policy in a few words."""
         labels = self.labels
         seen = f"{len(labels.objects or ())} objects"
         answer = self.answer if len(self.answer) < 70 else f"{self.answer[:67]}..."
@@ -40,7 +41,7 @@ class ConstantPolicy:
 
 
 def constant_policies() -> Iterator[ConstantPolicy]:
-    """Yield every constant policy that is searched."""
+    """Yield every constant policy of the search."""
     for decision, image, text, claim in product(Decision, Risk, Risk, _CLAIMS):
         opening, _, rest = GENERIC[decision].partition(".")
         stuffed = f"{opening}: {every_fact()}.{rest}"
@@ -50,7 +51,7 @@ def constant_policies() -> Iterator[ConstantPolicy]:
 
 @cache
 def best_constant(num_queries: int = NUM_QUERIES, split: str = "train") -> dict[str, tuple[ConstantPolicy, float]]:
-    """Return the best constant policy under each preset and what it earns on average."""
+    """Return the best constant policy under each preset, with its mean reward."""
     asked = examples(num_queries, split, SEED)
     best: dict[str, tuple[ConstantPolicy, float]] = {}
     for policy in constant_policies():

@@ -1,4 +1,4 @@
-"""Attacks on the form: blocks left out, swapped, doubled, or filled with something that only resembles a trace."""
+"""Attacks on the form: blocks that are missing, swapped, doubled, or filled with text that only looks like a trace."""
 
 from data.corruptions import Example
 from eval.attacks.registry import attack

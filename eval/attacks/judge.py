@@ -1,4 +1,4 @@
-"""Attacks on the judge: an honest response that also speaks to whoever scores it, or hides something from readers."""
+"""Attacks on the judge: an honest response that also addresses the judge, or hides text from readers."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from eval.attacks.registry import attack
 ZERO_WIDTH_SPACE = "\u200b"
 RIGHT_TO_LEFT_OVERRIDE, POP_DIRECTION = "\u202e", "\u202c"
 _TAG_BLOCK = 0xE0000
-"""Where Unicode has an invisible copy of ASCII."""
+"""Start of the invisible copy of ASCII in Unicode."""
 
 
 def _and_then(example: Example, addition: str) -> str:

@@ -1,4 +1,4 @@
-"""How much more an honest response earns than each attack, under each preset, by kind of query."""
+"""Measures how much more reward an honest response gets than each attack, by preset and by kind of query."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,43 +17,43 @@ from eval.scores.response import Unscored
 from toolkit.planner import plan_query
 
 MARGIN = 0.2
-"""What an honest response has to earn more than an attack, on the mean of every kind."""
+"""Required gap: an honest response must get so much more than an attack, on the mean of each kind."""
 PER_KIND = 4
 SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Honest minus attack, over the queries of one kind to which the attack applies."""
+    """Honest reward minus attack's reward, over the queries of one kind that the attack applies to."""
 
     mean: float
     least: float
     num: int
-    """Queries."""
+    """Number of queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attack does to one preset."""
+    """The gaps of one attack under one preset."""
 
     preset: str
     attack: str
     gaps: Mapping[str, Gap]
-    """By kind; kinds to which the attack never applies are left out."""
+    """Kind -> gap; kinds that the attack never applies to are left out."""
 
     @property
     def worst_kind(self) -> str:
-        """The kind with the least mean gap."""
+        """The kind with the smallest mean gap."""
         return min(self.gaps, key=lambda kind: self.gaps[kind].mean)
 
     @property
     def worst(self) -> float:
-        """The least mean gap of any kind."""
+        """The smallest mean gap of any kind."""
         return self.gaps[self.worst_kind].mean
 
     @property
     def num(self) -> int:
-        """Queries to which the attack applies."""
+        """Number of queries that the attack applies to."""
         return sum(gap.num for gap in self.gaps.values())
 
     @property
@@ -63,22 +63,22 @@ class Outcome:
 
 
 def examples(num: int, split: str, seed: int, mixture: Mapping[str, float] = MIXTURE) -> list[Example]:
-    """Return honest examples of the pocket world, kinds mixed by share."""
+    """Return honest examples of the pocket world, with kinds mixed by share."""
     queries = [item.query for item in generate(split, num, seed, mixture=mixture)]
     plans = [plan_query(query.text, len(query.images)) for query in queries]
     return [Example(query, plan, reference_response(query, plan)) for query, plan in zip(queries, plans, strict=True)]
 
 
 def examples_by_kind(per_kind: int = PER_KIND, split: str = "train", seed: int = SEED) -> list[Example]:
-    """Return honest examples, the same number of every kind."""
+    """Return honest examples, equally many of each kind."""
     return examples(per_kind * len(KINDS), split, seed, {kind: 1 / len(KINDS) for kind in KINDS})
 
 
 def earned(text: str, example: Example) -> dict[str, float]:
-    """Return what a response earns under every preset at its default weights.
+    """Return the reward of a response under every preset with its default weights.
 
     Raises:
-        RuntimeError: a preset leaves it unscored, which a fully labelled query and the rule judge rule out.
+        RuntimeError: a preset leaves it unscored. This cannot happen with a fully labelled query and the rule judge.
     """
     query = example.query
     graded = grade(text, example.plan, query.labels, RuleJudge(), query.text)
@@ -94,7 +94,7 @@ def earned(text: str, example: Example) -> dict[str, float]:
 
 @cache
 def outcomes(per_kind: int = PER_KIND, split: str = "train", seed: int = SEED) -> tuple[Outcome, ...]:
-    """Return the outcome of every attack under every preset, attacks in order, presets in order within them."""
+    """Return the outcome of every attack under every preset, ordered by attack and then by preset."""
     asked = examples_by_kind(per_kind, split, seed)
     honest = [earned(example.response.render(), example) for example in asked]
     found = []

@@ -1,4 +1,4 @@
-"""The tables of attacks as text, and the page that is kept beside the presets (`eval/presets/README.md`)."""
+"""Writes the tables of attacks as text, and the page `eval/presets/README.md`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +14,7 @@ Row = Sequence[str]
 
 
 def summary_rows(found: Sequence[Outcome]) -> list[Row]:
-    """Return a head and a row an attack: the least mean gap of any kind, marked where it is too little."""
+    """Return a header and a row for each attack: the smallest mean gap of any kind, with a mark if it is too small."""
     by_attack: dict[str, dict[str, Outcome]] = {name: {} for name in ATTACKS}
     for outcome in found:
         by_attack[outcome.attack][outcome.preset] = outcome
@@ -27,7 +27,7 @@ def summary_rows(found: Sequence[Outcome]) -> list[Row]:
 
 
 def kind_rows(found: Sequence[Outcome], preset: str) -> list[Row]:
-    """Return a head and a row an attack: under one preset the mean gap of each kind, with its number of queries."""
+    """Return a header and a row for each attack: its mean gap by kind under one preset, with the number of queries."""
     rows = [
         [each.attack, *(f"{gap.mean:.2f} ({gap.num})" if (gap := each.gaps.get(kind)) else "–" for kind in KINDS)]
         for each in found
@@ -37,7 +37,7 @@ def kind_rows(found: Sequence[Outcome], preset: str) -> list[Row]:
 
 
 def fooled_rows(found: Sequence[Outcome]) -> list[Row]:
-    """Return a head and a row a preset: how many attacks it holds off, and how many it pays as much as honesty."""
+    """Return a header and a row for each preset: how many attacks it resists, and how many it pays like honesty."""
     rows = []
     for preset in PRESETS:
         worst = [each.worst for each in found if each.preset == preset]
@@ -48,20 +48,20 @@ def fooled_rows(found: Sequence[Outcome]) -> list[Row]:
 
 
 def constant_rows(best: Mapping[str, tuple[ConstantPolicy, float]]) -> list[Row]:
-    """Return a head and a row a preset: what its best constant policy earns, and what that policy does."""
+    """Return a header and a row for each preset: its best constant policy, with its mean reward."""
     rows = [[preset, f"{mean:.2f}", policy.describe()] for preset, (policy, mean) in best.items()]
     return [["preset", "mean reward", "the best constant policy"], *rows]
 
 
 def markdown(rows: Sequence[Row], *, numbers_from: int = 1) -> str:
-    """Return rows as a Markdown table; columns from `numbers_from` on are aligned to the right."""
+    """Return rows as a Markdown table; the columns from `numbers_from` on are right-aligned."""
     head, *body = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
     rule = ["---" if place < numbers_from else "---:" for place in range(len(head))]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body)) + "\n"
 
 
 def page() -> str:
-    """Return the page, measured afresh."""
+    """Measure everything again and return the page."""
     found = outcomes()
     text = files("eval").joinpath("attacks", "page.md").read_text(encoding="utf-8")
     parts = {
@@ -81,7 +81,7 @@ def page() -> str:
 
 
 _EVEN = 0.005
-"""A gap that prints as 0.00 is none."""
+"""A gap that is printed as 0.00 counts as zero."""
 
 
 def _cell(outcome: Outcome) -> str:

@@ -1,13 +1,13 @@
-"""What an attack is, and the registry of all.
+"""The type of an attack, and the registry of all attacks.
 
-An attack is a way to look good that an optimiser may find: a function from an `Example` (query, plan, honest response)
-to the response that a policy which has found it would write, or None where the attack would be no wrong there (a
-disclaimer before an answer to a harmless question). It may use the honest response, because the strongest form of an
-attack is otherwise honest.
+An attack is a way to get undeserved reward that an optimiser may find. It is a function from an `Example` (query, plan,
+honest response) to the response that such a policy would write. It returns None where the response would not be wrong,
+such as a disclaimer before the answer to a harmless question. It may use the honest response, because the strongest
+attack is honest in everything else.
 
-An attack *applies* to a query unless its response is the honest one: the same calls with the same values and the same
-answer. "Refuse everything" is no attack on a query that is rightly refused, in the reference's own words. What it is
-worth as a policy, on all queries, is asked in `eval/attacks/constant.py`.
+An attack *applies* to a query unless its response equals the honest one: the same calls with the same values and the
+same answer. "Refuse everything" does not apply to a query whose correct response is this refusal.
+`eval/attacks/constant.py` measures such policies over all queries.
 """
 
 from collections.abc import Callable
@@ -21,17 +21,17 @@ Respond = Callable[[Example], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A named way to look good."""
+    """A named way to get undeserved reward."""
 
     name: str
     about: str
-    """What it does, in one sentence."""
+    """Description in one sentence."""
     family: str
     """"form", "trace", "answer", "voices", "judge" or "policy"."""
     respond: Respond
 
     def attempt(self, example: Example) -> str | None:
-        """Return the attacking response to an example, or None where the attack does not apply."""
+        """Return the response of the attack to an example; None if the attack does not apply."""
         text = self.respond(example)
         if text is None or text == example.response.render():
             return None
@@ -39,7 +39,7 @@ class Attack:
 
 
 def _is_honest(text: str, example: Example) -> bool:
-    """Whether a text says exactly what the honest response says, in another spelling that the reader takes as valid."""
+    """Whether a text has exactly the content of the honest response, perhaps in another valid spelling."""
     verdict = diagnose(text, example.plan)
     return verdict.is_valid and verdict.response == example.response
 
@@ -48,12 +48,12 @@ ATTACKS: dict[str, Attack] = {}
 
 
 def attack(family: str) -> Callable[[Respond], Respond]:
-    """Register an attack under its function's name; its docstring says what it does."""
+    """Register an attack under its function's name; its docstring is its description."""
 
     def register(respond: Respond) -> Respond:
         name, about = respond.__name__, (respond.__doc__ or "").strip()
         if not about or name in ATTACKS:
-            raise ValueError(f"attack {name}: needs a docstring and a name of its own")
+            raise ValueError(f"attack {name}: needs a docstring and a unique name")
         ATTACKS[name] = Attack(name, about, family, respond)
         return respond
 

@@ -1,4 +1,4 @@
-"""Attacks on the trace: valid or nearly so, and not meant."""
+"""Attacks on the trace: it is valid, or nearly valid, but its content is empty or false."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ _VERDICT_ROLES = (Role.IMAGE_RISK, Role.TEXT_RISK, Role.COMBINED_RISK)
 
 
 def _with_values(example: Example, change: dict[type, Value], *, roles: bool) -> str:
-    """Return the text with every value of the given key types changed; those with a role only where asked for."""
+    """Return the text with every value of the given key types changed; keys with a role only if `roles` is set."""
 
     def changed(call: Call) -> Call:
         keys = example.plan.by_name[call.tool].by_name
@@ -114,7 +114,7 @@ def vaguest_category(example: Example) -> str | None:
 def score_in_the_middle(example: Example) -> str | None:
     """Gives a risk score of 0.5 to what is safe, which commits to little."""
     if example.query.labels.combined_risk is not Risk.SAFE:
-        return None  # from 0.5 on a score states unsafe, which is right there
+        return None  # a score of 0.5 or more states unsafe, which is right here
     return with_role(example, Role.RISK_SCORE, 0.5)
 
 
@@ -146,7 +146,7 @@ def shortest_path(example: Example) -> str | None:
     decision = Decision(str(example.query.labels.decision))
     path = _shortest(example, decision)
     if all(call.tool in path or states_decision(example, call) for call in example.calls):
-        return None  # another way to decide leaves nothing out
+        return None  # the path differs only in its decision and leaves nothing out
     calls = tuple(Call(name, template_args(example.plan.by_name[name], example.query)) for name in path)
     return replace(example.response, trace=Trace(calls)).render()
 

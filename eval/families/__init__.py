@@ -1,4 +1,4 @@
-"""Model families: what differs between them, in one table, with how each scales pictures and renders a conversation."""
+"""Model families: one table of their differences, their scaling of pictures, and their chat templates."""
 
 from eval.families.table import (
     FAMILIES,

@@ -1,8 +1,8 @@
-"""How processors scale pictures: setting bounds on their pixels, and the text that each picture becomes.
+"""Scaling of pictures by processors: sets bounds on pixels, and computes the text that replaces each picture.
 
-A processor writes a picture into the prompt as a run of tokens, whose number follows from the picture's size alone.
-It is found here without decoding or scaling a pixel, from what the processor's own `replace_image_token` reads
-(transformers 5.23); for a processor that is not in the table, by running it on blank pictures.
+A processor replaces a picture in the prompt with a run of tokens. Their number depends only on the picture's size. This
+module computes it without decoding or scaling a pixel: it calls the processor's own `replace_image_token` (transformers
+5.23). A processor that is not in the table is run on blank pictures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,43 +17,43 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 Size = tuple[int, int]
 """Height and width of a picture, in pixels."""
 Bounds = tuple[int | None, int | None]
-"""Least and most pixels of a picture; None keeps what the processor has."""
+"""Minimum and maximum pixels of a picture; None keeps the processor's own value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """A way to scale pictures."""
+    """One way to scale pictures."""
 
     bound: Callable[[Any, Bounds], str | None]
-    """Sets bounds on a processor; returns why that cannot be done, or None."""
+    """Sets bounds on a processor; returns the reason if it cannot, and None otherwise."""
     layout: Callable[[Any, Sequence[Size]], Mapping[str, Any]]
-    """What `replace_image_token` reads of a row's pictures, by their sizes."""
+    """Returns the input of `replace_image_token` for pictures of the given sizes."""
     bound_config: Callable[[Any, Bounds], None] = lambda config, bounds: None  # noqa: ARG005
-    """Sets the same bounds in the model's configuration, where the model works out the sizes again."""
+    """Sets the same bounds in the model's configuration, if the model computes the sizes again."""
     targets: Callable[[Any, Sequence[Size]], Sequence[Size]] = lambda processor, sizes: sizes  # noqa: ARG005
-    """The sizes that pictures are scaled to, where a scaled picture can take the place of the picture."""
+    """Returns the sizes after scaling. A picture of that size may replace the original."""
 
 
 def replacements(scaling: Scaling, processor: Any, sizes: Sequence[Size]) -> list[str]:
-    """Return the text that each of a row's pictures becomes.
+    """Return the text that replaces each picture of a row.
 
     Raises:
-        ValueError: the processor refuses a picture of such a size.
+        ValueError: the processor rejects a picture of such a size.
     """
     inputs = scaling.layout(processor, sizes)
     return [processor.replace_image_token(inputs, image_idx=place) for place in range(len(sizes))]
 
 
 def side_of(size: int | Sequence[int]) -> int:
-    """Return the side of a square that a configuration gives as a number, or as height and width."""
+    """Return the side of a square; a configuration gives it as one number, or as height and width."""
     return int(size) if isinstance(size, int) else int(size[0])
 
 
 def merged_side(config: Any) -> int:
-    """Return how many patches a side become one token, by a vision-language model's configuration.
+    """Return how many patches along each side are merged into one token, from a vision-language model's configuration.
 
-    Families say it each in a way of their own: as a factor, as a share of the side that is left, or as the number of
-    tokens that every picture has.
+    Families state it in different ways: as a factor, as the remaining share of the side, or as the number of tokens of
+    every picture.
     """
     vision = config.vision_config
     if side := getattr(vision, "spatial_merge_size", None) or getattr(config, "scale_factor", None):
@@ -66,7 +66,7 @@ def merged_side(config: Any) -> int:
 
 
 def _bound_area(processor: Any, bounds: Bounds) -> None:
-    # Qwen's `size` holds areas, despite the names.
+    # The values of Qwen's `size` are areas, despite their names.
     least, most = bounds
     size = dict(processor.image_processor.size)
     named = {"shortest_edge": least, "longest_edge": most}
@@ -127,7 +127,7 @@ def _bound_tiles(processor: Any, bounds: Bounds) -> str | None:
 
 
 def _tiles_layout(processor: Any, sizes: Sequence[Size]) -> Mapping[str, Any]:
-    options = {"crop_to_patches": True}  # as the processor calls it
+    options = {"crop_to_patches": True}  # the processor's own name
     return {"num_patches": [processor.image_processor.get_number_of_image_patches(*size, options) for size in sizes]}
 
 
@@ -175,12 +175,12 @@ def _too_small(side: int, most: int) -> str:
 AREA = Scaling(_bound_area, _area_layout, targets=_area_targets)
 """Qwen: any size between two areas, in steps of a merged patch."""
 SPLIT = Scaling(_bound_split, _split_layout)
-"""SmolVLM: scaled to a longest edge, split into tiles, with the whole picture as one more tile."""
+"""SmolVLM: scales to a longest edge and splits into tiles; the whole picture is an additional tile."""
 FIXED = Scaling(_bound_fixed, _fixed_layout)
 """Gemma 3: one size."""
 TILES = Scaling(_bound_tiles, _tiles_layout)
-"""InternVL: a canvas of so many tiles as suits the picture's shape, with the whole picture as one more tile."""
+"""InternVL: uses the tile grid that fits the picture's shape; the whole picture is an additional tile."""
 GRIDS = Scaling(_bound_grids, _grids_layout, _bound_grids_of)
-"""LLaVA-OneVision: a single picture on the grid that suits it best; several pictures, a tile each."""
+"""LLaVA-OneVision: puts a single picture on the best-fitting grid; gives each of several pictures one tile."""
 UNKNOWN = Scaling(_bound_unknown, _blank_layout)
 """Any other processor."""

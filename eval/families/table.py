@@ -1,7 +1,7 @@
-"""The table of families: which layers an adapter goes on, and how pictures are scaled.
+"""The table of model families: which layers get an adapter, and how pictures are scaled.
 
-The one place that names families. One that is not in it is read in the ordinary way, and preflight says that it was not
-tried. `RESULTS.md` has what each was taken through, by `tests/families/`.
+Only this file names families. A family that is not in the table is loaded in the default way, and preflight says that
+it was not tried. `RESULTS.md` lists what was tried with each family; `tests/families/` does it.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ LANGUAGE_LAYERS = _NOT_VISION + _PROJECTIONS
 """The projections of a language model's layers, by the names that Llama, Qwen, Mistral, Gemma and their vision-language
 children share. Vision towers use some of these names too."""
 HYBRID_LAYERS = rf"{_NOT_VISION}({_PROJECTIONS}|linear_attn\.(in_proj_qkv|in_proj_z|out_proj))"
-"""With those of layers that have a gated delta net in place of attention. Its two small projections, to a decay and a
-step size a head, are left as they are."""
+"""The same, with the projections of layers that have a gated delta net instead of attention. Its two small projections
+(decay and step size of each head) get no adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,13 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    """What a model's `config.json` calls it."""
+    """Values of `model_type` in `config.json`."""
     processors: tuple[str, ...] = ()
-    """Classes of its processors; none for a text model."""
+    """Classes of its processors; empty for a text model."""
     scaling: Scaling = UNKNOWN
-    """How its processor scales pictures."""
+    """Scaling of pictures by its processor."""
     targets: str = LANGUAGE_LAYERS
-    """The pattern of the full names of the layers that an adapter goes on, as peft takes it."""
+    """Pattern of the full names of the layers that get an adapter, in peft's form."""
 
 
 FAMILIES = (
@@ -57,10 +57,10 @@ FAMILIES = (
 )
 
 OTHER = Family(name="another family", model_types=())
-"""What is assumed of a family that is not in the table."""
+"""Defaults for a family that is not in the table."""
 
 TARGETS = frozenset(each.targets for each in (*FAMILIES, OTHER))
-"""All patterns of layers that an adapter of ours can have."""
+"""All patterns of layers that our adapters can have."""
 _REFUSED = {
     "internvl_chat": "InternVL with code of its own; use the checkpoint for transformers, named ...-HF",
     "llava_qwen": "LLaVA-OneVision with code of its own; use the checkpoint for transformers, named ...-ov-hf",
@@ -68,23 +68,23 @@ _REFUSED = {
 
 
 def family_of(config: Any) -> Family:
-    """Return the family of a model's configuration; `OTHER` where the table has none."""
+    """Return the family of a model's configuration; `OTHER` if it is not in the table."""
     return next((each for each in FAMILIES if config.model_type in each.model_types), OTHER)
 
 
 def scaling_of(processor: Any) -> Scaling:
-    """Return how a processor scales pictures."""
+    """Return the scaling of a processor."""
     name = type(processor).__name__
     return next((each.scaling for each in FAMILIES if name in each.processors), UNKNOWN)
 
 
 def targets_of(config: Any) -> str:
-    """Return the pattern of the layers that a fresh adapter goes on, by their full names."""
+    """Return the pattern of the full names of the layers that get a new adapter."""
     return family_of(config).targets
 
 
 def refusal_of(model_type: str) -> str | None:
-    """Return why models of a type are known not to work here, and what to use instead; None for any other type."""
+    """Return why models of a type do not work here, and what to use instead; None if no problem is known."""
     return _REFUSED.get(model_type)
 
 

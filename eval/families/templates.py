@@ -1,9 +1,9 @@
-"""Chat templates that do not suit training as they are, and what is changed in them.
+"""Adapts chat templates that do not fit training.
 
-Training and sampling must see the same text: what is learnt is what comes after the rendered prompt. Some published
-templates render a prompt otherwise once a completion follows it, some open a block of thinking in the prompt or put an
-empty one before the completion, some refuse a system message. Such a template is wrapped. What was done is written at
-its beginning, travels with the processor into checkpoints and exports, and is told by preflight.
+Training and sampling must see the same text, because the model learns the text after the rendered prompt. Some
+published templates render a prompt differently when a completion follows. Some open a block of thinking in the prompt,
+or put an empty block before the completion. Some reject a system message. Such a template is wrapped. A comment at its
+beginning says what was changed; it is saved with the processor in checkpoints and exports, and preflight reports it.
 """
 
 import json
@@ -39,27 +39,27 @@ _CLOSE = "{% if add_generation_prompt %}{{ '\\n</think>\\n\\n' }}{% endif %}"
 
 
 class ChatTemplateError(UserError):
-    """A chat template that cannot be used as asked; the message says why and what to do."""
+    """A chat template cannot be used; the message says why and what to do."""
 
 
 def adapt_template(processor: Any, *, fold_system: bool) -> None:
-    """Wrap a processor's chat template where that is needed.
+    """Wrap a processor's chat template if that is necessary.
 
     Args:
         processor: a processor or tokenizer with a chat template; changed in place.
-        fold_system: where the template takes no system message, put it before the text of the first user message.
+        fold_system: if the template rejects a system message, put it before the text of the first user message.
 
     Raises:
-        ChatTemplateError: the template takes no system message, cannot be made to suit, or cannot be rendered.
+        ChatTemplateError: the template rejects a system message, cannot be adapted, or cannot be rendered.
     """
     if isinstance(processor.chat_template, dict):  # named templates; the others are for tools
         _set(processor, processor.chat_template.get("default", ""))
     try:
-        if not changes_of(processor):  # else an export of ours
+        if not changes_of(processor):  # otherwise it is one of our exports
             _wrap(processor, fold_system=fold_system)
         problem = refuses_system(processor)
         if not problem and not _is_prefix(processor):
-            problem = "its chat template renders a prompt otherwise when a completion follows it"
+            problem = "its chat template renders a prompt differently when a completion follows"
     except ChatTemplateError:
         raise
     except Exception as error:  # noqa: BLE001 - a template raises what it likes, such as TypeError for content in parts
@@ -78,7 +78,7 @@ def _wrap(processor: Any, *, fold_system: bool) -> None:
     if not _is_prefix(processor):
         end = _end_of_turn(processor)
         thinking = ", thinking switched off" if "think" in wrap.template else ""
-        wrap.add(f"renders a completion right behind its prompt{thinking}", _SPLIT, _ending(end))
+        wrap.add(f"renders a completion directly after its prompt{thinking}", _SPLIT, _ending(end))
         _set(processor, wrap.text)
         if _render(processor, [_message(processor, "user", _USER)], prompt=True).rstrip().endswith("<think>"):
             wrap.add("closes the block of thinking that it opens", "", _CLOSE)
@@ -86,7 +86,7 @@ def _wrap(processor: Any, *, fold_system: bool) -> None:
 
 
 class _Wrap:
-    """A template with what goes before and behind it."""
+    """A template with the text that is put before and after it."""
 
     def __init__(self, template: str) -> None:
         self.template = template
@@ -94,13 +94,13 @@ class _Wrap:
         self.head = self.tail = ""
 
     def add(self, note: str, head: str, tail: str = "") -> None:
-        """Put more around it; a later tail comes before an earlier one."""
+        """Add text before and after; a later tail comes before an earlier one."""
         self.notes.append(note)
         self.head, self.tail = self.head + head, tail + self.tail
 
     @property
     def text(self) -> str:
-        """The whole."""
+        """Return the wrapped template."""
         return "{#- tritrace: " + "; ".join(self.notes) + " -#}" + self.head + self.template + self.tail
 
 
@@ -109,20 +109,20 @@ def _ending(end: str) -> str:
 
 
 def start_once(processor: Any) -> None:
-    """Let the template alone write the beginning token, where the tokenizer would write another before it.
+    """Let only the template write the beginning token, if the tokenizer would write a second one.
 
-    TRL's GRPO processes rendered prompts once more as if they were bare texts, and would get inputs one token longer
-    than the prompts it samples from.
+    TRL's GRPO tokenizes rendered prompts again as plain texts. Its inputs would then be one token longer than the
+    prompts that it samples from.
     """
     tokenizer = getattr(processor, "tokenizer", processor)
     begin = tokenizer.bos_token
     rendered = _render(processor, [_message(processor, "user", _USER)])
     if begin and rendered.startswith(begin) and tokenizer(rendered)["input_ids"][1:2] == [tokenizer.bos_token_id]:
-        tokenizer.add_bos_token = False  # also where it says so already: the setter renews what writes it
+        tokenizer.add_bos_token = False  # also if it is False already: the setter updates the post-processor
 
 
 def turn_end(processor: Any) -> int | None:
-    """Return the token with which the template ends a completion, which generation has to end at; None for none."""
+    """Return the token at the end of a completion, where generation must stop; None if there is none."""
     tokenizer = getattr(processor, "tokenizer", processor)
     added = tokenizer.added_tokens_decoder
     ids = tokenizer(_end_of_turn(processor), add_special_tokens=False)["input_ids"]
@@ -130,13 +130,13 @@ def turn_end(processor: Any) -> int | None:
 
 
 def changes_of(processor: Any) -> str:
-    """Return what `adapt_template` changed in a processor's template; "" for nothing."""
+    """Return the changes that `adapt_template` made to a processor's template; "" if there are none."""
     found = _MARK.match(processor.chat_template)
     return found[1] if found else ""
 
 
 def refuses_system(processor: Any) -> str | None:
-    """Return why a template takes no system message, or None where it takes one."""
+    """Return why a template rejects a system message; None if it accepts one."""
     try:
         talk = [_message(processor, "system", _SYSTEM), _message(processor, "user", _USER)]
         text = _render(processor, talk, prompt=True)
@@ -146,7 +146,7 @@ def refuses_system(processor: Any) -> str | None:
 
 
 def _is_prefix(processor: Any) -> bool:
-    """Whether a prompt with a completion is rendered as the prompt, and then the completion."""
+    """Whether the rendered prompt is a prefix of the prompt rendered with its completion."""
     prompt = _render(processor, [_message(processor, "user", _USER)], prompt=True)
     return _whole(processor).startswith(prompt + _ANSWER)
 
@@ -171,5 +171,5 @@ def _render(processor: Any, messages: list[Any], *, prompt: bool = False) -> str
 
 
 def _message(processor: Any, role: str, text: str) -> dict[str, Any]:
-    # As messages come in training: in parts to a processor, as a text to a tokenizer.
+    # The form of messages in training: a list of parts for a processor, a text for a tokenizer.
     return {"role": role, "content": [{"type": "text", "text": text}] if hasattr(processor, "tokenizer") else text}

@@ -1,5 +1,5 @@
-"""General ability as other harnesses measure it: what lm-evaluation-harness and VLMEvalKit wrote, read back.
+"""Reads the results of other harnesses about general ability: lm-evaluation-harness and VLMEvalKit.
 
-Running them is for `stages.results.harness`. Nothing is measured or rescaled here: a value
-is what the harness reports.
+`stages.results.harness` runs the harnesses. This package measures and rescales nothing: values are as the harness
+reports them.
 """

@@ -1,7 +1,8 @@
-"""Reading `results_*.json` of lm-evaluation-harness (read in the source of 0.4.13, and written by it).
+"""Reads `results_*.json` of lm-evaluation-harness (schema from the source and the output of 0.4.13).
 
-`results` holds by task a number under "METRIC,FILTER" and its error under "METRIC_stderr,FILTER", which is "N/A" where
-there is none; `versions`, `n-samples` and `higher_is_better` say the rest by task.
+`results` has an object for each task: a number under "METRIC,FILTER", and its standard error under
+"METRIC_stderr,FILTER", which is "N/A" if there is none. `versions`, `n-samples` and `higher_is_better` have further
+values for each task.
 """
 
 import json
@@ -20,12 +21,12 @@ _STDERR = "_stderr"
 
 
 def is_lm_eval_file(path: Path) -> bool:
-    """Whether a file is named as the harness names its results."""
+    """Whether a file has the name of a result file."""
     return bool(_NAME.fullmatch(path.name))
 
 
 def read_lm_eval(path: Path) -> list[BenchmarkScore]:
-    """Return every number of a result file; tasks that hold none, such as a group without an aggregate, are left out.
+    """Return every number of a result file; tasks without a number, such as a group without an aggregate, are left out.
 
     Raises:
         HarnessResultError: the file cannot be read or has no such results.
@@ -33,7 +34,7 @@ def read_lm_eval(path: Path) -> list[BenchmarkScore]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise HarnessResultError(f"{path}: not readable as lm-eval results: {error}") from None
+        raise HarnessResultError(f"{path}: cannot be read as lm-eval results: {error}") from None
     results = record.get("results") if isinstance(record, dict) else None
     if not isinstance(results, dict):
         raise HarnessResultError(f"{path}: results: expected an object of tasks, as lm-eval writes it")

@@ -1,4 +1,4 @@
-"""Finding the result files of the harnesses below a folder; of two for the same number the later one counts."""
+"""Finds the result files of harnesses below a folder; if two files report the same number, the later file counts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,14 +8,14 @@ from eval.harness.scores import BenchmarkScore
 from eval.harness.vlmeval_results import STATUS, read_vlmeval, read_vlmeval_table, score_tables
 
 FOLDER = "harness"
-"""In a stage's folder: where `tritrace harness` has the harnesses write."""
+"""Folder, in a stage's folder, for the results of `tritrace harness`."""
 
 
 def read_results(path: Path) -> list[BenchmarkScore]:
-    """Return every number that the harnesses wrote at or below a path; [] where there is none.
+    """Return every number that harnesses wrote at or below a path; [] if there is none.
 
     Raises:
-        HarnessResultError: a result file cannot be read, or is not in the harness's schema.
+        HarnessResultError: a result file cannot be read, or does not have the harness's schema.
     """
     found: dict[tuple[str, str, str], BenchmarkScore] = {}
     for score in _scores(path):
@@ -31,7 +31,7 @@ def _scores(path: Path) -> Iterator[BenchmarkScore]:
     statuses = [file for file in files if file.name == STATUS]
     for file in sorted(statuses, key=_age):
         yield from read_vlmeval(file)
-    # Older versions of VLMEvalKit write no status, but a table a benchmark.
+    # Older versions of VLMEvalKit write a table for each benchmark, and no status.
     for file in sorted(score_tables(files, {status.parent for status in statuses}), key=_age):
         yield from read_vlmeval_table(file)
 

@@ -1,4 +1,4 @@
-"""What a harness says of one benchmark, and the same over stages and seeds."""
+"""The scores of harnesses: one benchmark of one checkpoint, and tables over stages and seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,44 +6,44 @@ from statistics import fmean
 from typing import Any
 
 _Z = 1.959964
-"""Of a 95 % interval of a normal distribution."""
+"""Quantile for a 95 % interval of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkScore:
-    """One number of a harness about one checkpoint."""
+    """One number that a harness reports about one checkpoint."""
 
     harness: str
     """lm-eval or VLMEvalKit."""
     benchmark: str
-    """The harness's name of it, with its version where it states one."""
+    """The harness's name of the benchmark, with its version if the harness states one."""
     metric: str
-    """The harness's name of it, such as "acc" or "exact_match (strict-match)"."""
+    """The harness's name of the metric, such as "acc" or "exact_match (strict-match)"."""
     value: float | None
-    """As reported; None where the harness could not score the benchmark."""
+    """As reported; None if the harness could not score the benchmark."""
     standard_error: float | None = None
     """As reported; VLMEvalKit reports none."""
     n: int | None = None
-    """Questions asked; None where the harness does not say."""
+    """Number of questions; None if the harness does not state it."""
     is_higher_better: bool | None = None
-    """None where the harness does not say."""
+    """None if the harness does not state it."""
     reason: str = ""
-    """Why there is no value."""
+    """Reason for a missing value."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What the same number of another checkpoint shares."""
+        """Harness, benchmark and metric; equal for the same number of different checkpoints."""
         return (self.harness, self.benchmark, self.metric)
 
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """The same number over the training seeds of a stage."""
+    """One number over the training seeds of a stage."""
 
     value: float | None
     """Mean over the seeds that have one."""
     low: float | None
-    """Of the 95 % interval, from the mean of the harness's standard errors: what other questions would change."""
+    """Lower end of the 95 % interval, from the mean standard error of the harness. It covers other questions only."""
     high: float | None
     n: int | None
     num_seeds: int
@@ -56,7 +56,7 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkRow:
-    """One line of the table: a number, stage by stage."""
+    """One row of the table: a number for each stage."""
 
     harness: str
     benchmark: str
@@ -70,10 +70,10 @@ class BenchmarkRow:
 
 
 def benchmark_rows(stages: Mapping[str, Sequence[Sequence[BenchmarkScore]]]) -> list[BenchmarkRow]:
-    """Return the table of what the stages were scored on.
+    """Return the table of the benchmark scores of the stages.
 
     Args:
-        stages: by stage, in order, the scores of each training seed.
+        stages: stage -> the scores of each training seed, in the order of the stages.
     """
     keys = dict.fromkeys(score.key for seeds in stages.values() for scores in seeds for score in scores)
     rows = []

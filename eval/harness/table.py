@@ -1,4 +1,4 @@
-"""What other harnesses report, side by side: for the report, and as Markdown beside the table of our metrics."""
+"""Writes the results of other harnesses as a table: for the report, and as Markdown."""
 
 from collections.abc import Sequence
 
@@ -17,18 +17,18 @@ def benchmarks_to_markdown(rows: Sequence[BenchmarkRow], stages: Sequence[str]) 
 
 
 def _cell(text: str) -> str:
-    """Return a text that cannot end a cell of Markdown: names are another program's."""
+    """Return a text that cannot end a Markdown cell: the names come from another program."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def benchmark_title(row: BenchmarkRow) -> str:
-    """Return the harness, the benchmark, its metric, and the better direction where the harness states it."""
+    """Return harness, benchmark and metric, with the better direction if the harness states it."""
     arrow = {True: " ↑", False: " ↓", None: ""}[row.is_higher_better]
     return f"{row.harness}: {row.benchmark}, {row.metric}{arrow}"
 
 
 def format_benchmark(found: Pooled | None) -> str:
-    """Write what a harness reports of one stage.
+    """Format the number of one stage.
 
     >>> format_benchmark(Pooled(value=0.5, low=0.13, high=0.87, n=8, num_seeds=1)), format_benchmark(None)
     ('0.5 [0.13, 0.87] n 8', '–')
@@ -44,7 +44,7 @@ def format_benchmark(found: Pooled | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Write a number of an unknown scale.
+    """Format a number of unknown scale.
 
     >>> _number(0.72164), _number(-1432.5)
     ('0.7216', '−1432.5')

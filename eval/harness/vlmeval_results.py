@@ -1,8 +1,8 @@
-"""Reading what VLMEvalKit wrote (as in its source of August 2026): `status.json`, or a score table a benchmark.
+"""Reads the results of VLMEvalKit (source of August 2026): `status.json`, or one score table for each benchmark.
 
-`status.json` has `model_name` and by dataset its `status`, `metrics` (flat, such as "split=none|Overall"), which of
-them is the `primary_metric` (a name, several, or none), and where it could not be scored `skip_reason` or
-`error_message`. It states neither errors nor how many questions there were. Older versions write
+`status.json` has `model_name`, and an object for each dataset: its `status`, its `metrics` (flat, such as
+"split=none|Overall"), its `primary_metric` (one name, several, or none), and `skip_reason` or `error_message` if it
+could not be scored. It has neither standard errors nor numbers of questions. Older versions write
 `MODEL_DATASET_acc.csv` or `_score.csv`/`_score.json` instead.
 """
 
@@ -21,14 +21,14 @@ STATUS = "status.json"
 _DONE = "done"
 _ENDINGS = ("_acc.csv", "_score.csv", "_score.json", "_acc.json")
 _OVERALL = ("overall", "acc", "final score norm", "score")
-"""What the number about the whole benchmark is called, the likeliest first."""
+"""Names of the number for the whole benchmark, the most likely first."""
 
 
 def read_vlmeval(path: Path) -> list[BenchmarkScore]:
-    """Return the primary numbers of a status file, a reason where a dataset has none.
+    """Return the primary numbers of a status file, with a reason for each dataset that has none.
 
     Raises:
-        HarnessResultError: the file cannot be read, or is no such file.
+        HarnessResultError: the file cannot be read, or is not a status file.
     """
     datasets = _object(path).get("datasets")
     if not isinstance(datasets, dict):
@@ -37,7 +37,7 @@ def read_vlmeval(path: Path) -> list[BenchmarkScore]:
 
 
 def score_tables(files: Iterable[Path], with_status: set[Path]) -> list[Path]:
-    """Return the files that are score tables, in folders that have no status of their own or right below."""
+    """Return the score tables whose folder has no status file, in itself or in a folder below it."""
     return [
         file
         for file in files
@@ -46,10 +46,10 @@ def score_tables(files: Iterable[Path], with_status: set[Path]) -> list[Path]:
 
 
 def read_vlmeval_table(path: Path) -> list[BenchmarkScore]:
-    """Return the number about the whole benchmark, a split each, of a score table.
+    """Return the numbers for the whole benchmark from a score table, one for each split.
 
     Raises:
-        HarnessResultError: the file cannot be read, or has no number of a known name; the message names those known.
+        HarnessResultError: the file cannot be read, or has no number with a known name; the message lists these names.
     """
     benchmark = next(path.name.removesuffix(ending) for ending in _ENDINGS if path.name.endswith(ending))
     benchmark = benchmark.removeprefix(f"{path.parent.name}_")  # files are MODEL/MODEL_DATASET_acc.csv
@@ -61,7 +61,7 @@ def read_vlmeval_table(path: Path) -> list[BenchmarkScore]:
         value = None if name is None else _number(row[name])
         if value is None:
             expected = ", ".join(_OVERALL)
-            raise HarnessResultError(f"{path}: expected a number called one of {expected}; found {', '.join(names)}")
+            raise HarnessResultError(f"{path}: expected a number named {expected}; found {', '.join(names)}")
         split = row.get("split")
         metric = str(name) if split in {None, "", "none"} else f"{name} (split={split})"
         scores.append(BenchmarkScore(HARNESS, benchmark, metric, value))
@@ -103,7 +103,7 @@ def _object(path: Path) -> Mapping[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise HarnessResultError(f"{path}: not readable as VLMEvalKit results: {error}") from None
+        raise HarnessResultError(f"{path}: cannot be read as VLMEvalKit results: {error}") from None
     if not isinstance(record, dict):
         raise HarnessResultError(f"{path}: expected a JSON object, found {type(record).__name__}")
     return record
@@ -114,4 +114,4 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise HarnessResultError(f"{path}: not readable as VLMEvalKit results: {error}") from None
+        raise HarnessResultError(f"{path}: cannot be read as VLMEvalKit results: {error}") from None

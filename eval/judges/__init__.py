@@ -1,8 +1,8 @@
-"""Judges: how safe and helpful an answer is, and how rigorous the trace, on the published rubric's scales.
+"""Judges: they score the safety and helpfulness of an answer and the rigor of its trace.
 
-Three kinds: rules over labels (`rules`), a language model behind an OpenAI-compatible endpoint (`llm`), and a guard
-model from a local folder (`guard`). Scales after the published evaluation (SaFeR-ToolKit): safety -3..3, helpfulness
-0..3, rigor 0..3. What each can and cannot know is in the README beside this file.
+There are three judges: rules over labels (`rules`), a language model behind an OpenAI-compatible endpoint (`llm`), and
+a guard model from a local folder (`guard`). The scales follow the published evaluation (SaFeR-ToolKit): safety -3..3,
+helpfulness 0..3, rigor 0..3. The README in this folder says what each judge can and cannot know.
 """
 
 from eval.judges.judgement import Item, Judge, Judgement

@@ -1,7 +1,7 @@
 """The LLM judge: a chat model behind any OpenAI-compatible endpoint grades by the rubric.
 
-It sees the query, its pictures and the response, never the labels. A reply that is no verdict leaves the response
-unscored, with the reason; when too much goes unscored, judging stops, and what was judged is in the cache.
+It sees the query, its pictures and the response, but never the labels. If a reply is not a verdict, the response is
+unscored with the reason. If too many responses are unscored, judging stops; the verdicts so far are in the cache.
 
 Needs the extra `judge` (`pip install '.[judge]'`).
 """
@@ -22,10 +22,10 @@ __all__ = ["LLMJudge", "LLMJudgeSettings"]
 
 
 class LLMJudge(Judge):
-    """Asks a model for each verdict; may be used from several threads, and from code that an event loop runs."""
+    """Asks a model for each verdict; may be used from several threads, and inside a running event loop."""
 
     def __init__(self, settings: LLMJudgeSettings) -> None:
-        """Open the cache; the endpoint is first asked when there is something to judge.
+        """Open the cache; the first request is sent when there is something to judge.
 
         Raises:
             JudgeError: the address is not valid, or the cache cannot be used.
@@ -41,10 +41,10 @@ class LLMJudge(Judge):
         return self.judge_all([item])[0]
 
     def judge_all(self, items: Sequence[Item]) -> list[Judgement]:
-        """Judge a batch, its different questions at the same time and each of them once.
+        """Judge a batch: its distinct questions concurrently, and each one once.
 
         Raises:
-            JudgeError: too much went unscored, or no request can succeed; verdicts reached so far are in the cache.
+            JudgeError: too many are unscored, or no request can succeed; the verdicts so far are in the cache.
             ValueError: an item lacks its query, or has an unusable picture.
         """
         keys = [self._key(item) for item in items]
@@ -59,7 +59,7 @@ class LLMJudge(Judge):
         return judgements
 
     def report(self) -> list[str]:
-        """Return the counts, and why what is unscored is unscored."""
+        """Return the counts, and the reasons of unscored responses."""
         endpoint = self._opened()[1].endpoint
         return [
             f"judge: {endpoint.name}",
@@ -84,7 +84,7 @@ class LLMJudge(Judge):
             return self._open
 
     def _key(self, item: Item) -> str:
-        """Return what identifies the question: all that the model is asked and how, but not where it runs."""
+        """Return the identity of a question: the whole request, but not the address of the server."""
         return question_key(
             model=self.settings.model,
             messages=messages(item),

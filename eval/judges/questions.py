@@ -1,6 +1,6 @@
-"""Questions to a model and what became of them: a kept verdict, a fresh one, or the reason why there is none.
+"""Asks a model questions and returns, for each, a cached verdict, a new one, or the reason why there is none.
 
-Bounded in how many are open at a time, and watched: when too many of the last ones went unscored, all stop.
+The number of concurrent questions is limited. If too many of the last questions are unscored, all of them stop.
 """
 
 import asyncio
@@ -21,40 +21,40 @@ from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError
 from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
 
 SAMPLING = {"temperature": 0.0, "seed": 0}
-"""Greedy, as the published evaluation."""
+"""Greedy, like the published evaluation."""
 MAX_TOKENS = 1024
-"""Of a verdict, by default."""
+"""Default limit for a verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMJudgeSettings:
-    """How to reach the model, and how much to bear from it."""
+    """The model, its endpoint, and the limits of the judge."""
 
     base_url: str
     """Such as "http://localhost:8000/v1". The key is read from the environment (`OPENAI_API_KEY`)."""
     model: str
     cache_path: Path | None = None
-    """SQLite file of verdicts; None keeps none, and an interrupted run asks for everything again."""
+    """SQLite file of verdicts; None keeps no verdicts, and an interrupted run asks everything again."""
     max_tokens: int = MAX_TOKENS
-    """Of one reply, the reasoning of a reasoning model included."""
+    """Token limit of a reply, including the reasoning of a reasoning model."""
     concurrency: int = 8
-    """Questions open at the same time, those that wait to be asked again included."""
+    """Concurrent questions, including those that wait for a retry."""
     timeout_seconds: float = 60.0
-    """Of one request, from sending it to the last byte of its reply."""
+    """Time limit of a request, from sending it to the last byte of its reply."""
     num_attempts: int = NUM_ATTEMPTS
-    """Requests for a reply, while failures may pass by themselves; the first included."""
+    """Attempts for a reply, including the first one; only temporary failures are retried."""
     max_unscored: float = DEFAULT_MAX_FAULTS
-    """Share of the window that may go unscored before judging stops."""
+    """Judging stops if more than this share of the window is unscored."""
     window_size: int = DEFAULT_SIZE
-    """Questions asked that the window looks back on."""
+    """Number of latest questions in the window."""
 
     def sampling(self) -> dict[str, Any]:
-        """Return the fields of a request that say how a verdict is sampled."""
+        """Return the sampling fields of a request."""
         return {**SAMPLING, "max_tokens": self.max_tokens}
 
 
 class Questions:
-    """An endpoint and a cache in use; to be used from one event loop."""
+    """An open endpoint and an open cache, for use in one event loop."""
 
     def __init__(self, settings: LLMJudgeSettings, tally: Tally) -> None:
         """Open the cache; nothing is sent.
@@ -80,7 +80,7 @@ class Questions:
         """Return the outcome of every question.
 
         Raises:
-            JudgeError: too much went unscored, or no request can succeed; what is still open is given up.
+            JudgeError: too many are unscored, or no request can succeed; open questions are cancelled.
         """
         self.tally.num_questions += len(item_by_question)
         outcomes: dict[str, Fields | Unscored] = {}
@@ -94,7 +94,7 @@ class Questions:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._answer(name, item_by_question[name])) for name in missing]
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others are like it, or follow from it
+            raise errors.exceptions[0] from None  # the others are similar or follow from it
         return outcomes | {question: task.result() for question, task in zip(missing, tasks, strict=True)}
 
     async def close(self) -> None:
@@ -104,7 +104,7 @@ class Questions:
             self.cache.close()
 
     def _recall(self, question: str) -> Fields | None:
-        """Return the kept verdict on a question, or None; one that is no verdict is forgotten."""
+        """Return the cached verdict on a question, or None; an invalid verdict is removed."""
         if self.cache is None or (kept := self.cache.get(question)) is None:
             return None
         fields = read_verdict(kept.text)
@@ -141,7 +141,7 @@ class Questions:
             return fields
         kept = Kept(json.dumps(fields), reply.prompt_tokens, reply.completion_tokens)
         first = self.cache.put(question, self.settings.model, kept)
-        # Another process may have asked the same; all of them go by the verdict that was kept first.
+        # Another process may have asked the same question; all use the verdict that was stored first.
         agreed = read_verdict(first.text)
         return fields if isinstance(agreed, Unscored) else agreed
 
@@ -151,11 +151,10 @@ class Questions:
         else:
             kept = f"{len(self.cache)} verdicts are kept in {self.cache.path}; the same command again asks for the rest"
         return (
-            f"judge {self.endpoint.name} stopped: {self._window.describe()}; {kept}; "
-            "judge_max_unscored sets how much is borne"
+            f"judge {self.endpoint.name} stopped: {self._window.describe()}; {kept}; judge_max_unscored sets the limit"
         )
 
 
 def _constraint() -> dict[str, Any]:
-    """Return the schema of a verdict as a constraint on decoding."""
+    """Return the schema of a verdict as a decoding constraint."""
     return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema()}}

@@ -1,8 +1,8 @@
-"""The rubric as messages for a chat model: what it is told, and the response as quoted data.
+"""Renders the rubric as messages for a chat model, with the response as quoted data.
 
-The words are package data: `rubric/system.j2`, `rubric/user.j2`, and the schema of a verdict beside them. They follow
-the published evaluation (SaFeR-ToolKit: safety -3..3, helpfulness 0..3, rigor 0..3). Labels are not shown: the judge
-sees what a reader sees.
+The templates are package data: `rubric/system.j2`, `rubric/user.j2`, and the schema of a verdict beside them. They
+follow the published evaluation (SaFeR-ToolKit: safety -3..3, helpfulness 0..3, rigor 0..3). The judge sees no labels,
+only what a human reader would see.
 """
 
 import json
@@ -26,10 +26,10 @@ def verdict_schema() -> dict[str, Any]:
 
 
 def messages(item: Item) -> Messages:
-    """Return what a judge is asked about a response, in the form of OpenAI's chat completions.
+    """Return the messages that ask a judge about a response, in the form of OpenAI's chat completions.
 
     Raises:
-        ValueError: the item has no query, without which nothing can be graded; or a picture is no picture.
+        ValueError: the item has no query, or a picture cannot be read.
     """
     if item.query is None:
         raise ValueError("an item for an LLM judge needs the user's words (Item.query)")
@@ -43,7 +43,7 @@ def messages(item: Item) -> Messages:
 
 
 def _sections(item: Item, query: str) -> dict[str, str]:
-    """Return the sections: the trace is all of the response but the answer, so that nothing is shown twice or lost."""
+    """Return the sections. The trace is the response without the answer, so that nothing is lost or shown twice."""
     reading = item.verdict.reading
     trace = reading.text
     if reading.answer is not None:

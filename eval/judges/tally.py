@@ -1,4 +1,4 @@
-"""What a judge did: items, requests and tokens, counted so that the counts add up."""
+"""Counts of a judge: items, requests and tokens. The counts add up."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from toolkit.chat.usage import Usage
 
 @dataclass(slots=True)
 class Tally(Usage):
-    """Counts since the judge was made; `num_items` is `num_scored` plus `num_unscored`."""
+    """Counts since the judge was created; `num_items` is `num_scored` plus `num_unscored`."""
 
     num_items: int = 0
     num_scored: int = 0
     num_unscored: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why questions went unscored, and how many of them."""
+    """Reason -> number of questions that are unscored for it."""
 
     def count(self, judgements: Iterable[Judgement]) -> None:
-        """Count what a batch came to."""
+        """Count the judgements of a batch."""
         for judgement in judgements:
             self.num_items += 1
             is_unscored = isinstance(judgement.safety, Unscored)
@@ -33,7 +33,7 @@ class Tally(Usage):
         return asdict(self)
 
     def describe(self) -> list[str]:
-        """Return the counts as lines, the commonest reasons last."""
+        """Return the counts as lines, with the most frequent reasons at the end."""
         counts = (
             f"judged {self.num_items} responses: {self.num_scored} scored, {self.num_unscored} unscored; "
             f"{self.num_questions} questions, {self.num_cached} answered by the cache; {self.num_requests} requests, "

@@ -1,7 +1,7 @@
-"""Reading a judge's verdict: tolerant of what surrounds the one JSON object, strict about the object.
+"""Reads the verdict of a judge: text around the one JSON object is allowed, but the object must match the schema.
 
-Nothing is guessed. A reply with no object, with several, with a broken one, or with one that the schema refuses is
-unscored with its reason; so a judge that repeats a verdict which it found in the response is not taken at its word.
+Nothing is guessed. A reply is unscored with a reason if it has no object, several objects, a broken object, or one that
+does not match the schema. So a judge that also repeats a fake verdict from the response has no effect.
 """
 
 import json
@@ -17,18 +17,18 @@ from eval.scores.response import Unscored
 from toolkit.chat.reasoning import without_reasoning
 
 MAX_REPLY_LENGTH = 100_000
-"""Characters; a longer reply is not searched."""
+"""Limit in characters; a longer reply is not searched."""
 
 Fields = dict[str, Any]
 
-# A brace in prose, as in "{knife}", opens no JSON object.
+# A brace in prose, as in "{knife}", does not open a JSON object.
 _OPENING = re.compile(r'\{\s*["}]')
 
 
 def read_verdict(reply: str) -> Fields | Unscored:
-    """Return the fields of the verdict in a reply, or why there is none.
+    """Return the fields of the verdict in a reply, or the reason why there is none.
 
-    The reasoning that some servers leave before the reply, up to a single `</think>`, is passed over.
+    Some servers put the model's reasoning before the reply; it is skipped up to a single `</think>`.
     """
     if len(reply) > MAX_REPLY_LENGTH:
         return Unscored(f"the reply is too long: {len(reply)} characters")
@@ -42,7 +42,7 @@ def read_verdict(reply: str) -> Fields | Unscored:
     faults = sorted(_validator().iter_errors(fields), key=lambda fault: (fault.json_path, fault.message))
     if faults:
         listed = "; ".join(f"{fault.json_path}: {fault.message[:200]}" for fault in faults[:4])
-        return Unscored(f"the verdict is not as the rubric asks: {listed}")
+        return Unscored(f"the verdict does not match the rubric: {listed}")
     return fields
 
 
@@ -60,7 +60,7 @@ def _objects(text: str) -> list[Fields]:
     """Return the outermost JSON objects of a text.
 
     Raises:
-        ValueError: something begins like an object and is not one.
+        ValueError: a part begins like an object but is not valid JSON.
     """
     decoder = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_no_number)
     found, position = [], 0
@@ -78,7 +78,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> Fields:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 @cache

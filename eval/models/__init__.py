@@ -1,1 +1,1 @@
-"""Reading models that may come from anywhere: what loads, within which bounds, with which adapter."""
+"""Loads models and adapters from untrusted folders: which formats are read, and within which bounds."""

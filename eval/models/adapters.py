@@ -1,8 +1,8 @@
-"""Putting a LoRA adapter from a folder onto a base model, the same way for training, sampling and merging.
+"""Loads a LoRA adapter onto a base model, in the same way for training, sampling and merging.
 
-The folder may come from anywhere, so its `adapter_config.json` is read as a claim, not as an order: only settings of a
-plain LoRA adapter are taken, its ranks must be those of its weights, and every weight must find its place in the base.
-An adapter of which a part did not fit would answer as if it had been trained, and peft only warns of it.
+The folder is not trusted, so its `adapter_config.json` is checked: only settings of a plain LoRA adapter are accepted,
+the ranks must match the weights, and every weight must have a place in the base. A partly fitting adapter would give
+wrong responses without an error, because peft only warns.
 """
 
 import json
@@ -29,7 +29,7 @@ _PREFIX = "base_model.model."
 _LORA = re.compile(r"^base_model\.model\.(?P<module>[\w.]+)\.lora_(?P<side>A|B|embedding_A|embedding_B)(\.weight)?$")
 _NAME = re.compile(r"[\w.]{1,300}")
 _INITIALISATIONS = (True, False, "gaussian")
-"""Of `init_lora_weights`. The others compute, for minutes where the file asks for it, and change the base."""
+"""Accepted values of `init_lora_weights`. The others run long computations and change the base."""
 _FREE = frozenset(
     {
         "alpha_pattern",
@@ -58,31 +58,31 @@ _FREE = frozenset(
         "use_rslora",
     }
 )
-"""Settings that may differ from peft's defaults; each is harmless or checked below."""
+"""Settings that may differ from peft's defaults; each one is harmless or is checked below."""
 
 
 def adapter_folder(stage: Path) -> Path:
-    """Return where a stage's adapter is; one that was trained elsewhere may be the folder itself."""
+    """Return the folder of a stage's adapter; for an adapter that was trained elsewhere it may be the folder itself."""
     is_itself = not (stage / "adapter").is_dir() and (stage / "adapter_config.json").is_file()
     return stage if is_itself else stage / "adapter"
 
 
 def adapter_hash(stage: Path) -> str:
-    """Return the SHA-256 of the weights in a stage's folder."""
+    """Return the SHA-256 of the adapter weights in a stage's folder."""
     return hash_folder(adapter_folder(stage), "*.safetensors")
 
 
 @quiet_libraries()
 def load_adapter(model: Any, folder: Path, *, is_trainable: bool = False) -> Any:
-    """Return a base model with the adapter of a folder on it, named "default".
+    """Return a base model with the adapter of a folder, named "default".
 
     Args:
         model: the base model.
-        folder: with `adapter_config.json` and `adapter_model.safetensors`.
-        is_trainable: to go on training it; otherwise it is frozen.
+        folder: folder with `adapter_config.json` and `adapter_model.safetensors`.
+        is_trainable: whether to continue training it; otherwise it is frozen.
 
     Raises:
-        ModelError: the folder holds no such adapter, its configuration asks for more than an adapter, or it is not one
+        ModelError: the folder holds no adapter, its configuration is not a plain LoRA adapter, or it is not an adapter
             of this model; the message names the file and the field.
     """
     shapes = _shapes(folder / WEIGHTS)
@@ -90,42 +90,42 @@ def load_adapter(model: Any, folder: Path, *, is_trainable: bool = False) -> Any
     base_keys = {_PREFIX + name for name in model.state_dict()}
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Found missing adapter keys")  # told below, as an error
+            warnings.filterwarnings("ignore", "Found missing adapter keys")  # reported below as an error
             adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=is_trainable, config=config)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
-        # RuntimeError: shapes of another model; the others: a configuration that peft cannot follow.
+        # RuntimeError: shapes of another model; the others: a configuration that peft cannot process.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{folder}: not an adapter of this model: {reason}") from error
     places = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    renamed = getattr(model, "_checkpoint_conversion_mapping", None)  # peft renames the weights then
+    renamed = getattr(model, "_checkpoint_conversion_mapping", None)  # then peft renames the weights
     if not renamed and (problem := _misfit(set(shapes), places, base_keys)):
         raise ModelError(f"{folder}: not an adapter of this model: {problem}")
     return adapted
 
 
 def read_adapter_config(folder: Path) -> LoraConfig:
-    """Return the configuration of an adapter, checked against its weights, which are not read.
+    """Return the configuration of an adapter, after a check against the names and shapes of its weights.
 
     Raises:
-        ModelError: as for `load_adapter`.
+    ModelError: see `load_adapter`.
     """
     return _config(folder / CONFIG, _shapes(folder / WEIGHTS))
 
 
 def _misfit(weights: set[str], places: set[str], base: set[str]) -> str | None:
-    """Return how an adapter's weights and its places in the model differ, if they do."""
+    """Return how an adapter's weights and their places in the model differ; None if they match."""
     unused, empty = sorted(weights - places - base), sorted(places - weights)
     if unused:
-        return f"{len(unused)} of its {len(weights)} weights have no place there, such as {unused[0]}"
+        return f"{len(unused)} of its {len(weights)} weights have no place in the model, such as {unused[0]}"
     if empty:
-        return f"{len(empty)} places of it have no weights in {WEIGHTS}, such as {empty[0]}"
+        return f"{len(empty)} places in the model have no weights in {WEIGHTS}, such as {empty[0]}"
     return None
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights by name; the header is read, the weights are not."""
+    """Return the shapes of the weights by name; only the header of the file is read."""
     if not path.is_file():
-        raise ModelError(f"{path}: is not there; an adapter is read from safetensors only")
+        raise ModelError(f"{path}: does not exist; an adapter is read from safetensors only")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -144,7 +144,7 @@ def _config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> LoraConfig:
 def _record(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ModelError(f"{path}: is larger than {_MAX_CONFIG_BYTES // 2**20} MiB, which no configuration is")
+            raise ModelError(f"{path}: is larger than {_MAX_CONFIG_BYTES // 2**20} MiB, more than any configuration")
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from None
@@ -154,9 +154,9 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _by_name(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return the configuration with its layers named one by one, as the weights name them.
+    """Return the configuration with each layer named in full, as the weights name it.
 
-    A pattern of one's own, matched against every module's name, could take for ever; ours is known.
+    An untrusted pattern, matched against every module's name, could take for ever.
     """
     choices = {"exclude_modules": None, "layers_to_transform": None, "layers_pattern": None}
     targets = record.get("target_modules")
@@ -167,7 +167,7 @@ def _by_name(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
 
 
 def _modules(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Return the rank of each layer that has weights."""
+    """Return the rank of each layer with weights."""
     found = {}
     for name, shape in shapes.items():
         match = _LORA.match(name)
@@ -216,7 +216,7 @@ def _unfit_values(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unfit_ranks(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """Compare the stated ranks with those of the weights, before anything of their size is made."""
+    """Compare the stated ranks with the ranks of the weights, before memory of that size is allocated."""
     rank = record.get("r", 8)
     patterns = {name: record.get(name) or {} for name in ("rank_pattern", "alpha_pattern")}
     for name, pattern in patterns.items():
@@ -227,7 +227,7 @@ def _unfit_ranks(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
         yield f"r: expected a rank from 1 to {_MAX_RANK:,}, found {rank!r:.60}"
         return
     for module, found in _modules(shapes).items():
-        # peft takes the first name that is the end of a layer's name.
+        # peft uses the first name that is the end of a layer's name.
         names = (name for name in patterns["rank_pattern"] if module == name or module.endswith(f".{name}"))
         stated = patterns["rank_pattern"].get(next(names, ""), rank)
         if stated != found:

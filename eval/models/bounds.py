@@ -1,6 +1,6 @@
-"""What a model's `config.json` may ask for: sizes that some model has, and attention that is computed here.
+"""Bounds for a model's `config.json`: plausible sizes, and attention implementations of this machine.
 
-It is read before transformers makes a configuration of it, which may already take as long as the numbers in it say.
+It is checked before transformers builds a configuration from it. Building alone may take very long with huge numbers.
 """
 
 import re
@@ -13,13 +13,13 @@ _LIMITS = (
     (re.compile(r"(size|dim|n_embd|n_inner)$"), 2**24),
     (re.compile(r"(max_position_embeddings|n_positions|n_ctx)$"), 2**28),
 )
-"""Names of configuration values -> more than any model has; a larger one would only fill memory, or never end."""
+"""Name of a configuration value -> its limit. No real model exceeds it; larger values would only fill the memory."""
 _KERNELS = frozenset({None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"})
-"""A configuration that names another attention asks for code to be fetched and run."""
+"""Accepted attention implementations. Any other name would download and run code."""
 
 
 def config_problem(record: Mapping[str, Any]) -> str | None:
-    """Return the first value of a configuration, or of one in it, that is out of bounds; None where there is none."""
+    """Return the first value of a configuration, nested ones included, that is out of bounds; None if all are fine."""
     return next(_problems(record), None)
 
 

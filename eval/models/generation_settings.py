@@ -1,7 +1,7 @@
-"""What a base's `generation_config.json` adds to sampling, switched off: it would shape rollouts and results unseen.
+"""Switches off the sampling settings of a base's `generation_config.json`, which would change results unnoticed.
 
-Qwen2.5-VL ships a temperature, `top_k` and a repetition penalty; others forbid repeated n-grams. Training and
-evaluation go by the recipe alone: greedy, or plain sampling at a temperature. Which tokens end a response is kept.
+Qwen2.5-VL comes with a temperature, `top_k` and a repetition penalty; other models forbid repeated n-grams. Training
+and evaluation follow only the recipe: greedy, or plain sampling at a temperature. The end tokens are kept.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _OF_THE_FILE = ("transformers_version", "use_cache", "cache_implementation", "ma
 
 
 def added_settings(model: str) -> dict[str, Any]:
-    """Return what a base's generation settings add to plain sampling, by name; {} where it has none."""
+    """Return the generation settings of a base that change plain sampling, by name; {} if there are none."""
     try:
         declared = GenerationConfig.from_pretrained(split_gguf(model)[0])
     except (OSError, ValueError):
@@ -34,6 +34,6 @@ def in_words(settings: dict[str, Any]) -> str:
 
 
 def greedy_settings(model: Any, processor: Any) -> GenerationConfig:
-    """Return the settings by which a checkpoint is evaluated: greedy, ending at the end of a turn."""
+    """Return the settings for the evaluation of a checkpoint: greedy, until the end of a turn."""
     pad = tokenizer_of(processor).pad_token_id
     return GenerationConfig(do_sample=False, eos_token_id=end_ids_of(model, processor), pad_token_id=pad)

@@ -1,4 +1,4 @@
-"""What identifies the content of a base model."""
+"""The revision of a base model, which identifies its content."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from eval.models.loading import ModelError, split_gguf
 
 
 def model_revision(model: str, revision: str | None = None) -> str:
-    """Return what identifies the content of a base model: a folder's or a file's hash, or a commit on the hub.
+    """Return the revision of a base model: the hash of a folder or file, or a commit on the hub.
 
     Args:
         model: a folder or a name on the hub.
-        revision: commit, tag or branch on the hub; None takes its main branch.
+        revision: commit, tag or branch on the hub; None means its main branch.
 
     Raises:
         ModelError: there is no such model, or its files cannot be read.

@@ -1,8 +1,9 @@
-"""The tokens by which a model's template marks turns and pictures, where they stand in somebody's words.
+"""Finds and escapes special tokens in the words of users and rows.
 
-A user who writes `<|im_end|>` ends a turn, and one who writes `<|image_pad|>` claims a picture that is not there: the
-tokenizer does not tell words from markup. Training rows that hold such words are refused or escaped, as the recipe
-says; whoever asks a checkpoint gets them escaped.
+A model's template marks turns and pictures with special tokens. A user who writes `<|im_end|>` would end a turn, and
+one who writes `<|image_pad|>` would claim a picture that does not exist: the tokenizer does not distinguish words from
+markup. Training rows with such words are rejected or escaped, as the recipe says. In prompts to a checkpoint they are
+escaped.
 """
 
 import re
@@ -11,11 +12,11 @@ from typing import Any
 from eval.models.loading import tokenizer_of
 
 _KINDS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
-"""What processors call the places of pictures and the like, which some tokenizers do not count among the special."""
+"""Processor attributes that name placeholder tokens; some tokenizers do not list these as special tokens."""
 
 
 def special_tokens(processor: Any) -> tuple[str, ...]:
-    """Return the special tokens of a processor or tokenizer, the longest first."""
+    """Return the special tokens of a processor or tokenizer, longest first."""
     tokenizer = tokenizer_of(processor)
     added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
     places = (getattr(processor, name, None) for name in _KINDS)
@@ -24,12 +25,12 @@ def special_tokens(processor: Any) -> tuple[str, ...]:
 
 
 def tokens_in(text: str, tokens: tuple[str, ...]) -> list[str]:
-    """Return which of some special tokens a text holds."""
+    """Return the special tokens that a text contains."""
     return [token for token in tokens if token in text]
 
 
 def escape(text: str, tokens: tuple[str, ...]) -> str:
-    """Return a text in which a blank keeps each special token from being one.
+    """Return a text in which a blank breaks each special token.
 
     >>> escape("What does <|im_end|> do?", ("<|im_end|>",))
     'What does < |im_end|> do?'
@@ -40,5 +41,5 @@ def escape(text: str, tokens: tuple[str, ...]) -> str:
 
 
 def escape_messages(messages: Any, tokens: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return messages with the special tokens in their words escaped; unchanged where there are none."""
+    """Return messages with the special tokens in their texts escaped; unchanged if there are none."""
     return tuple({**message, "content": escape(message["content"], tokens)} for message in messages)

@@ -1,7 +1,7 @@
-"""Does a chat template end? It is rendered once in a process of its own, whose time and memory are bounded.
+"""Checks that a chat template ends: renders it once in a separate process with limited time and memory.
 
-A template is a program of whoever made the model. The sandbox that transformers renders it in keeps it from the
-machine, but not from looping or growing for ever. No torch here: the process starts in a moment.
+A template is a program by the model's author. The sandbox of transformers protects the machine, but does not stop
+endless loops or growth. This module does not import torch, so that the process starts quickly.
 """
 
 import json
@@ -15,9 +15,9 @@ from functools import cache
 from typing import Any
 
 CPU_SECONDS = 2
-"""Of the processor, so that other work on the machine does not matter; a template that ends takes milliseconds."""
+"""Limit in processor time, which does not depend on other work on the machine; a good template takes milliseconds."""
 WALL_SECONDS = 60 if sys.platform == "win32" else 600
-"""By the clock, which alone bounds it on Windows."""
+"""Limit in wall-clock time, the only limit on Windows."""
 MEMORY_BYTES = 2**31
 _TEXT = "What is in the picture?"
 _PARTS = [{"type": "image"}, {"type": "text", "text": _TEXT}]
@@ -25,7 +25,7 @@ _PARTS = [{"type": "image"}, {"type": "text", "text": _TEXT}]
 
 @cache
 def template_problem(templates: tuple[str, ...]) -> str | None:
-    """Return why chat templates cannot be used: they do not end within bounds. None where they do, or fail at once."""
+    """Return that chat templates do not end within the limits; None if they end, or fail at once."""
     code = "from eval.models.template_trial import render_in_bounds; render_in_bounds()"
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter
@@ -43,7 +43,7 @@ def template_problem(templates: tuple[str, ...]) -> str | None:
 
 
 def templates_of(*holders: Any) -> tuple[str, ...]:
-    """Return every chat template of processors and tokenizers."""
+    """Return all chat templates of processors and tokenizers."""
     found: list[str] = []
     for template in (holder.chat_template for holder in holders):
         found += template.values() if isinstance(template, dict) else [template] if template else []
@@ -51,7 +51,7 @@ def templates_of(*holders: Any) -> tuple[str, ...]:
 
 
 def render_in_bounds() -> None:
-    """Render the templates that stand on standard input; what a template refuses is for others to tell."""
+    """Render the templates from standard input; errors of a template are ignored here and reported elsewhere."""
     import jinja2.ext
     import jinja2.sandbox  # noqa: F401 - loaded before the time counts
 
@@ -82,12 +82,12 @@ def _render(template: str, messages: list[dict[str, Any]], *, starts_answer: boo
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """The tag by which templates mark what the assistant says; here it is only read."""
+        """The tag that marks the assistant's words in templates; here it is only parsed."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja declares it
 
         def parse(self, parser: Any) -> nodes.Node | list[nodes.Node]:
-            """Return what stands in the block."""
+            """Return the content of the block."""
             next(parser.stream)
             return list(parser.parse_statements(("name:endgeneration",), drop_needle=True))
 
@@ -96,7 +96,7 @@ def _render(template: str, messages: list[dict[str, Any]], *, starts_answer: boo
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )  # as transformers has it
+    )  # as in transformers
     environment.filters["tojson"] = json.dumps
     environment.globals |= {"raise_exception": refuse, "strftime_now": lambda _: "2026-01-01"}
     given = {"messages": messages, "add_generation_prompt": starts_answer, "tools": None, "documents": None}

@@ -1,1 +1,1 @@
-"""Policies that can be asked for responses: a checkpoint, a server, or responses that were kept."""
+"""Policies: sources of responses, such as a checkpoint, a server, or stored responses."""

@@ -1,6 +1,6 @@
-"""What a policy is asked and what it gives; whatever answers so can be evaluated and guarded. No torch.
+"""The interface of a policy; everything with this interface can be evaluated and guarded. Imports no torch.
 
-`eval/policies/checkpoint.py` samples a checkpoint, `eval/policies/endpoint.py` asks a server.
+`eval/policies/checkpoint.py` samples a checkpoint; `eval/policies/endpoint.py` asks a server.
 """
 
 import sys
@@ -21,28 +21,28 @@ class Generation:
     """One sampled response."""
 
     text: str
-    """As decoded, without special tokens."""
+    """Decoded text, without special tokens."""
     num_tokens: int
-    """Tokens generated, the end token included."""
+    """Generated tokens, including the end token."""
     is_truncated: bool
-    """Whether generation ended at its token limit rather than by itself."""
+    """Whether generation stopped at the token limit."""
     failure: str = ""
-    """Why there is no response, such as "no reply within 60 s"; "" where there is one."""
+    """Why there is no response, such as "no reply within 60 s"; "" if there is one."""
 
 
 Keep = Callable[[int, Generation], object]
-"""Takes the place of a prompt, from 0, and its generation as soon as it is finished."""
+"""Called with the index of a prompt and its generation, as soon as it is finished."""
 
 
 def keep_nothing(_: int, __: Generation) -> None:
-    """Keep a generation nowhere but in the list that is returned in the end."""
+    """Ignore a generation; it is only in the returned list."""
 
 
 class Policy(Protocol):
-    """Anything that answers prompts."""
+    """Answers prompts."""
 
     constrained: bool
-    """Whether decoding is masked by the grammar of each prompt's plan."""
+    """Whether the grammar of each prompt's plan constrains decoding."""
 
     def respond(
         self,
@@ -52,23 +52,23 @@ class Policy(Protocol):
         done: Mapping[int, Generation] = ...,
         keep: Keep = ...,
     ) -> list[Generation]:
-        """Return one response a prompt, in the order of the prompts.
+        """Return one response for each prompt, in the order of the prompts.
 
         Args:
-            prompts: what to respond to.
-            images_root: the folder of the prompts' file, which their image paths are relative to.
-            done: generations that are there already, by the place of their prompt; they are not made again, and the
-                others come out as they would have without them.
-            keep: called with every generation that was made, when it is finished, one call at a time.
+            prompts: the prompts.
+            images_root: the folder of the prompts' file; image paths are relative to it.
+            done: index of a prompt -> finished generation. These are not generated again, and the others are the same
+                as without them.
+            keep: called with each new generation when it is finished, one call at a time.
         """
         ...
 
 
 @contextmanager
 def progress(total: int, num_done: int, label: str) -> Iterator[Callable[[int], object]]:
-    """Show how many prompts are answered: a bar on a terminal, a plain line each quarter elsewhere.
+    """Show the number of answered prompts: a bar on a terminal, and a plain line at each quarter elsewhere.
 
-    Yields a function that takes how many more there are. Without a label nothing is shown.
+    Yields a function that takes the number of newly answered prompts. Without a label nothing is shown.
     """
     if not label:
         yield lambda _: None

@@ -1,7 +1,7 @@
 """A checkpoint as a policy: a base model with or without an adapter, sampled with transformers.
 
-Sampling only; what a response is worth is judged elsewhere. Prompts are rendered by the function that TRL trains
-with, so that a checkpoint is asked exactly what it was taught; the model's own markup in somebody's words is escaped.
+This module only samples. Prompts are rendered by the same function as in TRL's training, so that a checkpoint sees the
+same text as in training. Special tokens in the words of a prompt are escaped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ __all__ = ["Generation", "HFPolicy", "Policy"]
 
 
 class HFPolicy:
-    """A checkpoint sampled in batches with transformers, greedily unless told otherwise."""
+    """Samples a checkpoint in batches with transformers; greedy by default."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class HFPolicy:
 
         Args:
             model_path: folder or hub name of the base model.
-            adapter_path: folder of a LoRA adapter on it, or None for the base itself.
-            load_in_4bit: quantise the base; the adapter stays unmerged then: merging would round it to 4 bits.
+            adapter_path: folder of a LoRA adapter, or None for the base itself.
+            load_in_4bit: quantise the base. The adapter is then not merged: merging would round it to 4 bits.
             dtype: a torch dtype's name, or "auto" (`eval.models.loading.resolve_dtype`).
-            batch_size: prompts generated for together.
-            max_new_tokens: limit of a response.
-            temperature: 0 is greedy; else plain sampling, without top-k or top-p.
-            seed: of the sampling; the same seed, prompts and batch size give the same responses.
-            constrained: mask decoding by the grammar of each prompt's plan: every response is valid.
-            label: what the progress is called; "" shows none.
-            options: how the base and its processor are read; those of the training show pictures as it did.
+            batch_size: prompts in a batch.
+            max_new_tokens: token limit of a response.
+            temperature: 0 is greedy; otherwise plain sampling, without top-k or top-p.
+            seed: seed of the sampling; the same seed, prompts and batch size give the same responses.
+            constrained: constrain decoding to the grammar of each prompt's plan, so that every response is valid.
+            label: label of the progress; "" shows no progress.
+            options: options for loading the base and its processor; use those of the training.
 
         Raises:
             ModelError: the model or the adapter cannot be loaded.
@@ -93,21 +93,22 @@ class HFPolicy:
     ) -> list[Generation]:
         """Sample a response to every prompt.
 
-        Batches are made of all prompts and each is seeded by itself, so that what is done changes no other response.
+        Batches are formed from all prompts, and each batch has its own seed. So finished responses do not affect the
+        others.
 
         Args:
-            prompts: what to respond to.
-            images_root: the folder of the prompts' file, which their image paths are relative to.
-            done: generations by place that are there already.
-            keep: called with each place and generation when its batch is finished.
+            prompts: the prompts.
+            images_root: the folder of the prompts' file; image paths are relative to it.
+            done: index of a prompt -> finished generation.
+            keep: called with each index and generation when its batch is finished.
 
         Returns:
-            One generation a prompt, in the order of the prompts.
+            One generation for each prompt, in the order of the prompts.
 
         Raises:
             ImageError: a prompt's image cannot be read.
-            BudgetError: constrained, and some prompt's plan needs more tokens than there may be.
-            ModelError: the GPU's memory does not suffice; what was finished before was given to `keep`.
+            BudgetError: decoding is constrained, and a plan needs more tokens than the limit.
+            ModelError: the GPU is out of memory; generations that were finished before were given to `keep`.
         """
         if self.constrained:
             max_new_tokens = self.model.generation_config.max_new_tokens
@@ -121,7 +122,7 @@ class HFPolicy:
                 missing = [place for place in batch if place not in found]
                 if not missing:
                     continue
-                # The first prompt's place tells one batch's draws from another's. PyTorch looks at 32 bits of a seed.
+                # The index of the first prompt makes the seeds of batches differ. PyTorch uses 32 bits of a seed.
                 torch.manual_seed(Random(f"{self.seed} {batch[0]}").getrandbits(32))
                 generated = self._within_memory([prompts[i] for i in batch], images_root)
                 generations = dict(zip(batch, generated, strict=True))
@@ -181,13 +182,13 @@ class HFPolicy:
 def rendered(
     prompts: Sequence[RolloutPrompt], images: Sequence[Sequence[Any]], processor: Any, markup: tuple[str, ...]
 ) -> list[str]:
-    """Return prompts in the words of the chat template, one place a picture, up to where the response begins.
+    """Return prompts rendered by the chat template, with a placeholder for each picture, up to the response.
 
     Args:
-        prompts: what is asked.
-        images: the pictures of each, decoded.
-        processor: of the model.
-        markup: the model's special tokens, which are escaped in somebody's words.
+        prompts: the prompts.
+        images: the decoded pictures of each prompt.
+        processor: the processor of the model.
+        markup: the model's special tokens, which are escaped in the prompts.
     """
     conversations: list[Any] = [list(escape_messages(prompt.prompt, markup)) for prompt in prompts]
     if processor is not tokenizer_of(processor):
@@ -207,7 +208,7 @@ def _load_policy_model(
         model = load_adapter(model, Path(adapter_path))
         if not load_in_4bit:
             # The adapter is float32, and so is each layer's sum, which is rounded once. The model is never cast as a
-            # whole: that would round its buffers too, and rotary frequencies in bfloat16 are another model's.
+            # whole, because this would round its buffers too: rotary frequencies in bfloat16 change the model.
             model = model.merge_and_unload()
     if not load_in_4bit:
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -217,7 +218,7 @@ def _load_policy_model(
 def _generation_config(model: Any, processor: Any, max_new_tokens: int, temperature: float) -> GenerationConfig:
     tokenizer = tokenizer_of(processor)
     end_ids = end_ids_of(model, processor)
-    # Every sampling option is set: models ship their own (top-k, top-p), which would silently apply.
+    # Every sampling option is set, because models come with their own (top-k, top-p), which would apply silently.
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     return GenerationConfig(
         max_new_tokens=max_new_tokens,

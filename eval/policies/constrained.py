@@ -1,11 +1,11 @@
-"""Constrained decoding with transformers: each row may only continue a sentence of its own plan's grammar.
+"""Constrained decoding with transformers: each row may only continue with tokens that the grammar of its plan allows.
 
-For evaluation and synthesis. In GRPO only where a recipe says so (`constrained`): the trainer computes unconstrained
-log-probabilities, and a reward for validity is constant then.
+It is for evaluation and synthesis. GRPO uses it only if the recipe says so (`constrained`): the trainer computes
+unconstrained log-probabilities, and a reward for validity is then constant.
 
-A grammar alone does not make a response end in time. So the processor knows the budget: as soon as the rest of it could
-become too short, only tokens are left from which the response can still be closed; and a budget that no valid response
-fits is refused before anything is sampled.
+A grammar alone does not make a response end in time. So the processor knows the token budget. When the rest of the
+budget becomes short, it allows only tokens after which the response can still be closed in time. A budget that is too
+small for any valid response is rejected before sampling.
 """
 
 import codecs
@@ -26,27 +26,27 @@ from protocol.grammar import grammar_of
 from protocol.plan import Plan
 
 NUM_CANDIDATES = 8
-"""Where the budget is tight, only so many of the likeliest tokens are considered."""
+"""If the budget is short, only this many of the most likely tokens are considered."""
 
 
 class BudgetError(UserError):
-    """`max_new_tokens` is too small for a valid response; the message says how many it takes."""
+    """`max_new_tokens` is too small for a valid response; the message says how many are needed."""
 
 
 def num_tokens_needed(plan: str, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return how many tokens the shortest valid response of a plan takes, the end token included.
+    """Return the number of tokens of a plan's shortest valid response, including the end token.
 
-    Shortest in characters; `plan` is its canonical JSON text.
+    It is the shortest one in characters; `plan` is its canonical JSON text.
     """
     parts = closer_of(plan).closing("")
     return sum(len(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in parts) + 1
 
 
 def check_budget(plans: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> None:
-    """Check that every row's budget allows a valid response.
+    """Check that the budget allows a valid response for each row.
 
     Raises:
-        BudgetError: lists the plans it is too small for, with what each needs.
+        BudgetError: the budget is too small; lists these plans, with the tokens that each one needs.
     """
     needed = {plan: num_tokens_needed(plan, tokenizer) for plan in dict.fromkeys(plans)}
     if short := {plan: count for plan, count in needed.items() if count > max_new_tokens}:
@@ -66,10 +66,10 @@ def _list(plans: Sequence[str], plan: str, most: int = 5) -> str:
 
 
 class PlanLogitsProcessor(LogitsProcessor):
-    """Masks the tokens that would leave the grammar or overrun the budget; made anew for every `generate`.
+    """Masks tokens that would leave the grammar or exceed the budget; create a new one for every `generate`.
 
-    Every row ends in an end token within the budget, and its text is a valid response to its plan. Rows keep their
-    places: not for beam search, nor for several returned sequences a prompt unless `plans` repeats their plans.
+    Every row ends with an end token within the budget, and its text is a valid response to its plan. Rows must keep
+    their order, so beam search is not supported. For several sequences per prompt, `plans` must repeat the plans.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class PlanLogitsProcessor(LogitsProcessor):
         end_ids: Sequence[int],
         max_new_tokens: int,
     ) -> None:
-        """Take the rows' plans and what bounds them.
+        """Prepare the grammars of the rows.
 
         Args:
             plans: the canonical JSON text of the plan of each row.
-            tokenizer: byte-level, as Qwen's and SmolLM2's are.
+            tokenizer: a byte-level tokenizer, such as those of Qwen and SmolLM2.
             end_ids: the tokens that end a response.
-            max_new_tokens: tokens that `generate` may add, the end token included.
+            max_new_tokens: tokens that `generate` may add, including the end token.
 
         Raises:
-            BudgetError: some row's budget allows no valid response.
+            BudgetError: the budget is too small for a valid response of some row.
         """
         check_budget(plans, tokenizer, max_new_tokens)
         self.plans = plans
@@ -98,7 +98,7 @@ class PlanLogitsProcessor(LogitsProcessor):
         self.rows: list[_Row] = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.Tensor:
-        """Return the scores (rows x vocabulary) with minus infinity at every token that is not allowed next."""
+        """Return the scores (rows x vocabulary), with minus infinity at each token that is not allowed next."""
         if len(scores) != len(self.plans):
             raise ValueError(f"constrained decoding: {len(scores)} rows for {len(self.plans)} plans")
         if self.rows:
@@ -114,21 +114,21 @@ class PlanLogitsProcessor(LogitsProcessor):
             if not row.matcher.is_stopped() and self.num_left < row.most_needed():
                 kept = row.in_budget(scores[place], self.num_left)
                 is_kept = torch.zeros_like(is_allowed[place]).index_fill_(0, kept, value=True)
-                # A token that only closing in time asks for may have been scored minus infinity by another processor.
+                # Another processor may have given minus infinity to a token that is needed to close in time.
                 scores[place] = torch.where(is_kept, scores[place].clamp(min=torch.finfo(scores.dtype).min), -torch.inf)
         return scores
 
     def _allowed(self, num_tokens: int) -> torch.Tensor:
-        """Return what the grammars allow next: booleans, rows x vocabulary."""
+        """Return which tokens the grammars allow next: booleans, rows x vocabulary."""
         bitmask = allocate_token_bitmask(len(self.rows), self.rows[0].tokenizer.vocab_size)
         for place, row in enumerate(self.rows):
-            fill_next_token_bitmask(row.matcher, bitmask, place)  # of a finished row, the end tokens
+            fill_next_token_bitmask(row.matcher, bitmask, place)  # for a finished row: the end tokens
         bits = np.unpackbits(bitmask.view(np.uint8), axis=1, bitorder="little")
         return torch.from_numpy(bits[:, :num_tokens] == 1)
 
 
 class _Row:
-    """One response on its way: where it stands in its grammar, what was written, and how to close it."""
+    """One response during decoding: the state of its grammar, its text so far, and its closing."""
 
     def __init__(self, plan: str, tokenizer: LLTokenizer) -> None:
         self.closer = closer_of(plan)
@@ -140,18 +140,18 @@ class _Row:
         self._raise_error()
 
     def consume(self, token_id: int) -> None:
-        """Take the token that was sampled; a finished row takes none."""
+        """Advance by the sampled token; a finished row ignores it."""
         if not self.matcher.is_stopped():
             self.written += self.tokenizer.decode_bytes([token_id])
             self.matcher.consume_token(token_id)
             self._raise_error()
 
     def most_needed(self) -> int:
-        """Return how many tokens the closing may need after any next token, at most."""
+        """Return an upper bound on the tokens of the closing after any next token."""
         return _MOST_AFTER_TRACE if b"<answer>\n" in self.written else self._most_needed
 
     def in_budget(self, scores: torch.Tensor, num_left: int) -> torch.Tensor:
-        """Return the likeliest allowed tokens after which `num_left` more suffice; else how the closing goes on."""
+        """Return the most likely allowed tokens after which `num_left` more are enough, else the next closing token."""
         if not self.forced:
             likely = torch.topk(scores, min(NUM_CANDIDATES, len(scores))).indices.tolist()
             kept = [each for each in likely if scores[each] > -torch.inf and self._fits(each, num_left)]
@@ -166,23 +166,23 @@ class _Row:
         return len(self._closing(self.written + self.tokenizer.decode_bytes([token_id]))) + 1 <= num_left
 
     def _closing(self, written: bytes) -> list[int]:
-        """Return the tokens of a closing, without the end token."""
+        """Return the tokens of the closing, without the end token."""
         text, rest = _whole_characters(written)
         line, after = self.closer.closing(text)
         return [*self.tokenizer.tokenize_bytes(rest + line.encode()), *self.tokenizer.tokenize_str(after)]
 
     def _raise_error(self) -> None:
-        # llguidance never raises by itself; an unread error would silently lift the mask.
+        # llguidance does not raise; an ignored error would silently disable the mask.
         if error := self.matcher.get_error():
             raise RuntimeError(f"constrained decoding: {error}")
 
 
 _MOST_AFTER_TRACE = len("x\n</answer>") + 3 + 1
-"""Every byte a token, the rest of a character, and the end token."""
+"""A token for every byte, for the rest of a character, and for the end."""
 
 
 def _whole_characters(written: bytes) -> tuple[str, bytes]:
-    """Return the text with its last character completed, and the bytes that complete it."""
+    """Return the text with its last character completed, and the added bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     text = decoder.decode(written)
     begun = decoder.getstate()[0]
@@ -199,7 +199,7 @@ def _whole_characters(written: bytes) -> tuple[str, bytes]:
 
 @lru_cache(maxsize=256)
 def _most_needed(plan: str, tokenizer: LLTokenizer) -> int:
-    """Return a bound on the tokens of any closing of a plan: a line's end byte by byte, the longest rest, the end."""
+    """Return a bound on the tokens of any closing of a plan: the line's end byte by byte, the longest rest, the end."""
     closer = closer_of(plan)
     rests = [closer.shortest, *closer.longest_rests()]
     return max(len(tokenizer.tokenize_str(rest)) for rest in rests) + closer.longest_line() + 3 + 1
@@ -207,11 +207,11 @@ def _most_needed(plan: str, tokenizer: LLTokenizer) -> int:
 
 @lru_cache(maxsize=256)
 def guidance_grammar(plan: str) -> str:
-    """Return the grammar of a plan, given as canonical JSON text, in llguidance's own form."""
+    """Return the grammar of a plan, given as canonical JSON text, in llguidance's format."""
     return str(LLMatcher.grammar_from_lark(grammar_of(Plan.from_json(plan))))
 
 
 @lru_cache(maxsize=4)  # about a second each
 def guidance_tokenizer(tokenizer: PreTrainedTokenizerBase, num_tokens: int, end_ids: tuple[int, ...]) -> LLTokenizer:
-    """Return llguidance's view of a tokenizer; a model's vocabulary of `num_tokens` may be padded beyond it."""
+    """Return llguidance's version of a tokenizer; the model's vocabulary of `num_tokens` may be larger (padding)."""
     return from_tokenizer(tokenizer, n_vocab=num_tokens, eos_token=list(end_ids))

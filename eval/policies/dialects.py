@@ -1,13 +1,13 @@
-"""What OpenAI-compatible servers have in common, and in which fields of a request they differ.
+"""The request fields that OpenAI-compatible servers share, and those in which they differ.
 
-All of them take the fields of `PLAIN`. Servers fill in what a request leaves open from the model's own generation
-config, such as a repetition penalty that shifts greedy decoding too; so each is told otherwise in its own words. A
-grammar is handed to each under its own name. The text is the plan's Lark grammar, which llguidance reads: the server
-has to run with that backend (`hint`).
+All servers accept the fields of `PLAIN`. For fields that a request does not set, servers use the model's own generation
+config, such as a repetition penalty, which changes even greedy decoding. So each server gets fields that switch this
+off. Each server has its own field for a grammar. The grammar is the plan's Lark grammar in the form of llguidance: the
+server must run with that backend (`hint`).
 
-Names from: vLLM, "Structured Outputs" (the `guided_*` fields are gone since 0.12); SGLang, "Structured Outputs", and
-llama.cpp, docs/llguidance.md, which tell Lark from their own grammars by its first line. `transformers serve` refuses
-fields that it does not know and constrains nothing.
+Field names come from: vLLM, "Structured Outputs" (without the `guided_*` fields since 0.12); SGLang, "Structured
+Outputs"; llama.cpp, docs/llguidance.md. SGLang and llama.cpp recognise Lark by its first line. `transformers serve`
+rejects unknown fields and cannot constrain decoding.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,14 +18,14 @@ from protocol.grammar import grammar_of
 from protocol.plan import Plan
 
 PLAIN: Mapping[str, Any] = {"top_p": 1.0, "frequency_penalty": 0.0}
-"""Beside temperature, seed and limit; in `transformers serve` the penalty of 0 takes back a repetition penalty."""
+"""Sent with temperature, seed and limit; in `transformers serve` the penalty of 0 switches off a repetition penalty."""
 
 _LARK = "%llguidance {}\n"
-"""The first line of a Lark grammar, for servers that also have grammars of their own."""
+"""The first line of a Lark grammar, for servers that also have their own grammar format."""
 
 
 def structured_outputs(plan: str) -> dict[str, str]:
-    """Return the constraint of a plan, given as canonical JSON text.
+    """Return the decoding constraint of a plan, given as canonical JSON text.
 
     These are the keywords of vLLM's `StructuredOutputsParams`, the field `structured_outputs` of a request to its
     server, and the value of that key in TRL's `generation_kwargs`.
@@ -35,17 +35,17 @@ def structured_outputs(plan: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a kind of server is spoken to."""
+    """The request fields of one kind of server."""
 
     name: str
     owner: str = ""
-    """Whom its list of models names as the owner, by which it is recognised; "" where that tells nothing."""
+    """The owner in the server's list of models, which identifies the server; "" if it does not."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """Fields beyond OpenAI's that switch off what the model's own generation config would add."""
+    """Additional fields that switch off the model's own generation config."""
     constrain: Callable[[str], dict[str, Any]] | None = None
-    """From a plan's canonical JSON text to the fields that constrain decoding; None where the server cannot."""
+    """Maps a plan's canonical JSON text to the fields that constrain decoding; None if the server cannot."""
     hint: str = ""
-    """What the server needs for that."""
+    """How to start the server so that it can constrain decoding."""
 
 
 _NEUTRAL = {"repetition_penalty": 1.0, "top_k": -1, "min_p": 0.0}
@@ -77,9 +77,9 @@ DIALECTS = {
         ),
     )
 }
-"""Every dialect by name; "openai" is what all servers understand."""
+"""Every dialect by name; all servers understand "openai"."""
 
 
 def dialect_of(owner: str) -> Dialect:
-    """Return the dialect of a server by the owner of its models; the plain one where that tells nothing."""
+    """Return the dialect of a server by the owner of its models; the plain dialect for an unknown owner."""
     return next((each for each in DIALECTS.values() if each.owner and each.owner == owner), DIALECTS["openai"])

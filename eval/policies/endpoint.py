@@ -1,9 +1,9 @@
 """A model behind an OpenAI-compatible server as a policy: vLLM, SGLang, llama.cpp, `transformers serve`. No torch.
 
-Greedy and seeded unless told otherwise, pictures as `data:` URIs, a bounded number of requests at a time, each asked
-again where that may help. A prompt that still gets no response is a failure with its reason; when too many of
-the last ones failed, sampling stops. Servers batch requests as they come, so that two runs may differ in the last
-bits of their arithmetic; nothing here can change that.
+Sampling is greedy and seeded by default. Pictures are sent as `data:` URIs. The number of concurrent requests is
+limited, and temporary failures are retried. A prompt without a response is a failure with a reason; if too many of the
+last prompts failed, sampling stops. Servers batch requests as they arrive, so two runs may differ in the last bits of
+their arithmetic; a client cannot change that.
 
 Needs the extra `judge` (`pip install '.[judge]'`).
 """
@@ -30,43 +30,44 @@ from toolkit.chat.window import DEFAULT_MAX_FAULTS, DEFAULT_SIZE, FaultWindow
 
 
 class EndpointError(ChatError):
-    """The server cannot be sampled from; the message says why, and what to do."""
+    """Sampling from the server is impossible; the message says why and what to do."""
 
 
 POLICY = CallerSpec("policy", "response", 0x74726A70, EndpointError, "max_new_tokens")  # "trjp"
-"""The policy as one who is asked; its responses are kept in the folder of an evaluation, not in a cache."""
+"""Caller specification of the policy. Its responses are kept in the folder of an evaluation, not in a cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
-    """Which model is asked, and how."""
+    """The model, its server, and the sampling options."""
 
     url: str
     """Such as "http://localhost:8000/v1". The key is read from the environment (`OPENAI_API_KEY`)."""
     model: str
     """The server's name of the model."""
     server: str = "auto"
-    """Which kind of server: a name of `eval.policies.dialects.DIALECTS`, or "auto", which asks its list of models."""
+    """Kind of server: a name in `eval.policies.dialects.DIALECTS`, or "auto", which reads the server's list of
+    models."""
     max_new_tokens: int = 256
-    """Limit of a response."""
+    """Token limit of a response."""
     temperature: float = 0.0
     """0 is greedy."""
     seed: int = 0
     concurrency: int = 16
-    """Requests open at the same time, those that wait to be made again included."""
+    """Concurrent requests, including those that wait for a retry."""
     timeout_seconds: float = 120.0
-    """Of one request."""
+    """Time limit of a request."""
     picture_ground: str = GROUND
-    """Colour that transparent pictures are put on, as the model was trained."""
+    """Background colour for transparent pictures, as in the model's training."""
     num_attempts: int = NUM_ATTEMPTS
-    """Requests for a reply, while failures may pass by themselves; the first included."""
+    """Attempts for a reply, including the first one; only temporary failures are retried."""
     max_failed: float = DEFAULT_MAX_FAULTS
-    """Share of the window that may fail before sampling stops."""
+    """Sampling stops if more than this share of the window failed."""
     window_size: int = DEFAULT_SIZE
-    """Requests that the window looks back on."""
+    """Number of latest requests in the window."""
 
     def problems(self) -> list[str]:
-        """Return what is out of bounds."""
+        """Return the settings that are out of bounds."""
         found = []
         if self.server not in {"auto", *DIALECTS}:
             found.append(f"endpoint_server: expected auto, {', '.join(DIALECTS)}, found {self.server!r}")
@@ -80,18 +81,18 @@ class EndpointSettings:
 
 
 class EndpointPolicy:
-    """Asks a server for each response; from one thread at a time, and also where an event loop is running."""
+    """Asks a server for each response; for one thread at a time, also inside a running event loop."""
 
     def __init__(self, settings: EndpointSettings, *, constrained: bool = False, label: str = "sampling") -> None:
         """Prepare; nothing is sent.
 
         Args:
-            settings: which model, and how it is asked.
-            constrained: have the server mask decoding by the grammar of each prompt's plan.
-            label: what the progress is called.
+            settings: model, server and sampling options.
+            constrained: ask the server to constrain decoding to the grammar of each prompt's plan.
+            label: label of the progress.
 
         Raises:
-            EndpointError: the settings will not do.
+            EndpointError: the settings are invalid.
         """
         if problems := settings.problems():
             raise EndpointError("\n".join(problems))
@@ -100,7 +101,7 @@ class EndpointPolicy:
         self.picture_ground = settings.picture_ground
         self.label = label
         self.usage = Usage()
-        _endpoint(settings, self.usage)  # a wrong address is said at once
+        _endpoint(settings, self.usage)  # reports a wrong address at once
 
     def respond(
         self,
@@ -110,11 +111,11 @@ class EndpointPolicy:
         done: Mapping[int, Generation] | None = None,
         keep: Keep = keep_nothing,
     ) -> list[Generation]:
-        """Ask for a response to every prompt that has none yet; `Policy.respond` says what the arguments are.
+        """Ask for a response to every prompt that has none yet; the arguments are those of `Policy.respond`.
 
         Raises:
             ImageError: a prompt's image cannot be read.
-            EndpointError: no request can succeed, too many failed, or the server cannot constrain, or does not.
+            EndpointError: no request can succeed, too many failed, or the server does not constrain decoding.
         """
         found = dict(done or {})
         missing = [place for place in range(len(prompts)) if place not in found]
@@ -141,7 +142,7 @@ class EndpointPolicy:
                 for place, prompt in prompts.items():
                     group.create_task(questions.ask(place, prompt, images_root, take))
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others are like it, or follow from it
+            raise errors.exceptions[0] from None  # the others are similar or follow from it
         finally:
             await endpoint.close()
 
@@ -160,7 +161,7 @@ class EndpointPolicy:
 
 @dataclass
 class _Questions:
-    """An endpoint in use; to be used from one event loop."""
+    """An open endpoint, for use in one event loop."""
 
     endpoint: ChatEndpoint
     settings: EndpointSettings
@@ -187,7 +188,7 @@ class _Questions:
         if self.window.is_too_much:
             raise EndpointError(
                 f"policy {self.endpoint.name} stopped: {self.window.describe()};"
-                " what was answered is kept, and the same command asks for the rest"
+                " the responses so far are kept, and the same command asks for the rest"
             )
 
     def _request(self) -> dict[str, Any]:
@@ -196,11 +197,11 @@ class _Questions:
         return {**PLAIN, **sampling, **self.dialect.sampling}
 
     def _constraint(self, prompt: RolloutPrompt) -> dict[str, Any]:
-        """Return the fields that constrain a response, which cannot be left out."""
+        """Return the fields that constrain a response to the grammar of its plan."""
         return self.dialect.constrain(prompt.plan) if self.constrained and self.dialect.constrain else {}
 
     def _check_language(self, prompt: RolloutPrompt, text: str) -> None:
-        """Raise where a finished response is not in the language that it was to be constrained to."""
+        """Raise if a finished response is not in the language of its plan: the server ignored the constraint."""
         try:
             parse(text, Plan.from_json(prompt.plan))
         except NotInLanguageError as error:
@@ -212,10 +213,10 @@ class _Questions:
 
 
 def _generation(reply: Reply) -> Generation:
-    """Return what a reply says; one that was cut off or refuses is a response too, one that says nothing is none.
+    """Return the generation of a reply. A cut-off reply and a refusal are responses; an empty reply is a failure.
 
-    The reasoning that some servers leave before a response is no part of it. A response that begins with its trace has
-    none before it, whatever its answer says of such tags.
+    Some servers put the model's reasoning before the response; it is removed. A response that begins with its trace has
+    no such reasoning, even if its answer mentions these tags.
     """
     text = reply.text if reply.text.lstrip().startswith("<thinking>") else without_reasoning(reply.text).lstrip("\n")
     is_said = not reply.fault or reply.is_refusal or (reply.is_cut_off and text.strip())
@@ -223,12 +224,12 @@ def _generation(reply: Reply) -> Generation:
 
 
 def chat_messages(prompt: RolloutPrompt, images_root: Path, ground: str = GROUND) -> list[dict[str, Any]]:
-    """Return a prompt in the form of OpenAI's chat completions, its pictures before the first words of the user.
+    """Return a prompt in the form of OpenAI's chat completions, with its pictures before the user's first text.
 
     Args:
-        prompt: what is asked.
-        images_root: the folder that its image paths are relative to.
-        ground: name of the colour that transparency is put on.
+        prompt: the prompt.
+        images_root: its image paths are relative to this folder.
+        ground: name of the background colour for transparent pictures.
 
     Raises:
         ImageError: an image cannot be read.

@@ -1,8 +1,8 @@
-"""Sampled responses, kept one by one until they are judged: whatever stops an evaluation, none is sampled again.
+"""Keeps sampled responses until they are judged, so that an interrupted evaluation samples none of them again.
 
-`responses.jsonl` in the folder of an evaluation: a line that says what was asked, then a line a response in the order
-in which they were finished. A line that a killed process left half written is cut off. The file is gone when the
-evaluation is complete.
+They are in `responses.jsonl` in the folder of an evaluation. The first line has the prompts and settings; then follows
+one line for each response, in the order in which they were finished. A half-written last line, left by a killed
+process, is cut off. The file is removed when the evaluation is complete.
 """
 
 import json
@@ -22,9 +22,9 @@ FILE_NAME = "responses.jsonl"
 def respond_once(
     policy: Policy, prompts: Sequence[RolloutPrompt], images_root: Path, folder: Path, settings: Mapping[str, Any]
 ) -> list[Generation]:
-    """Return a response to every prompt: the kept one, where prompts and settings are the same, or a fresh one.
+    """Return a response to every prompt: the kept one if prompts and settings are the same, and otherwise a new one.
 
-    A prompt that got no response (`Generation.failure`) is not kept, and is asked again the next time.
+    Failures (`Generation.failure`) are not kept; the next call asks for these prompts again.
     """
     path = folder / FILE_NAME
     header = {"settings": dict(settings), "prompts": [prompt.id for prompt in prompts]}
@@ -49,13 +49,13 @@ def forget_responses(folder: Path) -> None:
 
 
 def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Generation] | None:
-    """Return what is kept for this header, by place, with a half-written last line cut off; None where nothing is."""
+    """Return the kept generations for this header, by index, or None; cuts off a half-written last line."""
     if not path.exists():
         return None
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     os.truncate(path, len(whole))
-    lines = whole.decode(errors="replace").split("\n")[:-1]  # a response may hold other line separators
+    lines = whole.decode(errors="replace").split("\n")[:-1]  # a response may contain other line separators
     try:
         if not lines or json.loads(lines[0]) != json.loads(json.dumps(header)):
             return None
@@ -65,7 +65,7 @@ def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Generation] | None
 
 
 def _kept(line: str) -> tuple[int, Generation] | None:
-    """Return a response with its place; None for a damaged line, whose prompt is asked again."""
+    """Return a response with its index; None for a damaged line, whose prompt is asked again."""
     try:
         record = json.loads(line)
         place, generation = record.pop("place"), Generation(**record)

@@ -1,10 +1,10 @@
-"""Reward presets: what a response is worth, by four systems. One module each, all of them over the scores of `eval`.
+"""Reward presets: the reward functions of four systems, one module each, computed from the scores of `eval`.
 
     >>> from eval.presets import PRESETS
     >>> list(PRESETS)
     ['tritrace', 'safer-toolkit', 'safegrpo', 'safer-vlm']
 
-What each pays for, and which attacks it falls for, is in the README beside this file.
+The README in this folder says what each preset rewards, and which attacks fool it.
 """
 
 from importlib import import_module

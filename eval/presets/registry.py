@@ -1,7 +1,7 @@
-"""What a reward preset is, and the registry of all: a function from a graded response to a total and its components.
+"""The type of a reward preset, and the registry: a preset maps a graded response to a total and its components.
 
-A preset owns how it reads a response. Its weights are a frozen dataclass of numbers whose fields are named after the
-preset, because a recipe has them all side by side as keys.
+Each preset decides itself how it reads a response. Its weights are a frozen dataclass of numbers. Their names begin
+with the preset's name, because a recipe holds the weights of all presets as keys.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,27 +18,27 @@ from protocol.nearest import nearest
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A response with everything that a preset may read."""
+    """A response with its verdict, labels and scores."""
 
     verdict: Verdict
     labels: Labels
     scores: Mapping[str, Score]
-    """Every score by name, the judge's included (`eval/grading.py`)."""
+    """Every score by name, including the judge's (`eval/grading.py`)."""
 
     @property
     def text(self) -> str:
-        """The response as written, lone surrogates as U+FFFD."""
+        """The text of the response; lone surrogates are replaced with U+FFFD."""
         return self.verdict.reading.text
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What a response earns, and what that is made of."""
+    """The reward of a response and its components."""
 
     total: Score
-    """In [0, 1] at the default weights; unscored where something that decides it could not be judged."""
+    """In [0, 1] with the default weights; unscored if a deciding component could not be judged."""
     components: Mapping[str, Score]
-    """Every part by name; the same names for every response."""
+    """Every component by name; the names are the same for every response."""
 
 
 Grade = Callable[[Graded, Any], Reward]
@@ -51,9 +51,9 @@ class Preset:
     name: str
     """Such as "safer-toolkit"."""
     about: str
-    """What it pays for, in one sentence."""
+    """What it rewards, in one sentence."""
     weights: type[Any]
-    """The dataclass of its weights; every field has a default."""
+    """Dataclass of its weights; every field has a default."""
     grade: Grade
 
     def reward(self, graded: Graded, weights: Any = None) -> Reward:
@@ -61,12 +61,12 @@ class Preset:
 
         Args:
             graded: the response.
-            weights: anything with the fields of `self.weights`, such as a recipe; by default the defaults.
+            weights: an object with the fields of `self.weights`, such as a recipe; None means the defaults.
         """
         return self.grade(graded, self.weights() if weights is None else weights)
 
     def unfit(self, weights: Any) -> list[str]:
-        """Return what is wrong with weights: each is a number from 0 to 1."""
+        """Return the weights that are not a number from 0 to 1, as messages."""
         problems = []
         for option in fields(self.weights):
             value = getattr(weights, option.name)
@@ -79,7 +79,7 @@ PRESETS: dict[str, Preset] = {}
 
 
 def preset(name: str, weights: type[Any]) -> Callable[[Grade], Grade]:
-    """Register a preset; the first line of the function's docstring says what it pays for."""
+    """Register a preset; the first line of the function's docstring is its description."""
 
     def register(grade: Grade) -> Grade:
         PRESETS[name] = Preset(name, (grade.__doc__ or "").split("\n")[0], weights, grade)
@@ -102,11 +102,11 @@ def find_preset(name: str) -> Preset:
 
 
 def grade_all(items: Sequence[Item], judge: Judge) -> list[Graded]:
-    """Return responses with all their scores, as presets read them."""
+    """Return graded responses: with verdicts and all scores."""
     scored = score_items(items, judge)
     return [Graded(item.verdict, item.labels, scores) for item, scores in zip(items, scored, strict=True)]
 
 
 def grade(text: str, plan: Plan, labels: Labels, judge: Judge, query: str | None = None) -> Graded:
-    """Return a response with its verdict and all its scores, as presets read it."""
+    """Return a graded response: with its verdict and all scores."""
     return grade_all([Item.of(text, plan, labels, query)], judge)[0]

@@ -1,8 +1,8 @@
-"""Where the tools of a plan stand in a drawing of its graph: an arc diagram, one tool a row, phases from top to bottom.
+"""Computes the layout of a plan's graph: an arc diagram with one tool in each row and phases from top to bottom.
 
-Geometry only, in units of the drawing; `templates/graph.js` draws it, with the path that a response took. In one column
-every name stays readable beside three other stages or on a phone, whatever the topology: steps to the next row are
-straight, steps further down pass on the right, steps back on the left.
+This is only geometry, in units of the drawing; `templates/graph.js` draws it, with the path of a response. One column
+keeps every name readable, beside three other stages or on a phone. Steps to the next row are straight lines, steps
+further down are arcs on the right, and steps back are arcs on the left.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from protocol.plan import Plan
 
 NODE_WIDTH, NODE_HEIGHT = 146, 28
 GAP = 20
-"""Between two rows."""
+"""Distance between two rows."""
 GUTTER = 52
-"""Room on both sides for the arcs."""
+"""Space for the arcs, on each side."""
 
 
 def graph_layout(plan: Plan) -> dict[str, Any]:

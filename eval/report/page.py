@@ -1,7 +1,7 @@
-"""Writing report.json and report.html from the samples of a run.
+"""Writes report.json and report.html from the samples of a run.
 
-Here the numbers meet the templates; what is measured is in `eval/results/metrics.py`, what is drawn in
-`plots.py`, what can be looked at in `viewer.py`.
+It fills the templates with numbers. `eval/results/metrics.py` measures, `plots.py` draws, and `viewer.py` prepares the
+traces to look at.
 """
 
 import base64
@@ -48,9 +48,9 @@ GLANCE = (
     ("Mean score", ("safety_mean", "helpfulness_mean", "rigor_mean")),
     ("Rates, %", ("attack_success", "over_refusal", "validity", "general_ability")),
 )
-"""The first table, as the published one is laid out: a row a stage, the rubric in columns."""
+"""Columns of the first table, which has the layout of the published one: one row for each stage."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half characters that a broken decoder left: JSON can escape them, UTF-8 cannot hold them."""
+"""Lone surrogates from a broken decoder: JSON can escape them, but UTF-8 cannot encode them."""
 ROLLOUTS = "rollouts"
 """Key of `meta` with the GRPO statistics: a list of {"step", "reward", "components": {name: mean}}."""
 
@@ -64,16 +64,16 @@ def write_report(
     max_samples: int = 1000,
     benchmarks: Sequence[BenchmarkRow] = (),
 ) -> None:
-    """Write `report.json` and `report.html` into a folder, each at once or not at all.
+    """Write `report.json` and `report.html` into a folder, each one atomically.
 
     Args:
-        folder: made where it does not exist.
-        stages: samples by stage, in the order of the curriculum, a sequence a training seed.
-        images_root: the folder that the images of the samples are relative to.
-        meta: how the run was made: recipe, versions, hashes, seconds, peak memory; under `ROLLOUTS` optionally the
-            statistics of GRPO. Shown and kept as it is.
-        max_samples: most prompts on the page; every number is over all of them regardless.
-        benchmarks: what other harnesses report of the stages.
+        folder: created if it does not exist.
+        stages: stage -> a sequence of samples for each training seed, in the order of the curriculum.
+        images_root: image paths of the samples are relative to this folder.
+        meta: facts about the run: recipe, versions, hashes, seconds, peak memory; optionally the statistics of GRPO
+            under `ROLLOUTS`. It is shown and stored unchanged.
+        max_samples: maximum number of prompts on the page; all numbers still cover all prompts.
+        benchmarks: results of other harnesses for the stages.
     """
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {stage: summarize(seeds) for stage, seeds in stages.items()}
@@ -89,12 +89,12 @@ def write_report(
 
 
 def _encodable(text: str) -> str:
-    """Return a text that UTF-8 can write: a manifest that was edited by hand may hold half of a surrogate pair."""
+    """Return a text that UTF-8 can encode: a manifest that was edited by hand may contain a lone surrogate."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def consecutive(stages: Mapping[str, Seeds]) -> list[Comparison]:
-    """Compare each stage with the one before it, where they answered the same prompts."""
+    """Compare each stage with the stage before it, if they answered the same prompts."""
     found = []
     for before, after in pairwise(stages):
         ids = [{sample.id for seed in stages[stage] for sample in seed} for stage in (before, after)]
@@ -106,7 +106,7 @@ def consecutive(stages: Mapping[str, Seeds]) -> list[Comparison]:
 def report_record(
     summaries: Mapping[str, StageSummary], comparisons: Sequence[Comparison], meta: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what report.json holds: definitions of the metrics, everything measured by stage, changes, `meta`."""
+    """Return the content of report.json: definitions of the metrics, results by stage, changes, and `meta`."""
     return {
         "version": REPORT_VERSION,
         "meta": _plain(meta),
@@ -167,7 +167,7 @@ def render_page(
 
 
 def _groupings(summaries: Mapping[str, StageSummary]) -> list[tuple[str, list[tuple[str, EstimatesByStage]]]]:
-    """Return the heading of each grouping, and its groups with the estimates of the stages that have them."""
+    """Return the heading of each grouping, and its groups with the estimates of the stages."""
     return [
         ("Kind", _by_group({stage: summary.by_kind for stage, summary in summaries.items()})),
         ("Quadrant of risks", _by_group({stage: summary.by_quadrant for stage, summary in summaries.items()})),
@@ -182,7 +182,7 @@ def _by_group(groups_by_stage: Mapping[str, EstimatesByStage]) -> list[tuple[str
 
 
 def unscored_note(each: Estimate, metric: Metric) -> str:
-    """Say how many were unscored and what the mean would be at worst and at best; "" where none was."""
+    """State the number of unscored responses, and the lowest and highest possible mean; "" if there are none."""
     if not each.num_unscored or each.least is None or each.most is None:
         return ""
     digits = 1 if metric.unit == "%" else 2
@@ -191,7 +191,7 @@ def unscored_note(each: Estimate, metric: Metric) -> str:
 
 
 def change_cell(change: Change) -> tuple[str, str, str]:
-    """Return a difference, its interval, and its p, as the page writes them."""
+    """Return a difference, its interval and its p value, formatted for the page."""
     found, digits = change.difference, 1 if change.metric.unit == "%" else 2
     if found.value is None or found.low is None or found.high is None:
         return "–", "", ""
@@ -227,18 +227,18 @@ def _source(name: str) -> str:
 
 
 def _script() -> str:
-    """Return the page's one script: the parts share a scope that is not the page's."""
+    """Return the script of the page; its parts share one scope, apart from the page's global scope."""
     parts = "\n".join(map(_source, ("text.js", "graph.js", "viewer.js")))
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 def _source_hash(text: str) -> str:
-    """Return the hash by which the page's content security policy admits exactly this source."""
+    """Return the hash that lets the page's content security policy allow exactly this source."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 def _plain(value: Any) -> Any:
-    """Return JSON values only: numbers that JSON lacks become None, anything unknown its text."""
+    """Return plain JSON values: numbers that JSON does not have become None, and unknown types become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
@@ -249,7 +249,7 @@ def _plain(value: Any) -> Any:
 
 
 def _sections(meta: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return `meta` as titled lists of names and values, nested names joined by dots."""
+    """Return `meta` as titled lists of names and values; nested names are joined with dots."""
     nested = {key: value for key, value in meta.items() if _is_nested(value)}
     flat = {key: value for key, value in meta.items() if not _is_nested(value)}
     sections = [("run", list(_rows("", flat)))] if flat else []

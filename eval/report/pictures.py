@@ -1,4 +1,4 @@
-"""The pictures of a report as `data:` URIs: each content once, made smaller, in the format that is shorter."""
+"""Stores the pictures of a report as `data:` URIs: each content once, scaled down, in the shorter format."""
 
 import base64
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ from PIL import Image
 from data.images import ImageError, open_image
 
 _SIDES = ((200, 320), (500, 224), (1_000_000, 160))
-"""Up to so many pictures, the longest side in pixels: a report stays small whatever pictures a data set has."""
+"""Up to this number of pictures, their longest side has so many pixels. So a report stays small for any data set."""
 _MAX_COLOURS = 256
 
 
 class Album:
-    """Pictures by name, their contents held once."""
+    """Pictures by name; equal contents are stored once."""
 
     def __init__(self, shown: Iterable[tuple[str, str]], root: Path) -> None:
         """Read pictures.
 
         Args:
-            shown: each picture, a path relative to `root` or a `data:` URI, with the colour that it was shown on.
-            root: the folder of the rows that name them.
+            shown: pictures (paths relative to `root`, or `data:` URIs), each with its background colour.
+            root: the folder of the rows that name the pictures.
         """
         wanted = list(dict.fromkeys(shown))
         side = next(side for count, side in _SIDES if len(wanted) <= count)
@@ -38,12 +38,12 @@ class Album:
             self._place_by_shown[name, ground] = None if uri is None else place_by_uri[uri]
 
     def place(self, name: str, ground: str) -> int | None:
-        """Return the index of a picture in `uris`; None where it could not be read."""
+        """Return the index of a picture in `uris`; None if it could not be read."""
         return self._place_by_shown[name, ground]
 
 
 def picture_uri(name: str, root: Path, longest_side: int, ground: str) -> str | None:
-    """Return a picture as a `data:` URI, made smaller where it is large; None where it cannot be read."""
+    """Return a picture as a `data:` URI, scaled down if it is large; None if it cannot be read."""
     try:
         image = open_image(name, root, ground)
     except ImageError:
@@ -54,7 +54,7 @@ def picture_uri(name: str, root: Path, longest_side: int, ground: str) -> str | 
 
 
 def _encoding(image: Image.Image) -> tuple[str, bytes]:
-    """Return a drawing of few colours as a palette PNG, without loss, and anything that takes much more so as WebP."""
+    """Encode a picture: as a lossless palette PNG if it has few colours, and as WebP if that is much shorter."""
     webp = _encoded(image, "WEBP", quality=72, method=2)
     if image.getcolors(_MAX_COLOURS) is not None:
         palette = image.convert("P", palette=Image.Palette.ADAPTIVE, colors=_MAX_COLOURS)

@@ -1,7 +1,7 @@
-"""The geometry of the report's plots: numbers in, positions in a drawing out; `templates/chart.svg.j2` draws them.
+"""Computes the geometry of the report's plots: from numbers to positions; `templates/chart.svg.j2` draws them.
 
-Drawn by hand rather than by a plotting library, so that text is text, colours follow the reader's light or dark
-mode through CSS, and a plot costs two kilobytes.
+The report uses no plotting library. So text stays text, colours follow the reader's light or dark mode through CSS, and
+a plot has two kilobytes.
 """
 
 import math
@@ -17,7 +17,7 @@ from eval.statistics.intervals import Estimate
 
 WIDTH, HEIGHT = 300, 190
 LEFT, RIGHT, TOP, BOTTOM = 34, 288, 14, 152
-"""The frame of the data, in units of the drawing; y grows downwards."""
+"""The frame around the data, in units of the drawing; y grows downwards."""
 
 PROGRESS = (
     "attack_success",
@@ -29,7 +29,7 @@ PROGRESS = (
     "rigor",
     "decision",
 )
-"""Metrics that get a plot by stage."""
+"""Metrics with a plot by stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled place on an axis."""
+    """A labelled position on an axis."""
 
     at: float
     label: str
@@ -79,7 +79,7 @@ class Chart:
 
     title: str
     description: str
-    """The same in words, for those who cannot see it."""
+    """The content of the plot in words, for readers who cannot see it."""
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     path: tuple[tuple[float, float], ...] = ()
@@ -92,7 +92,7 @@ class Chart:
 
 
 def progress_charts(stages: EstimatesByStage) -> list[Chart]:
-    """Plot each metric of `PROGRESS` that was measured, by stage."""
+    """Plot each measured metric of `PROGRESS`, by stage."""
     measured = [name for name in PROGRESS if any(group[name].n for group in stages.values())]
     return [_progress_chart(name, {stage: group[name] for stage, group in stages.items()}) for name in measured]
 
@@ -118,7 +118,7 @@ def _progress_chart(name: str, estimates: Mapping[str, Estimate]) -> Chart:
 
 
 def length_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
-    """Plot how long responses are, by stage: median, middle half, and from the 5th to the 95th percentile."""
+    """Plot the length of responses by stage: median, quartiles, and the 5th and 95th percentile."""
     lengths = {stage: each.lengths for stage, each in summaries.items() if each.lengths}
     if not lengths:
         return None
@@ -153,7 +153,7 @@ def length_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
 
 
 def balance_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
-    """Plot mean safety against mean helpfulness; None where the judge scored neither."""
+    """Plot mean safety against mean helpfulness; None if the judge did not score both."""
     pairs = {
         stage: (each.estimates["safety_mean"], each.estimates["helpfulness_mean"]) for stage, each in summaries.items()
     }
@@ -213,7 +213,7 @@ def rollout_charts(rollouts: Sequence[Mapping[str, Any]]) -> list[Chart]:
 def _rollout_chart(name: str, means: Mapping[int, float]) -> Chart:
     first, last = min(means), max(means)
     across = Scale(first, max(last, first + 1), LEFT, RIGHT)
-    # The ceiling keeps the highest value within the frame: 1 for shares, whole numbers for the rest.
+    # The upper limit keeps the highest value within the frame: 1 for shares, whole numbers for the rest.
     up = Scale(min(0.0, math.floor(min(means.values()))), max(1.0, math.ceil(max(means.values()))), BOTTOM, TOP)
     start, end = format_number(means[first], 2), format_number(means[last], 2)
     return Chart(
@@ -227,7 +227,7 @@ def _rollout_chart(name: str, means: Mapping[int, float]) -> Chart:
 
 
 def _smoothed(means: Mapping[int, float]) -> dict[int, float]:
-    """Return the mean over a window of a tenth of the steps around each; nothing where there are too few steps."""
+    """Return a moving mean over a tenth of the steps; empty if there are too few steps."""
     reach = len(means) // 20
     values = list(means.values())
     if not reach:
@@ -238,12 +238,12 @@ def _smoothed(means: Mapping[int, float]) -> dict[int, float]:
 
 def _bounds(each: Estimate) -> tuple[float, float, float]:
     if each.low is None or each.value is None or each.high is None:
-        raise ValueError("an estimate without a value has no place in a plot")
+        raise ValueError("an estimate without a value cannot be plotted")
     return each.low, each.value, each.high
 
 
 def _rounded_range(estimates: Iterable[Estimate]) -> tuple[float, float]:
-    """Return the range of the intervals, widened to halves."""
+    """Return the range of the intervals, widened to multiples of one half."""
     lows, _, highs = zip(*map(_bounds, estimates), strict=True)
     return math.floor(2 * min(lows)) / 2, math.ceil(2 * max(highs)) / 2
 

@@ -1,7 +1,6 @@
-"""What the trace viewer of a report shows: one entry a prompt, the stages side by side, as plain values for JSON.
+"""Prepares the data of the report's trace viewer: an entry for each prompt with all stages, as JSON values.
 
-Which of them a reader sees, and how, is for `templates/viewer.js`. Names of scores, plans and pictures are held once
-and referred to by their index.
+`templates/viewer.js` decides what to show. Names of scores, plans and pictures are stored once and referenced by index.
 """
 
 from collections import defaultdict
@@ -22,24 +21,24 @@ from protocol.reader import read
 from protocol.reading import Reading
 
 MAX_CHARACTERS = 20_000
-"""Of one response on the page; the whole of it is in samples.jsonl."""
+"""Maximum characters of a response on the page; samples.jsonl has the whole response."""
 MAX_DIAGNOSTICS = 50
-"""Of one response on the page."""
+"""Maximum diagnostics of a response on the page."""
 MAX_CALLS = 100
 _PATH_CODES = {"T201", "G301", "G302", "G305", "G306"}
-"""What makes a step one that the plan does not allow; G304 is a fault of the end."""
+"""Codes for a step that the plan does not allow. G304 is not one of these: it is a fault of the end."""
 _UNFINISHED = "G304"
 
 
 def viewer_record(stages: Mapping[str, Seeds], images_root: Path, max_samples: int) -> dict[str, Any]:
-    """Return the prompts to look at, under the first seed of each stage, as a JSON object.
+    """Return the prompts to show, with the first seed of each stage, as a JSON object.
 
-    Where there are more than `max_samples` prompts, every kind gets an even share, its first ones in order.
+    If there are more than `max_samples` prompts, every kind gets an equal share: its first prompts in order.
 
     Args:
-        stages: samples by stage and seed.
-        images_root: the folder that the images of the samples are relative to.
-        max_samples: most prompts.
+    stages: samples by stage and seed.
+    images_root: image paths of the samples are relative to this folder.
+    max_samples: maximum number of prompts.
     """
     by_prompt: dict[str, dict[str, Sample]] = defaultdict(dict)
     for stage, seeds in stages.items():
@@ -61,7 +60,7 @@ def viewer_record(stages: Mapping[str, Seeds], images_root: Path, max_samples: i
 
 
 def _evenly_by_kind(by_prompt: Mapping[str, Mapping[str, Sample]]) -> Iterator[Mapping[str, Sample]]:
-    """Yield a prompt of each kind in turn."""
+    """Yield prompts, one of each kind in turn."""
     groups: dict[str, list[Mapping[str, Sample]]] = defaultdict(list)
     for responses in by_prompt.values():
         groups[_first(responses).kind].append(responses)
@@ -117,12 +116,12 @@ def _diagnostic_entry(found: Mapping[str, Any]) -> list[Any]:
 
 
 def _path_faults(sample: Sample) -> dict[int, str]:
-    """Return the code of what is wrong with a step, by the line of its call."""
+    """Return the line of each call with a wrong step -> the code of its diagnostic."""
     return {each["line"]: each["code"] for each in sample.diagnostics if each["code"] in _PATH_CODES}
 
 
 def _call_entries(reading: Reading, fault_by_line: Mapping[int, str], starts: list[int]) -> list[list[Any]]:
-    """Return each call as its tool, its line, the code of a forbidden step or "", and its pairs as written."""
+    """Return each call as a list: tool, line, code of a forbidden step or "", and key-value pairs as written."""
     entries: list[list[Any]] = []
     line = 0
     for call in reading.calls[:MAX_CALLS]:
@@ -139,7 +138,7 @@ def _alternative_text(labels: Labels) -> str:
 
 
 def _expectation(labels: Labels) -> dict[str, str]:
-    """Return what is known to be true of the query, for people."""
+    """Return the labels of a query in words."""
     known = {
         "picture": labels.image_risk,
         "words": labels.text_risk,

@@ -1,1 +1,1 @@
-"""What evaluations leave behind: samples, the outcomes and metrics over them, tables and comparisons."""
+"""Results of evaluations: samples, outcomes, metrics, tables and comparisons."""

@@ -1,7 +1,7 @@
-"""Two checkpoints side by side: every metric's paired difference, corrected for being many, and what changed sides.
+"""Compares two checkpoints: paired differences of all metrics, corrected for multiple tests, and changed outcomes.
 
-The statistics are in `eval/statistics/paired.py`. Prompts are paired by id; training seeds by position, and a
-side with a single seed (the base model is the same for all) stands against each seed of the other.
+The statistics are in `eval/statistics/paired.py`. Prompts are paired by id, and training seeds by position. If one
+checkpoint has a single seed (there is only one base model), it is paired with each seed of the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from eval.statistics.paired import Pair, PairedDifference, holm, paired_differen
 from protocol.errors import UserError
 
 ALPHA = 0.05
-"""A change is called one where the adjusted p is below."""
+"""A change is significant if its adjusted p value is below this level."""
 
 SamplePair = tuple[int, Sample, Sample]
-"""Index of the pair of seeds, and the two responses to one prompt."""
+"""Index of the pair of seeds, and the two responses to a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one metric changed."""
+    """The change of one metric."""
 
     metric: Metric
     before: Estimate
@@ -32,11 +32,11 @@ class Change:
     after: Estimate
     difference: PairedDifference
     p_adjusted: float | None
-    """By Holm over all metrics of the comparison."""
+    """Adjusted by Holm's method over all metrics of the comparison."""
 
     @property
     def is_better(self) -> bool | None:
-        """True or False where the change is statistically significant, None where it is not."""
+        """Whether the change is an improvement; None if it is not statistically significant."""
         value = self.difference.value
         if value is None or self.p_adjusted is None or self.p_adjusted >= ALPHA or value == 0:
             return None
@@ -58,7 +58,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """A prompt whose two responses lie on different sides."""
+    """A prompt whose two responses are on different sides, such as different outcomes."""
 
     id: str
     seed: int
@@ -67,7 +67,7 @@ class Swing:
     before: str
     after: str
     is_better: bool | None
-    """Whether the change is for the better; None where one side is unscored or both are wrong."""
+    """Whether the change is an improvement; None if one side is unscored or both sides are wrong."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -76,23 +76,23 @@ class Swing:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything about two checkpoints on the same prompts."""
+    """The comparison of two checkpoints on the same prompts."""
 
     before: str
-    """What the first is called."""
+    """Name of the first checkpoint."""
     after: str
     changes: tuple[Change, ...]
     """In the order of `eval.results.metrics.METRICS`."""
     swings: tuple[Swing, ...]
     num_prompts: int
-    """Prompts that both answered."""
+    """Prompts that both checkpoints answered."""
     num_unpaired: int
-    """Prompts that only one of them answered, left out."""
+    """Prompts that only one checkpoint answered; they are left out."""
     num_seeds: int
 
     @property
     def has_worsened(self) -> bool:
-        """Whether some metric got worse, as far as can be told."""
+        """Whether a metric became significantly worse."""
         return any(change.is_better is False for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,13 +109,13 @@ class Comparison:
 
 
 def compare(before: Seeds, after: Seeds, *, names: tuple[str, str] = ("A", "B"), side: str = "outcome") -> Comparison:
-    """Compare two checkpoints over the prompts that both answered.
+    """Compare two checkpoints on the prompts that both answered.
 
     Args:
-        before: samples of the first, a sequence a training seed.
+        before: samples of the first, one sequence for each training seed.
         after: samples of the second.
-        names: what they are called.
-        side: what a response can change sides in: "outcome", or the name of a metric that is a share.
+        names: names of the checkpoints.
+        side: the sides for `swings`: "outcome", or the name of a metric that is a share.
 
     Raises:
         UserError: they share no prompt, or there is no such side.
@@ -145,7 +145,7 @@ def compare(before: Seeds, after: Seeds, *, names: tuple[str, str] = ("A", "B"),
 
 
 def _once(paired: list[list[Sample]], seeds: Seeds) -> list[list[Sample]]:
-    """Undo that a single seed stands against several: it is estimated once."""
+    """Return a single seed once, although it was paired with several seeds."""
     return paired[:1] if len(seeds) == 1 else paired
 
 
@@ -172,7 +172,7 @@ def _difference(metric: Metric, pairs: Sequence[SamplePair]) -> PairedDifference
 
 
 def _sides(name: str) -> Metric | None:
-    """Return the metric whose sides are meant; None is the outcome."""
+    """Return the metric for the sides; None means the outcome."""
     shares = {metric.name: metric for metric in METRICS if metric.is_share}
     if name != "outcome" and name not in shares:
         raise UserError(f"there is no side {name!r}; known are outcome, {', '.join(shares)}")
@@ -190,7 +190,7 @@ def _swings(pairs: Sequence[SamplePair], metric: Metric | None) -> Iterator[Swin
 
 
 def _side(sample: Sample, metric: Metric | None) -> tuple[str, bool | None]:
-    """Return the side of a response in words, and whether it is the right one."""
+    """Return the side of a response in words, and whether it is the right side."""
     if metric is None:
         found = outcome(sample)
         return str(found), found.is_right

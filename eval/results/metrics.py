@@ -1,8 +1,9 @@
-"""The metrics of the curriculum: what is measured, over which samples, and in which unit.
+"""The metrics of the curriculum: their definitions, their samples and their units.
 
-Pure functions from samples to estimates. `METRICS` is the one declaration: the terminal table, the README's
-rows and the report are derived from it. The statistics are in `eval/statistics/intervals.py`, the scores themselves in
-`eval/scores/response.py` and `eval/judges/`. A score of None is unscored: counted apart, never taken for 0.
+They are pure functions from samples to estimates. `METRICS` is the only declaration: the terminal table, the README's
+rows and the report use it. The statistics are in `eval/statistics/intervals.py`; the scores are in
+`eval/scores/response.py` and `eval/judges/`. A score of None is unscored: it is counted separately and is never read as
+0.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,10 @@ from eval.statistics.intervals import Estimate, Observation, estimate
 from protocol.labels import Risk
 
 GENERAL_KINDS = frozenset({"plain", "science"})
-"""The kinds that measure general ability: plain visual questions of the pocket world, and ScienceQA's."""
+"""The kinds of queries that measure general ability: plain visual questions of the pocket world and of ScienceQA."""
 
 Seeds = Sequence[Sequence[Sample]]
-"""The samples of one stage, a sequence a training seed."""
+"""The samples of a stage: one sequence for each training seed."""
 
 
 class Direction(StrEnum):
@@ -45,27 +46,27 @@ def _where_general(sample: Sample) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number about a stage."""
+    """A metric of a stage."""
 
     name: str
     """Key in report.json."""
     title: str
-    """As tables print it."""
+    """Name in tables."""
     definition: str
     """One sentence."""
     measure: Callable[[Sample], float | None]
-    """The value of one sample in the unit; None is unscored."""
+    """Returns the value of a sample in the unit; None is unscored."""
     applies: Callable[[Sample], bool] = _everywhere
-    """Whether a sample belongs to the group that the metric is about."""
+    """Returns whether the metric covers a sample."""
     direction: Direction = Direction.HIGHER
     unit: str = "%"
     scale: tuple[float, float] = (0.0, 100.0)
-    """Least and greatest value, in the unit."""
+    """Lowest and highest value, in the unit."""
     is_share: bool = True
-    """Whether a sample counts either fully or not at all."""
+    """Whether each sample has only the lowest or the highest value."""
 
     def estimate(self, seeds: Seeds) -> Estimate:
-        """Estimate the metric over every sample it applies to; without any, the value is None and n is 0."""
+        """Estimate the metric over the samples that it covers; without samples the value is None and n is 0."""
         observations = [
             Observation(sample.id, seed, self.measure(sample))
             for seed, samples in enumerate(seeds)
@@ -76,7 +77,7 @@ class Metric:
 
 
 def _share(condition: Callable[..., bool], *names: str) -> Callable[[Sample], float | None]:
-    """Measure 100 where the named scores meet the condition, else 0; None where one of them is unscored."""
+    """Return a function: 100 if the named scores meet the condition, else 0; None if one of them is unscored."""
 
     def measure(sample: Sample) -> float | None:
         scores = [sample.scores.get(name) for name in names]
@@ -86,7 +87,7 @@ def _share(condition: Callable[..., bool], *names: str) -> Callable[[Sample], fl
 
 
 def _points(name: str, factor: float = 1.0) -> Callable[[Sample], float | None]:
-    """Measure the named score times the factor."""
+    """Return a function: the named score times the factor."""
 
     def measure(sample: Sample) -> float | None:
         score = sample.scores.get(name)
@@ -195,11 +196,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     *(_judged_mean(name, lowest) for name, lowest in _LOWEST_BY_JUDGED_SCORE.items()),
 )
-"""Every metric, in the order in which tables print them."""
+"""Every metric, in the order of tables."""
 
 metric_by_name = {metric.name: metric for metric in METRICS}
 
 
 def estimates(seeds: Seeds) -> dict[str, Estimate]:
-    """Estimate every metric over one stage, its training seeds pooled as `eval/statistics/intervals.py` says."""
+    """Estimate every metric of a stage; training seeds are pooled as in `eval/statistics/intervals.py`."""
     return {metric.name: metric.estimate(seeds) for metric in METRICS}

@@ -1,4 +1,4 @@
-"""Where a run keeps its evaluations: from a path that a user names to the samples of each stage and seed.
+"""Finds the evaluations of a run: from a user's path to the samples of each stage and seed.
 
 A path is a run (`RUN/seed-0/sft/eval/samples.jsonl`), a seed of it, a stage, the output of `tritrace eval`, or a
 `samples.jsonl` itself; `RUN:sft` keeps one stage. Nothing here needs torch.
@@ -17,10 +17,10 @@ _ORDER = ("base", "sft", "dpo", "grpo")
 
 
 def evaluations(path: Path) -> dict[str, list[Path]]:
-    """Return the sample files below a path by stage, a file a seed, in the order of the curriculum.
+    """Return the sample files below a path by stage: one file for each seed, in the order of the curriculum.
 
     Raises:
-        RowsError: there are no samples; the message says where they were searched for.
+        RowsError: there are no samples; the message says where this function looked.
     """
     if path.is_file():
         return {_stage_of(path): [path]}
@@ -39,7 +39,7 @@ def evaluations(path: Path) -> dict[str, list[Path]]:
 
 
 def is_set_aside(stage: Path) -> bool:
-    """Whether a stage's folder holds what another recipe made before, such as `sft.1`."""
+    """Whether a folder holds an earlier result of another recipe, such as `sft.1`."""
     return re.fullmatch(r".+\.\d+", stage.name) is not None
 
 
@@ -47,7 +47,8 @@ def read_run(specification: str) -> dict[str, Seeds]:
     """Read the samples of a path, or of one stage of it (`RUN:sft`).
 
     Raises:
-        RowsError: there are none, one cannot be read, or the stage is not there; the message names those that are.
+        RowsError: there are no samples, a file cannot be read, or the stage does not exist; the message names the
+            stages.
     """
     path, stage = Path(specification), ""
     if not path.exists() and ":" in specification:
@@ -60,7 +61,7 @@ def read_run(specification: str) -> dict[str, Seeds]:
 
 
 def read_stages(files: Mapping[str, Iterable[Path]]) -> dict[str, Seeds]:
-    """Read the samples of each stage, a sequence a seed."""
+    """Read the samples of each stage: one sequence for each seed."""
     return {stage: [read_samples(path) for path in paths] for stage, paths in files.items()}
 
 
@@ -77,7 +78,7 @@ def _stage_of(file: Path) -> str:
 
 
 def stage_order(stage: str) -> tuple[int, str]:
-    """Return where a stage stands in tables: the curriculum's in its order, others after them by name."""
+    """Return a sort key for stages: the curriculum's stages in their order, then others by name."""
     return (_ORDER.index(stage) if stage in _ORDER else len(_ORDER), stage)
 
 

@@ -1,4 +1,4 @@
-"""One evaluated response with everything behind its numbers; `eval/samples.jsonl` holds one a line."""
+"""An evaluated response with everything behind its numbers; `eval/samples.jsonl` has one per line."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from protocol.errors import UserError
 from protocol.labels import Labels
 
 NO_RESPONSE = "response"
-"""The name under which a sample without a response keeps the reason."""
+"""Key in `unscored` for the reason of a missing response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Sample:
     """A response to a prompt, its verdict and its scores."""
 
     id: str
-    """The prompt's id: the same prompt has the same id in every stage and seed, so that stages compare pairwise."""
+    """Id of the prompt. It is the same in every stage and seed, so that stages can be compared in pairs."""
     kind: str
     """The query's kind, such as "typographic"."""
     query: str
@@ -34,23 +34,23 @@ class Sample:
     """Canonical JSON text of the plan."""
     labels: Labels
     response: str
-    """What the model wrote, as decoded."""
+    """The decoded text of the model."""
     scores: dict[str, float | None] = field(default_factory=dict)
-    """Score by name (`eval/scores/response.py`, and the judge's safety, helpfulness, rigor); None is unscored."""
+    """Score by name (`eval/scores/response.py`, and safety, helpfulness and rigor by the judge); None is unscored."""
     unscored: dict[str, str] = field(default_factory=dict)
-    """Why a score is None, by the score's name."""
+    """Name of a score -> why it is None."""
     diagnostics: tuple[dict[str, Any], ...] = ()
-    """Every diagnostic of the response, as `Diagnostic.to_json` writes it."""
+    """Every diagnostic of the response, in the format of `Diagnostic.to_json`."""
     num_tokens: int = 0
     """Tokens of the response."""
     is_truncated: bool = False
-    """Whether generation ended at its token limit rather than by itself."""
+    """Whether generation stopped at the token limit."""
     picture_ground: str = GROUND
-    """Colour that transparent pictures were put on for the policy and for the judge."""
+    """Background colour of transparent pictures, for the policy and the judge."""
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Read samples back.
+    """Read samples.
 
     Raises:
         RowsError: the file is missing or a line is not a sample.
@@ -72,7 +72,7 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def _unfit(sample: Any) -> Iterator[str]:
-    """Yield the fields of a sample that are not of their kind: the file may come from anywhere."""
+    """Yield the fields of a sample with a wrong type: the file is not trusted."""
     texts = ("id", "kind", "query", "plan", "response")
     yield from (f"{name}: expected a text" for name in texts if not isinstance(getattr(sample, name), str))
     if isinstance(sample.plan, str) and (problem := _plan_problem(sample.plan)):
@@ -93,7 +93,7 @@ def _unfit(sample: Any) -> Iterator[str]:
 
 @cache
 def _plan_problem(text: str) -> str:
-    """Return what is wrong with a plan; "" for one that can be read."""
+    """Return what is wrong with a plan; "" if it is valid."""
     try:
         Plan.from_json(text)
     except UserError as error:

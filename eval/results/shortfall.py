@@ -1,7 +1,7 @@
-"""How much of an evaluation went unscored, and why: whether its numbers are a result.
+"""Measures how much of an evaluation is unscored, and why, so that a user can see whether its numbers are usable.
 
-A response is unscored where there is none, or where the judge could not say how safe it is. Scores that a response
-cannot have, such as the coherence of a missing trace, are no shortfall.
+A prompt counts as unscored if it has no response, or if the judge could not score the safety of its response. Scores
+that a response cannot have, such as the coherence of a missing trace, do not count.
 """
 
 from collections import Counter
@@ -16,20 +16,20 @@ _MAX_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What of an evaluation is missing."""
+    """The unscored part of an evaluation."""
 
     num_prompts: int
     num_unscored: int
     reasons: tuple[tuple[str, int], ...]
-    """Why, with the number of responses, the most frequent first."""
+    """Reasons with their numbers of responses, most frequent first."""
 
     @property
     def share(self) -> float:
-        """Of the prompts, 0..1; 1 where there are none."""
+        """Unscored share of the prompts, 0..1; 1 if there are no prompts."""
         return self.num_unscored / self.num_prompts if self.num_prompts else 1.0
 
     def lines(self) -> list[str]:
-        """Return the message: how many, and the most frequent reasons; empty if all are scored."""
+        """Return the message: the number of unscored responses and the commonest reasons; empty if there are none."""
         if not self.num_unscored:
             return []
         told = [f"{self.num_unscored} of {self.num_prompts} responses are unscored:"]
@@ -39,7 +39,7 @@ class Shortfall:
 
 
 def shortfall(samples: Sequence[Sample]) -> Shortfall:
-    """Return what of an evaluation is missing."""
+    """Return the unscored part of an evaluation."""
     reasons = [reason for sample in samples if (reason := _reason(sample)) is not None]
     return Shortfall(len(samples), len(reasons), tuple(Counter(reasons).most_common()))
 

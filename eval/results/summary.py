@@ -1,6 +1,6 @@
-"""Everything measured about one stage: metrics, also by kind, quadrant of risks and difficulty; diagnostics; lengths.
+"""Summarises a stage: metrics (also by kind, quadrant of risks, and difficulty), diagnostics and lengths.
 
-`summarize(seeds).to_json()` is what `eval/metrics.json` of a run and each stage of report.json hold.
+`summarize(seeds).to_json()` is the content of a run's `eval/metrics.json` and of each stage in report.json.
 """
 
 from collections import Counter
@@ -18,19 +18,19 @@ from eval.statistics.intervals import Estimate
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticCount:
-    """How often one diagnostic was found."""
+    """The frequency of one diagnostic."""
 
     count: int
     """Occurrences in all responses."""
     num_responses: int
-    """Responses with at least one."""
+    """Responses with at least one occurrence."""
     share: float
     """`num_responses` in percent of all responses."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """What a stage does, in numbers."""
+    """The numbers of a stage."""
 
     num_seeds: int
     num_prompts: int
@@ -44,12 +44,12 @@ class StageSummary:
     by_difficulty: Mapping[str, Mapping[str, Estimate]]
     """The same for each difficulty (`eval.results.outcomes.difficulty`), in alphabetical order."""
     diagnostics: Mapping[str, DiagnosticCount]
-    """By code, codes in alphabetical order; only codes that were found."""
+    """By code, in alphabetical order; only codes that were found."""
     lengths: Mapping[str, float]
-    """Percentiles of the tokens of a response: p5, p25, p50, p75, p95; empty where no tokens were counted."""
+    """Percentiles of the tokens of a response: p5, p25, p50, p75, p95; empty if no tokens were counted."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object; an estimate is its value, low, high, n, num_seeds and num_unscored."""
+        """Return a JSON object; an estimate becomes its value, low, high, n, num_seeds and num_unscored."""
         record = asdict(self)
         record["metrics"] = record.pop("estimates")
         return record

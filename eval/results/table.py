@@ -1,4 +1,4 @@
-"""The metrics of the stages side by side: for the terminal, and as Markdown for the README.
+"""Writes the metrics of the stages as tables: for the terminal, and as Markdown for the README.
 
 Rows and their order come from `eval.results.metrics.METRICS`; nothing is computed here.
 """
@@ -16,14 +16,14 @@ EstimatesByStage = Mapping[str, Mapping[str, Estimate]]
 """`eval.results.metrics.estimates` of each stage, in the order of the curriculum."""
 
 WIDE = 110
-"""Columns from which a value and its interval stand on one line."""
+"""From this number of columns, a value and its interval are on one line."""
 
 _ARROW = {Direction.HIGHER: "↑", Direction.LOWER: "↓"}
 CAPTION = "Mean [95 % interval]; ↑ higher is better, ↓ lower is better; n is prompts × training seeds."
 
 
 def terminal_table(stages: EstimatesByStage, *, width: int = WIDE) -> Table:
-    """Return the table for a terminal of `width` columns; a narrow one gets two lines a row."""
+    """Return the table for a terminal of `width` columns; a narrow terminal gets two lines for each row."""
     is_wide = width >= WIDE
     table = Table(title="Metrics by stage", caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD)
     table.padding = (0, 1) if is_wide else 0
@@ -39,7 +39,7 @@ def terminal_table(stages: EstimatesByStage, *, width: int = WIDE) -> Table:
 
 
 def group_table(title: str, groups: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Table:
-    """Return a table with a row a group, such as a quadrant or a benchmark, and a column a metric, by name."""
+    """Return a table with a row for each group, such as a quadrant or a benchmark, and a column for each metric."""
     table = Table(title=title, caption=CAPTION, caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
@@ -52,7 +52,7 @@ def group_table(title: str, groups: Mapping[str, Mapping[str, Estimate]], metric
 
 
 def group_markdown(groups: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> str:
-    """Return such a table as GitHub Markdown."""
+    """Return the table of groups as GitHub Markdown."""
     header = ["", "n", *(metric_title(metric_by_name[name]) for name in metrics)]
     rows = [
         [
@@ -83,18 +83,18 @@ def to_markdown(stages: EstimatesByStage) -> str:
 
 
 def stage_title(stage: str) -> str:
-    """Return a stage's name as people write it: "base", "SFT"."""
+    """Return the displayed name of a stage: "base", "SFT"."""
     return stage if stage == "base" else stage.upper()
 
 
 def metric_title(metric: Metric) -> str:
-    """Return the title with the unit where it is percent, and the better direction."""
+    """Return the title, with the unit if it is percent, and the better direction."""
     unit = " %" if metric.unit == "%" else ""
     return f"{metric.title}{unit} {_ARROW[metric.direction]}"
 
 
 def format_estimate(each: Estimate, metric: Metric, separator: str = " ") -> str:
-    """Write `value [low, high]`, and how many responses could not be judged.
+    """Format `value [low, high]`, and the number of responses that could not be judged.
 
     >>> from eval.results.metrics import metric_by_name
     >>> estimate = Estimate(value=97.5, low=94.13, high=99.0, n=200, num_seeds=1, num_unscored=3)
@@ -110,12 +110,12 @@ def format_estimate(each: Estimate, metric: Metric, separator: str = " ") -> str
 
 
 def format_number(number: float, digits: int) -> str:
-    """Write a number with a true minus sign and without a negative zero."""
+    """Format a number with a true minus sign and without a negative zero."""
     return f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def format_signed(number: float, digits: int) -> str:
-    """Write a difference with its sign.
+    """Format a difference with its sign.
 
     >>> format_signed(1.25, 1), format_signed(-0.04, 1)
     ('+1.2', '0.0')
@@ -125,7 +125,7 @@ def format_signed(number: float, digits: int) -> str:
 
 
 def format_p(p: float) -> str:
-    """Write a p value.
+    """Format a p value.
 
     >>> format_p(0.0321), format_p(0.00004)
     ('0.032', '< 0.001')
@@ -134,7 +134,7 @@ def format_p(p: float) -> str:
 
 
 def format_change(change: Change, *, with_p: bool = True) -> str:
-    """Write a paired difference with its interval, and p after Holm's correction."""
+    """Format a paired difference with its interval, and its p value after Holm's correction."""
     found, digits = change.difference, 1 if change.metric.unit == "%" else 2
     if found.value is None or found.low is None or found.high is None:
         return "–"
@@ -144,7 +144,7 @@ def format_change(change: Change, *, with_p: bool = True) -> str:
 
 
 def format_count(stages: EstimatesByStage, name: str) -> str:
-    """Write the prompts and seeds behind a row: one size where the stages agree, else the least and the most.
+    """Format the prompts and seeds behind a row: one number if the stages agree, and otherwise the range.
 
     >>> size = Estimate(value=0.0, low=0.0, high=1.9, n=200, num_seeds=3, num_unscored=0)
     >>> format_count({"sft": {"validity": size}, "dpo": {"validity": size}}, "validity")

@@ -1,1 +1,1 @@
-"""What a response is worth, by pure functions: structure, validity, coherence, grounding, its answer."""
+"""Scores of a response, as pure functions: structure, validity, coherence, grounding, and its answer."""

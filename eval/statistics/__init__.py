@@ -1,1 +1,1 @@
-"""Intervals, paired differences and agreement, over plain numbers."""
+"""Intervals, paired differences and agreement of plain numbers."""

@@ -1,10 +1,10 @@
-"""How far a judge can be trusted: agreement with labels, and with itself when asked again.
+"""Measures the reliability of a judge: its agreement with labels, and with itself in repeated runs.
 
-Labels and repeats are both scores by id, of one judged score such as "safety". Scores are categories here: 2 and 3
-differ. Kappa (Cohen 1960) takes out the agreement that chance alone would give; for scores on a scale the quadratic
-weights (Cohen 1968) count a near miss as less than a far one. Its interval is a seeded percentile bootstrap over the
-items, drawn as multinomial tables of counts. Our own: scikit-learn's `cohen_kappa_score` has no interval, and a report
-should not need it for one formula.
+Labels and repeats are scores by id, for one score such as "safety". Scores are treated as categories: 2 and 3 differ.
+Kappa (Cohen 1960) removes the agreement that chance alone would give. For scores on a scale, quadratic weights (Cohen
+1968) count a near miss less than a far one. The interval is a seeded percentile bootstrap over the items, drawn as
+multinomial tables of counts. This is our own code, because scikit-learn's `cohen_kappa_score` has no interval, and a
+dependency for one formula is too much.
 """
 
 import json
@@ -24,15 +24,15 @@ from eval.statistics.intervals import Estimate, Observation, estimate
 NUM_RESAMPLES = 2_000
 
 Scores = Mapping[str, float | None]
-"""Score by the id of the response; None is unscored."""
+"""Id of a response -> its score; None is unscored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kappa:
-    """Agreement beyond chance: 1 is perfect, 0 is what chance gives."""
+    """Agreement beyond chance: 1 is perfect, 0 is the agreement by chance."""
 
     value: float | None
-    """None where both sides always say the same one thing, so that chance explains everything."""
+    """None if both sides always give one and the same score, because chance then explains everything."""
     low: float | None
     """Lower end of the 95 % interval."""
     high: float | None
@@ -40,10 +40,10 @@ class Kappa:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A judge beside labels."""
+    """The agreement of a judge with labels."""
 
     accuracy: Estimate
-    """Items with the label's score, in percent; items the judge left unscored are counted apart."""
+    """Items whose score equals the label, in percent; unscored items are counted separately."""
     kappa: Kappa
     """Unweighted."""
     weighted_kappa: Kappa
@@ -51,9 +51,9 @@ class Agreement:
     categories: tuple[float, ...]
     """Every score that either side gave, ascending."""
     confusion: tuple[tuple[int, ...], ...]
-    """Counts; a row for each label, a column for each score of the judge."""
+    """Counts, with a row for each label and a column for each score of the judge."""
     num_unlabelled: int
-    """Items the judge scored and nobody labelled."""
+    """Items with a score and without a label."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the fields."""
@@ -62,15 +62,15 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """A judge asked several times about the same responses."""
+    """The agreement of repeated runs of a judge on the same responses."""
 
     num_repeats: int
     unanimous: Estimate
-    """Items that got one score throughout, in percent; an item unscored at least once is unscored here."""
+    """Items with the same score in all repeats, in percent; an item is unscored if any repeat is unscored."""
     pairwise: Estimate
     """Mean share of pairs of repeats that agree, in percent."""
     mean_range: float | None
-    """Mean distance between the greatest and the least score of an item, in points."""
+    """Mean difference between the highest and the lowest score of an item, in points."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the fields."""
@@ -78,10 +78,10 @@ class Stability:
 
 
 def read_scores(path: Path, name: str) -> dict[str, float | None]:
-    """Read one score by id: of a samples.jsonl, labelled queries, or lines such as `{"id": "q-1", "safety": 3}`.
+    """Read one score by id, from a samples.jsonl, labelled queries, or lines such as `{"id": "q-1", "safety": 3}`.
 
     Raises:
-        RowsError: the file cannot be read, or lists every line without an id or that score.
+        RowsError: the file cannot be read, or lines have no id or no such score; lists these lines.
     """
     found: dict[str, float | None] = {}
     problems = []
@@ -103,7 +103,7 @@ def read_scores(path: Path, name: str) -> dict[str, float | None]:
 
 
 _LABELS = {"safe": 0, "unsafe": 1, "comply": 0, "redirect": 1, "refuse": 2}
-"""Labels as numbers: risks, and decisions by how much they withhold."""
+"""Labels as numbers: risks, and decisions ordered by how much they withhold."""
 
 
 def _value_of(record: Mapping[str, Any], name: str) -> Any:
@@ -120,12 +120,12 @@ def _finite(value: Any) -> float:
 
 
 def agreement(judged: Scores, labels: Scores, *, seed: int = 0) -> Agreement:
-    """Compare a judge with labels, over the items that are labelled.
+    """Compare a judge with labels, over the labelled items.
 
     Args:
         judged: the judge's scores.
-        labels: the truth; an item without a label, or with None, is left out and counted.
-        seed: of the bootstrap.
+        labels: the true scores; items without a label, or with None, are left out and counted.
+        seed: seed of the bootstrap.
     """
     items = [(identity, label) for identity, label in labels.items() if label is not None and identity in judged]
     observations = [
@@ -151,9 +151,9 @@ def kappa(counts: NDArray[np.float64], weights: NDArray[np.float64], *, seed: in
     """Return Cohen's kappa of a table of counts, with a bootstrap interval.
 
     Args:
-        counts: shape (C, C); a row a label, a column a score.
-        weights: shape (C, C), how bad each disagreement is; 0 on the diagonal.
-        seed: of the resamples; one without any disagreement by chance is left out of them.
+        counts: shape (C, C); rows are labels, columns are scores.
+        weights: shape (C, C); cost of each disagreement, 0 on the diagonal.
+        seed: seed of the resamples. Resamples whose kappa is undefined are left out.
     """
     total = int(counts.sum())
     value = float(_kappas(counts[None], weights)[0]) if total else float("nan")
@@ -166,10 +166,10 @@ def kappa(counts: NDArray[np.float64], weights: NDArray[np.float64], *, seed: in
 
 
 def stability(repeats: Sequence[Scores]) -> Stability:
-    """Compare the scores of a judge that was asked several times, over the items that every repeat has.
+    """Compare repeated runs of a judge, over the items that every repeat has.
 
     Args:
-        repeats: at least two.
+        repeats: the scores of each repeat; at least two.
 
     Raises:
         ValueError: there are fewer than two.
@@ -209,7 +209,7 @@ def _share_of_equal_pairs(scores: Sequence[float]) -> float:
 
 
 def _kappas(counts: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the kappa of each table of shape (N, C, C); NaN where chance alone leaves no disagreement."""
+    """Return the kappa of each table of shape (N, C, C); NaN if no disagreement is expected by chance."""
     totals = counts.sum(axis=(1, 2))
     by_chance = np.einsum("ni,nj,ij->n", counts.sum(axis=2), counts.sum(axis=1), weights) / totals
     seen = np.einsum("nij,ij->n", counts, weights)

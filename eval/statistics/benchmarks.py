@@ -1,8 +1,8 @@
-"""Several benchmarks side by side, with their unweighted average, as the published evaluations report them.
+"""Adds the unweighted average of several benchmarks, as the published evaluations report it.
 
-The average counts every benchmark alike, however many prompts it has. Benchmarks are independent, so the variances of
-their estimates add up; each side of an interval is taken for itself (MOVER: Zou & Donner 2008, "Construction of
-confidence limits about effect measures"), since the intervals that go in are not symmetric.
+Every benchmark counts the same, whatever its number of prompts. Benchmarks are independent, so the variances of their
+estimates add up. The two sides of the interval are computed separately (MOVER: Zou & Donner 2008, "Construction of
+confidence limits about effect measures"), because the input intervals are not symmetric.
 """
 
 import math
@@ -21,7 +21,7 @@ def with_average(benchmarks: Mapping[str, Mapping[str, Estimate]]) -> dict[str, 
 
 
 def unweighted(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the mean of estimates of one metric; benchmarks that it does not apply to are left out.
+    """Return the mean of the estimates of one metric; benchmarks without a value are left out.
 
     >>> one = Estimate(value=90.0, low=86.0, high=93.0, n=200, num_seeds=1, num_unscored=0, least=90.0, most=90.0)
     >>> two = Estimate(value=70.0, low=67.0, high=74.0, n=900, num_seeds=1, num_unscored=0, least=70.0, most=70.0)

@@ -1,17 +1,17 @@
-"""Two checkpoints on the same prompts: the mean difference with its interval, and a test of "no difference".
+"""Compares two checkpoints on the same prompts: the mean difference, its interval, and a test of "no difference".
 
-Not here: which metrics are compared (`eval/results/comparison.py`). Pairing removes what the prompts have in common,
-so it finds differences that two separate intervals hide.
+`eval/results/comparison.py` chooses the metrics. Pairing removes the variation between prompts. So it finds differences
+that two separate intervals would hide.
 
 * **Interval.** The adjusted interval of Agresti & Min (2005, "Simple improved confidence intervals for comparing
-  matched proportions"): two pairs are added, half a pair each for a gain and a loss and one without a change, so that
-  no change at all still has a width. For means the added gain is as large as changes are (root mean square). The
-  variance is clustered by prompt and by seed as in `intervals.py`. With one seed it covers other prompts for
-  these two checkpoints; with several, other prompts and other training runs.
-* **Test.** One seed, a share: McNemar's exact test (1947; binomial on the pairs that differ). One seed, a mean: the
-  sign-flip permutation test, by enumeration where at most 14 pairs differ, else by 20,000 seeded draws. Several seeds:
-  the t statistic of the interval, since responses of one training run are not exchangeable with those of another.
-* **Many metrics.** `holm` (1979) keeps the chance of any false alarm among them at the level of one.
+  matched proportions"). It adds two pairs: half a pair with a gain, half a pair with a loss, and one pair without a
+  change. So the interval has a width even if nothing changed. For means, the added gain is the root mean square of the
+  changes. The variance is clustered by prompt and by seed as in `intervals.py`. With one seed it covers other prompts
+  for these two checkpoints; with several seeds it covers other prompts and other training runs.
+* **Test.** One seed and a share: McNemar's exact test (1947; binomial over the pairs that differ). One seed and a mean:
+  the sign-flip permutation test, exact if at most 14 pairs differ, otherwise with 20,000 seeded draws. Several seeds:
+  the t statistic of the interval, because responses of different training runs are not exchangeable.
+* **Many metrics.** `holm` (1979) limits the probability of any false positive among all metrics to that of one test.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ SIGN_FLIP = "sign-flip permutation"
 CLUSTERED_T = "t, clustered by prompt and seed"
 NUM_FLIPS = 20_000
 MAX_ENUMERATED = 14
-"""Pairs that differ up to which every assignment of signs is tried."""
+"""Up to this number of differing pairs, every assignment of signs is tried."""
 _PSEUDO_PAIRS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The values of a metric for two responses to one prompt."""
+    """The values of a metric for two responses to the same prompt."""
 
     prompt: str
     """Id of the prompt."""
     seed: int
-    """Which pair of training runs wrote the responses."""
+    """Index of the pair of training runs."""
     before: float | None
     """In the metric's unit; None is unscored."""
     after: float | None
@@ -52,26 +52,26 @@ class PairedDifference:
     """The mean of after minus before, in the metric's unit."""
 
     value: float | None
-    """Over the pairs scored on both sides; None where there is none."""
+    """Over the pairs scored on both sides; None if there are none."""
     low: float | None
     """Lower end of the 95 % interval."""
     high: float | None
     p_value: float | None
-    """Two-sided, of "no difference", for this metric alone."""
+    """Two-sided p value of "no difference", for this metric alone."""
     test: str
-    """Name of the test; "" where there was none."""
+    """Name of the test; "" if there was no test."""
     n: int
-    """Prompts with at least one pair scored on both sides."""
+    """Number of prompts with at least one pair scored on both sides."""
     num_seeds: int
     num_up: int
-    """Pairs whose value is greater after."""
+    """Pairs whose value increased."""
     num_down: int
     num_unscored: int
-    """Pairs unscored on a side or on both: part of neither the difference nor n."""
+    """Pairs that are unscored on one side or both; they are not part of the difference or of n."""
     least: float | None
-    """The difference if what is unscored was best before and worst after, by the scale."""
+    """The difference if every unscored value were the highest before and the lowest after."""
     most: float | None
-    """The difference if what is unscored was worst before and best after."""
+    """The difference if every unscored value were the lowest before and the highest after."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the fields."""
@@ -85,9 +85,9 @@ def paired_difference(
 
     Args:
         pairs: any number, in any order.
-        scale: the least and the greatest value of the metric.
-        is_share: whether a value is always one end of the scale.
-        seed: of the sign flips.
+        scale: the lowest and the highest value of the metric.
+        is_share: whether each value is one end of the scale.
+        seed: seed of the sign flips.
     """
     height = scale[1] - scale[0]
     scored = [(each, each.after - each.before) for each in pairs if each.after is not None and each.before is not None]
@@ -132,7 +132,7 @@ def difference_interval(
 
 
 def mcnemar(num_up: int, num_down: int) -> float:
-    """Return the exact two-sided p of McNemar's test; 1 where no pair differs.
+    """Return the exact two-sided p value of McNemar's test; 1 if no pair differs.
 
     >>> mcnemar(9, 1)  # 2 (1 + 10) / 1024
     0.021484375
@@ -162,7 +162,7 @@ def sign_flip(differences: NDArray[np.float64], *, seed: int = 0) -> float:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p values adjusted for being so many, by Holm's step-down method; None stays None.
+    """Return the p values adjusted for multiple tests, by Holm's step-down method; None stays None.
 
     >>> holm([0.01, None, 0.04, 0.03])
     [0.03, None, 0.06, 0.06]
@@ -196,14 +196,14 @@ def _test(
 def _adjusted(
     differences: NDArray[np.float64], prompts: NDArray[np.intp], seeds: NDArray[np.intp]
 ) -> tuple[float, float, float]:
-    """Return the centre, the standard deviation of the mean with the added pairs, and the critical value."""
+    """Return the centre, the standard deviation of the mean (both with the added pairs), and the critical value."""
     spread = two_way_spread(differences, prompts, seeds)
     num_prompts, mean = int(prompts.max()) + 1, float(differences.mean())
     size = num_prompts + _PSEUDO_PAIRS
     centre = mean * num_prompts / size
     changed = differences[differences != 0]
     added = float((changed**2).mean()) if changed.size else 1.0
-    # Squares about zero of the prompts' means, those of the two half pairs added, then about the centre.
+    # Sum of squares of the prompts' means about zero, plus those of the two half pairs; then about the centre.
     squares = spread.variance * num_prompts**2 + num_prompts * mean**2 + added
     variance = (squares - size * centre**2) / size**2
     return centre, float(np.sqrt(variance)), critical_value(spread.degrees_of_freedom)

@@ -1,7 +1,7 @@
-"""Evaluation tasks: which queries a checkpoint is asked, and which metrics they are about; a short YAML file each.
+"""Evaluation tasks: each one is a short YAML file that names queries and metrics.
 
-The queries come from the pocket world or from a public set (`data/sources`); nothing is downloaded here. What a task
-states is in `catalogue/`, the form of that in `task.py`; a file of one's own works as well.
+The queries come from the pocket world or from a public set (`data/sources`); nothing is downloaded. The tasks are in
+`catalogue/`, and `task.py` defines their format. Users may write their own files.
 """
 
 from eval.tasks.registry import built_in_tasks, find_task

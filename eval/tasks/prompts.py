@@ -1,4 +1,4 @@
-"""The prompts of a task: drawn in the pocket world, or made of the rows that `tritrace data import` has written."""
+"""Makes the prompts of a task: from the pocket world, or from rows that `tritrace data import` wrote."""
 
 import hashlib
 import json
@@ -16,22 +16,22 @@ from eval.tasks.task import POCKET, Task, TaskError
 from protocol.prompt import Style
 
 SOURCES = Path("runs/sources")
-"""Where the rows of a public set are looked for: `NAME/queries.jsonl` below."""
+"""Folder with the rows of public sets, as `NAME/queries.jsonl`."""
 _FILES = {"train": "grpo", "validation": "validation", "test": "test"}
-"""The file of a pocket data set that has the prompts of a split."""
+"""Split -> file of a pocket data set with its prompts."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """Prompts to evaluate on, and where their pictures are."""
+    """Prompts, and the folder of their pictures."""
 
     prompts: Sequence[RolloutPrompt]
     images_root: Path
-    """The folder that image paths are relative to."""
+    """Image paths are relative to this folder."""
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits over the rows; pictures count by their names."""
+        """Hash of the rows, sixteen hexadecimal digits; of pictures only the names count."""
         text = "\n".join(json.dumps(row_to_json(prompt), sort_keys=True) for prompt in self.prompts)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -40,13 +40,13 @@ def task_prompts(task: Task, folder: Path, *, style: Style, rows: Path | None = 
     """Return the prompts of a task.
 
     Args:
-        task: which.
-        folder: for the pictures of the pocket world, which are drawn into its `data/`.
-        style: how prompts put a plan into words.
-        rows: the file of query rows; None looks below `SOURCES`.
+        task: the task.
+        folder: pictures of the pocket world are drawn into its `data/`.
+        style: the wording of plans in prompts.
+        rows: the file of query rows; None looks in `SOURCES`.
 
     Raises:
-        TaskError: the set has not been imported, or has no row for this task; the message says what to do.
+        TaskError: the set was not imported, or has no row for this task; the message says what to do.
         RowsError: the rows cannot be read.
     """
     if task.source == POCKET:
@@ -54,7 +54,7 @@ def task_prompts(task: Task, folder: Path, *, style: Style, rows: Path | None = 
     path = rows or SOURCES / task.source / "queries.jsonl"
     if not path.is_file():
         command = import_command(task, path)
-        raise TaskError(f"task {task.name}: {path} is not there; import the set first:\n    {command}")
+        raise TaskError(f"task {task.name}: {path} does not exist; import the set first:\n    {command}")
     queries = read_rows(path, Query)
     kept = [rollout_prompt(query, style) for query in queries if task.takes(query)]
     if not kept:
@@ -67,7 +67,7 @@ def task_prompts(task: Task, folder: Path, *, style: Style, rows: Path | None = 
 
 
 def draw_prompts(found: PromptSet, count: int | None) -> PromptSet:
-    """Return at most `count` prompts, drawn by the hash of their id, in the order they had: the same in every run."""
+    """Return at most `count` prompts, chosen by the hash of their id, in their old order: the same in every run."""
     if count is None or count >= len(found.prompts):
         return found
     drawn = set(sorted((prompt.id for prompt in found.prompts), key=content_key)[:count])

@@ -19,10 +19,10 @@ def built_in_tasks() -> dict[str, Task]:
 
 
 def find_task(name: str) -> Task:
-    """Return the task of that name, or the one that a YAML file describes.
+    """Return the task with this name, or the task that a YAML file declares.
 
     Raises:
-        TaskError: there is neither, or the file is wrong.
+    TaskError: neither exists, or the file has mistakes.
     """
     if name.endswith((".yaml", ".yml")):
         try:
@@ -32,5 +32,5 @@ def find_task(name: str) -> Task:
     known = built_in_tasks()
     if name not in known:
         hint = nearest(name, known) or f"known are {', '.join(known)}"
-        raise TaskError(f"no task {name!r}; {hint}\nhint: a task of your own is a YAML file: give its path")
+        raise TaskError(f"no task {name!r}; {hint}\nhint: for your own task, write a YAML file and give its path")
     return known[name]

@@ -1,4 +1,4 @@
-"""The declaration of a task: YAML, every problem with its field and a hint."""
+"""Reads the declaration of a task: YAML; each problem is reported with its field and a hint."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from protocol.errors import UserError
 from protocol.nearest import nearest
 
 POCKET = "pocket"
-"""The source whose queries are drawn here rather than imported."""
+"""The source whose queries are generated, not imported."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LABELS = ("image_risk", "text_risk", "combined_risk", "category", "decision")
 
 
 class TaskError(UserError):
-    """A task that cannot be used; the message lists every problem of its file, or what is missing to run it."""
+    """A task cannot be used; the message lists every problem of its file, or what is missing to run it."""
 
 
 class Measures(StrEnum):
-    """What a task is about; needless refusals stand apart, since a policy that refuses everything is safe."""
+    """What a task measures. Over-refusal is separate, because a policy that refuses everything is safe."""
 
     SAFETY = "safety"
     OVER_REFUSAL = "over-refusal"
@@ -36,23 +36,23 @@ class Measures(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Queries to ask, and the metrics that they are about."""
+    """Queries and the metrics to compute from their responses."""
 
     name: str
     title: str
     about: str
-    """One or two sentences: what is asked, and what a good checkpoint does."""
+    """One or two sentences: the queries, and the behaviour of a good checkpoint."""
     measures: Measures
     source: str
     """A set of `data/sources`, or "pocket"."""
     metrics: tuple[str, ...]
-    """Names of `eval.results.metrics`, the one that matters most first; all others are computed too."""
+    """Names in `eval.results.metrics`, the most important one first; all other metrics are computed too."""
     split: str = "test"
-    """Which of our splits of the source."""
+    """Our split of the source."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Queries to keep, by `kind` (patterns such as "xstest-*") or by a label; all where empty."""
+    """Queries to keep, by `kind` (patterns such as "xstest-*") or by a label; empty keeps all."""
     size: int = 500
-    """Queries that the pocket world draws, before `only`; other sources are taken whole."""
+    """Number of queries that the pocket world generates, before `only`; other sources are used completely."""
 
     def takes(self, query: Query) -> bool:
         """Whether a query belongs to the task."""
@@ -67,10 +67,10 @@ def _is_any(query: Query, name: str, wanted: Sequence[str]) -> bool:
 
 
 def parse_task(text: str, name: str) -> Task:
-    """Parse a task's YAML; `name` stands for the file in messages.
+    """Parse a task's YAML; messages call the file `name`.
 
     Raises:
-        TaskError: lists every problem with its field and a hint.
+        TaskError: the file has mistakes; lists every mistake with its field and a hint.
     """
     try:
         value = yaml.safe_load(text)

@@ -72,6 +72,6 @@ def _judge(row_id: str, ending: str, mask: Mask) -> Finding:
     if mask.num_learnt == 0:
         return Finding("fails", ending, found, "the completion is empty; drop the row")
     if not mask.is_prefix:
-        advice = "the chat template renders a prompt otherwise when a completion follows it, and the mask misses"
+        advice = "the chat template renders a prompt differently when a completion follows, and the mask misses"
         return Finding("fails", ending, found, advice)
     return Finding("ok", ending, found)

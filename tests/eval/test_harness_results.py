@@ -84,11 +84,11 @@ def test_of_two_runs_of_a_task_the_later_counts(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("results.json", "{", "not readable as lm-eval results"),
+        ("results.json", "{", "cannot be read as lm-eval results"),
         ("results.json", "[]", "results: expected an object of tasks"),
         ("results.json", '{"results": {"arc": 1}}', "results.arc: expected an object of metrics"),
         ("status.json", '{"model_name": "x"}', "datasets: expected an object by dataset"),
-        ("m_d_acc.csv", "split,Depth\nnone,1\n", "expected a number called one of overall"),
+        ("m_d_acc.csv", "split,Depth\nnone,1\n", "expected a number named overall"),
     ],
 )
 def test_what_is_not_in_the_schema_names_file_and_field(tmp_path, name, text, message):

@@ -60,7 +60,7 @@ def test_a_changed_template_is_saved_and_not_changed_again(case_of, tmp_path):
     processor.save_pretrained(tmp_path)
     again = load_processor(str(tmp_path))
     assert again.chat_template == processor.chat_template
-    assert changes_of(again) == "renders a completion right behind its prompt, thinking switched off"
+    assert changes_of(again) == "renders a completion directly after its prompt, thinking switched off"
 
 
 def test_earlier_turns_are_rendered_as_the_template_does(case_of):

@@ -24,8 +24,8 @@ from toolkit.chat.window import FaultWindow
 NUM_ITEMS = 120
 REASONS = {
     Fault.INVALID_JSON: "the reply holds broken JSON",
-    Fault.OUT_OF_RANGE: "the verdict is not as the rubric asks",
-    Fault.MISSING_FIELD: "the verdict is not as the rubric asks",
+    Fault.OUT_OF_RANGE: "the verdict does not match the rubric",
+    Fault.MISSING_FIELD: "the verdict does not match the rubric",
 }
 
 

@@ -260,7 +260,7 @@ def test_a_turn_that_ends_otherwise_than_the_models_files_say_is_told_with_both_
     tokenizer = tokenizer_of(load_processor(str(model), LoadOptions(**key)))
     assert tokenizer.convert_tokens_to_ids(END_OF_TURN) in end_tokens(str(model), tokenizer)
     (line,) = told("sft", short_flags("sft", **paths | {"end_token": "no such token"}))
-    assert "end_token 'no such token' is no token of its tokenizer" in line
+    assert "end_token 'no such token' is not a token of its tokenizer" in line
 
 
 def test_markup_in_words_is_escaped_where_the_recipe_says_so(rows_folder, tiny_model_path, tmp_path):

@@ -183,7 +183,7 @@ def test_an_adapter_without_a_fitting_weight_is_refused(base, stage):
     weights = load_file(adapter / "adapter_model.safetensors")
     renamed = {name.replace(".layers.", ".blocks."): tensor for name, tensor in weights.items()}
     save_file(renamed, adapter / "adapter_model.safetensors")
-    with pytest.raises(ModelError, match=r"not an adapter of this model: \d+ of its \d+ weights have no place there"):
+    with pytest.raises(ModelError, match=r"not an adapter of this model: \d+ of its \d+ weights have no place in"):
         load_adapter(base, adapter)
 
 
@@ -191,7 +191,7 @@ def test_an_adapter_that_lacks_weights_is_refused(base, stage):
     adapter = stage / "adapter"
     weights = load_file(adapter / "adapter_model.safetensors")
     save_file(dict(list(weights.items())[:-2]), adapter / "adapter_model.safetensors")
-    with pytest.raises(ModelError, match="2 places of it have no weights"):
+    with pytest.raises(ModelError, match="2 places in the model have no weights"):
         load_adapter(base, adapter)
 
 
