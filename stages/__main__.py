@@ -1,7 +1,7 @@
-"""`tritrace`, also `python -m stages`: every command, and the one place where a user's mistake becomes a message.
+"""`tritrace`, also `python -m stages`: registers every command and prints the error message for a user's mistake.
 
-Exit codes: 0 done, 1 some responses or rows are invalid, 2 wrong usage, unreadable input or a place that cannot be
-written, 75 the disk is full, 130 interrupted, 141 nobody reads the output any more (`| head`).
+Exit codes: 0 done; 1 some responses or rows are invalid; 2 wrong usage, unreadable input or unwritable output; 75 the
+disk is full; 130 interrupted; 141 the reader of the output has gone (`| head`).
 """
 
 import io
@@ -61,20 +61,20 @@ serve.add_to(app)
 
 
 def main() -> None:
-    """Run a command; usage errors are typer's to print."""
+    """Run a command; typer prints usage errors."""
     _open_streams()
-    if not sys.warnoptions:  # -W or PYTHONWARNINGS shows those of the libraries too
+    if not sys.warnoptions:  # -W or PYTHONWARNINGS also shows warnings of libraries
         warnings.showwarning = _show_warning
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # what does not go out is told here, not when Python ends
+            sys.stdout.flush()  # a failure is reported here, not when Python ends
     except UserError as error:
         cause = error.__cause__ or error.__context__
         _end(str(error), EXIT_CODE if cause is not None and is_disk_full(cause, Path.cwd()) else 2)
     except SystemExit:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # by which click says 1 where nobody reads any more
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click uses it with exit code 1 when the reader has gone
             _end("", NOBODY_READS)
         raise
     except BrokenPipeError:
@@ -82,21 +82,21 @@ def main() -> None:
     except OSError as error:
         _end(_words(error), EXIT_CODE if is_disk_full(error, Path.cwd()) else 2)
     except Exception as error:
-        if not is_disk_full(error, Path.cwd()):  # libraries have errors of their own for it
+        if not is_disk_full(error, Path.cwd()):  # libraries report a full disk with their own errors
             raise
         _end((str(error).strip() or type(error).__name__).splitlines()[0], EXIT_CODE)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """Print our own warnings as a line; a library's is about its own use of another one."""
+    """Print our own warnings as a line; hide warnings of libraries, which users cannot act on."""
     if category.__module__.split(".")[0] in {"eval", "stages"}:
         sys.stderr.write(f"tritrace: warning: {redacted(str(message))}\n")
 
 
 def _open_streams() -> None:
-    """Let every command print, whatever its output is: closed, or of an encoding that lacks a character.
+    """Make printing safe if an output stream is closed, or if its encoding lacks a character.
 
-    A closed descriptor would be given to the next file that is opened, and what is printed would go there.
+    The next opened file would get the descriptor of a closed stream, and printed text would go into that file.
     """
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     for name in closed:
@@ -105,18 +105,18 @@ def _open_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if "stdout" in closed:
-        _end("standard output is closed; send it to a file, or to /dev/null where nobody reads it", 2)
+        _end("standard output is closed; redirect it to a file, or to /dev/null", 2)
 
 
 def _words(error: OSError) -> str:
-    """Return what failed and where, without the number."""
+    """Return what failed and where, without the error number."""
     place = f"{error.filename}: " if error.filename is not None else ""
     full = "; free some of the disk, and run the same command again" if is_disk_full(error, Path.cwd()) else ""
     return f"{place}{error.strerror or error}{full}"
 
 
 def _end(message: str, code: int) -> NoReturn:
-    """Say what is wrong, and end; what could not be printed before is dropped."""
+    """Print the error and end; output that could not be printed before is dropped."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if message:

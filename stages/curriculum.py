@@ -1,9 +1,9 @@
-"""The whole way: SFT, DPO and GRPO, an evaluation after each, and a report.
+"""The curriculum: SFT, DPO and GRPO, an evaluation after each stage, and a report.
 
     tritrace curriculum stages/recipes/pocket/curriculum.yaml --seeds 0 1 2 --grpo.learning_rate 1e-5
 
-Every step is skipped when it is done and nothing it depends on has changed, so the same command continues a run that
-was interrupted anywhere. What a step does is in the step's own module; here is only their order.
+A step is skipped if it is finished and none of its inputs changed. So the same command continues an interrupted run.
+This module defines only the order of the steps; each step has its own module.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,74 +43,74 @@ SIZES = Sizes()
 
 @dataclass(frozen=True, kw_only=True)
 class CurriculumRecipe(JudgeArguments):
-    """What a curriculum can be told; what a stage can be told is in the stage's own recipe.
+    """Options of a curriculum; each stage has its own recipe for its options.
 
-    The judge is the evaluations'; the one that GRPO rewards by is in the recipe of GRPO.
+    The judge options are for evaluation; the judge of GRPO's reward is in the recipe of GRPO.
     """
 
     output: str
     """Folder of the run."""
     sft: str
-    """Recipe of the stage, relative to the curriculum's own."""
+    """Recipe of the stage, relative to the curriculum's recipe."""
     dpo: str
     grpo: str
     model: str = POCKET
-    """Folder or hub name of the base model; "pocket" is the base that ships."""
+    """Folder or hub name of the base model; "pocket" is the base of the package."""
     revision: str | None = None
-    """Commit, tag or branch of a base model on the hub; none takes its main branch."""
+    """Commit, tag or branch of a base model on the hub; none means its main branch."""
     data: str | None = None
-    """Folder with sft, dpo, grpo, and validation.jsonl or test.jsonl; none builds the pocket world's."""
+    """Folder with sft, dpo and grpo.jsonl, and validation.jsonl or test.jsonl; none builds the pocket world's rows."""
     seeds: list[int] = field(default_factory=lambda: [0])
-    """One run of the three stages each; the data is the same."""
+    """Training seeds: the three stages run once for each; the data is the same."""
     scenes: Scenes = "drawn"
-    """Of the pocket world's rows: "described" tells in words what the pictures show, for a text model."""
+    """Form of the pocket world's scenes: "described" has text instead of pictures, for a text model."""
     data_seed: int = 0
     num_sft: int = SIZES.sft
-    """Queries for SFT, a row each."""
+    """Queries for SFT, one row each."""
     num_dpo: int = SIZES.dpo
     """Queries for DPO."""
     num_pairs: int = SIZES.pairs_per_query
-    """Preference pairs a query of DPO."""
+    """Preference pairs per query of DPO."""
     num_grpo: int = SIZES.grpo
-    """Queries for GRPO, a prompt each."""
+    """Queries for GRPO, one prompt each."""
     look_share: float = SIZES.look_share
-    """Part of SFT's demonstrations that look at everything they can."""
+    """Share of SFT's demonstrations that use every perception tool of their plan."""
     weigh_share: float = SIZES.weigh_share
-    """Part of SFT's demonstrations, and of DPO's chosen responses, that weigh everything they can."""
+    """Share of SFT's demonstrations, and of DPO's chosen responses, that use every reasoning tool of their plan."""
     draw: Draw = "traces"
-    """Which corruptions DPO's pairs get (`data/negatives.py`): "traces" has none about the decision."""
+    """Choice of corruptions for DPO's pairs (`data/negatives.py`): "traces" has none about the decision."""
     num_validation: int = SIZES.validation
-    """Held-out queries that choices are made on."""
+    """Held-out queries for choices such as hyper-parameters."""
     num_test: int = SIZES.test
-    """Held-out queries that no choice is made on."""
+    """Held-out queries that are never used for a choice."""
     evaluate_on: HeldOut = "validation"
-    """The file of held-out queries that every checkpoint is evaluated on."""
+    """The held-out split for the evaluation of every checkpoint."""
     eval_batch_size: int = 64
     """Prompts sampled together in an evaluation."""
     eval_max_new_tokens: int = 160
-    """Limit of a response in an evaluation."""
+    """Token limit of a response in an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """A recipe with everything found or made that its stages need."""
+    """A recipe with the model, data and flags that its stages need."""
 
     recipe: CurriculumRecipe
     recipes: Path
-    """The folder that the stages' recipes are relative to."""
+    """The paths of the stages' recipes are relative to this folder."""
     model: str
     data: Path
     stage_flags: Mapping[str, Sequence[str]]
-    """Given on the command line, by stage."""
+    """Stage -> flags from the command line."""
 
     @property
     def base(self) -> str:
-        """The base model with its revision, as `stages.results.subjects.subject_of` reads it."""
+        """The base model with its revision, in the format of `stages.results.subjects.subject_of`."""
         return f"{self.model}@{self.recipe.revision}" if self.recipe.revision else self.model
 
     @property
     def is_published(self) -> bool:
-        """Whether this is the curriculum whose numbers are published, on the split that they are compared on."""
+        """Whether this is the curriculum with published numbers, evaluated on the split of these numbers."""
         shipped = parse_flat(CurriculumRecipe, ["--config", str(_PUBLISHED)])
         if any(self.stage_flags.values()) or self.recipes.resolve() != _PUBLISHED.parent.resolve():
             return False
@@ -126,7 +126,7 @@ class Curriculum:
             yield Checkpoint(stage, run_by_stage[stage](*told), self.model, permissions_of(*told))
 
     def parse(self, stage: Stage, seed: int) -> tuple[StageArguments, TRLConfig]:
-        """Return what a stage is told: its recipe, its place in the curriculum, and the command line's last word."""
+        """Return the options of a stage: from its recipe, its place in the curriculum, and the command line."""
         folder = Path(self.recipe.output) / f"seed-{seed}"
         flags = {"config": self.recipes / getattr(self.recipe, stage), "model": self.model, "seed": seed}
         flags |= {"data": self.data / f"{stage}.jsonl", "output": folder / stage}
@@ -137,7 +137,7 @@ class Curriculum:
         return parse_stage(stage, [*(f"--{name}={value}" for name, value in flags.items()), *self.stage_flags[stage]])
 
     def check(self) -> None:
-        """Refuse a stage's recipe before the first stage has cost anything."""
+        """Check the recipes of all stages before the first stage starts."""
         problems = judge_problems(self.recipe)
         for stage in STAGES:
             try:
@@ -169,21 +169,21 @@ class Curriculum:
 
 
 def evaluation_folder(split: HeldOut) -> str:
-    """Return the name of the folder, in that of a checkpoint, that holds its evaluation on a split."""
+    """Return the name of the subfolder of a checkpoint for its evaluation on a split."""
     return _EVALUATIONS[split]
 
 
 def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
-    """Run, continue or skip every step of a curriculum, and return its folder.
+    """Run, continue or skip each step of a curriculum, and return its folder.
 
     Args:
         recipe_path: the YAML file.
-        flags: fields of the recipe, such as `--seeds 0 1 2`, and of a stage's, such as `--grpo.max_steps 3`.
+        flags: fields of the recipe, such as `--seeds 0 1 2`, and of a stage, such as `--grpo.max_steps 3`.
 
     Raises:
-        UserError: a recipe, a file or a model will not do.
-        SystemExit: with code 130 when interrupted; the same command continues. With code 1 where more of an evaluation
-            went unscored than `judge_max_unscored` allows.
+        UserError: a recipe, a file or a model cannot be used.
+        SystemExit: with code 130 after an interruption; the same command continues. With code 1 if more of an
+            evaluation is unscored than `judge_max_unscored` allows.
     """
     curriculum = open_curriculum(recipe_path, flags)
     recipe, root, data = curriculum.recipe, Path(curriculum.recipe.output), curriculum.data
@@ -191,7 +191,7 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
     with tracked(f"curriculum {root}", asdict(recipe), is_curriculum=True, home=root) as run:
         for seed in recipe.seeds:
             for checkpoint in curriculum.checkpoints(seed):
-                # Greedy responses of the base are the same for every seed.
+                # The base is the same for all seeds, and its responses are greedy.
                 if checkpoint.stage or not samples:
                     found = curriculum.evaluate(checkpoint)
                     samples.setdefault(checkpoint.stage or "base", []).append(found)
@@ -204,13 +204,13 @@ def run_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Path:
         for name in ("report.html", "report.json", "table.md"):
             run.log_file(root / name)
     if any(shortfall(each).share > recipe.judge_max_unscored for found in samples.values() for each in found):
-        say(f"more went unscored than judge_max_unscored ({recipe.judge_max_unscored:g}) allows: no result")
+        say(f"more responses are unscored than judge_max_unscored ({recipe.judge_max_unscored:g}) allows: no result")
         raise SystemExit(1)
     return root
 
 
 def read_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Curriculum:
-    """Read a curriculum as it is written; nothing is checked or made.
+    """Read the recipe of a curriculum, without checks and without making anything.
 
     Raises:
         UserError: the recipe cannot be read.
@@ -222,10 +222,10 @@ def read_curriculum(recipe_path: str | Path, flags: Sequence[str] = ()) -> Curri
 
 
 def with_base(curriculum: Curriculum) -> Curriculum:
-    """Return a curriculum whose model is there: the base that ships is put beside the run."""
+    """Return a curriculum with an existing model: the base of the package is copied beside the run."""
     if curriculum.recipe.model != POCKET:
         return curriculum
-    from stages.pocket.shipped import pocket_base  # pretraining's imports are wanted by nothing else
+    from stages.pocket.shipped import pocket_base  # only pretraining needs these imports
 
     found = replace(curriculum, model=str(pocket_base(Path(curriculum.recipe.output) / "model")))
     say(f"model: {found.model}")
@@ -235,15 +235,15 @@ def with_base(curriculum: Curriculum) -> Curriculum:
 def open_curriculum(
     recipe_path: str | Path, flags: Sequence[str] = (), check: Callable[[Curriculum], None] | None = None
 ) -> Curriculum:
-    """Read a curriculum, and make its data and its model where they are to be made and are not there.
+    """Read a curriculum, and make its data and its model if they are missing.
 
     Args:
         recipe_path: the YAML file.
-        flags: as for `run_curriculum`.
-        check: refuses what is to be done with it, before anything is made.
+        flags: see `run_curriculum`.
+        check: checks the curriculum, before anything is made.
 
     Raises:
-        UserError: a recipe, a file or a model will not do.
+        UserError: a recipe, a file or a model cannot be used.
     """
     curriculum = read_curriculum(recipe_path, flags)
     recipe, data = curriculum.recipe, curriculum.data
@@ -260,7 +260,7 @@ def open_curriculum(
 
 
 def _split(flags: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Tell the flags of a curriculum from those of its stages, which start with the stage's name and a dot."""
+    """Separate the flags of a curriculum from those of its stages, which begin with the stage's name and a dot."""
     own: list[str] = []
     by_stage: dict[str, list[str]] = {stage: [] for stage in STAGES}
     current = own

@@ -1,9 +1,9 @@
-"""DPO: prefer valid, honest responses to corrupted ones.
+"""DPO: trains the policy to prefer valid, honest responses to corrupted ones.
 
     tritrace dpo --config stages/recipes/pocket/dpo.yaml --model MODEL --parent RUN/sft
 
-Continues the parent's adapter on `PreferencePair`s. The reference policy is the parent itself: TRL copies the adapter
-it is given and freezes the copy, which `training.py` asserts. One page over TRL's `DPOTrainer`.
+Continues the parent's adapter on `PreferencePair`s. The reference policy is the parent: TRL copies the given adapter
+and freezes the copy; `training.py` asserts this. A thin layer over TRL's `DPOTrainer`.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ from stages.lifecycle.training import Setup
 
 
 def run(arguments: StageArguments, config: DPOConfig) -> Path:
-    """Train the stage, or continue or skip it, and return its folder.
+    """Train, continue or skip the stage, and return its folder.
 
     Raises:
-        StageError: the recipe, its files or the parent stage will not do.
+        StageError: the recipe, its files or the parent stage cannot be used.
     """
     return run_stage("dpo", arguments, config, build_trainer)
 
@@ -30,7 +30,7 @@ class Trainer(GroupsByLength, DPOTrainer):
 
 
 def build_trainer(setup: Setup) -> DPOTrainer:
-    """Return TRL's trainer over the adapter; no `peft_config`, which would start another one."""
+    """Return TRL's trainer for the adapter; without `peft_config`, which would add a second adapter."""
     job = setup.job
     trainer = Trainer(
         model=setup.model,

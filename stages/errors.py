@@ -1,4 +1,4 @@
-"""The one error a user's mistake in a stage raises: every problem at once, so that one round of fixing is enough."""
+"""The error for a user's mistake in a stage. It lists all problems at once, so that one round of fixing is enough."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from protocol.errors import UserError
 
 
 class StageError(UserError):
-    """What is wrong with a recipe, its files or its parent stage; the command line prints it and exits 2."""
+    """A recipe, its files or its parent stage is wrong; the command line prints the problems and exits with 2."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
@@ -14,4 +14,4 @@ class StageError(UserError):
 
 
 class UnchangedError(StageError):
-    """A stage was trained and came to the adapter that it started from: nothing was learnt, or nothing could be."""
+    """Training did not change the adapter: nothing was learnt."""

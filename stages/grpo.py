@@ -1,9 +1,9 @@
-"""GRPO: sample responses, reward them, and make the better ones of each group likelier.
+"""GRPO: samples responses, computes their rewards, and makes the better responses of each group more likely.
 
     tritrace grpo --config stages/recipes/pocket/grpo.yaml --model MODEL --parent RUN/dpo
 
 Continues the parent's adapter on `RolloutPrompt`s; the reference policy is the parent, as in DPO. The reward is a
-preset of `eval/presets` over the scores that evaluation reports. One page over TRL's `GRPOTrainer`.
+preset of `eval/presets`, computed from the same scores as in evaluation. A thin layer over TRL's `GRPOTrainer`.
 """
 
 from dataclasses import replace
@@ -28,16 +28,16 @@ from stages.rollouts.vllm import ScaledPictures
 
 
 def run(arguments: GRPOArguments, config: GRPOConfig, reward: RewardFunction | None = None) -> Path:
-    """Train the stage, or continue or skip it, and return its folder.
+    """Train, continue or skip the stage, and return its folder.
 
     Args:
-        arguments: ours.
-        config: TRL's.
-        reward: by default the preset that the arguments name.
+        arguments: our options.
+        config: TRL's options.
+        reward: the reward function; by default the preset that the arguments name.
 
     Raises:
-        StageError: the recipe, its files or the parent stage will not do.
-        JudgeError: the judge cannot be used, or too much of what it was asked went unscored.
+        StageError: the recipe, its files or the parent stage cannot be used.
+        JudgeError: the judge cannot be used, or too many of its verdicts are unscored.
     """
     with build_judge(arguments) as judge:
         guarded = guard(reward or build_reward(arguments.reward, judge, arguments), arguments, config)
@@ -49,7 +49,7 @@ def run(arguments: GRPOArguments, config: GRPOConfig, reward: RewardFunction | N
 
 
 def guard(reward: RewardFunction, arguments: GRPOArguments, config: GRPOConfig) -> GuardedReward:
-    """Return a reward as a stage calls it: contained, watched, and with the recipe's penalty on length."""
+    """Return the guarded reward, which contains errors, counts failures and adds the recipe's length penalty."""
     return GuardedReward(
         reward,
         max_unscored=arguments.max_unscored,
@@ -59,10 +59,10 @@ def guard(reward: RewardFunction, arguments: GRPOArguments, config: GRPOConfig) 
 
 
 def build_trainer(setup: Setup) -> RolloutTrainer:
-    """Return TRL's trainer over the adapter, with a record of its rollouts.
+    """Return the trainer for the adapter, which also records its rollouts.
 
     Raises:
-        BudgetError: rollouts are to be constrained, and some plan needs longer responses.
+        BudgetError: rollouts are constrained, and a plan needs longer responses.
         ValueError: the job has no reward.
     """
     job = setup.job
@@ -93,7 +93,7 @@ def build_trainer(setup: Setup) -> RolloutTrainer:
 
 
 def _scaled_pictures(setup: Setup) -> ScaledPictures:
-    """Return how vLLM is given pictures, which scales by the model's own files."""
+    """Return how to scale pictures for vLLM, which scales by the model's own files."""
     arguments = setup.job.arguments
     options = load_options(arguments, trust_remote_code=setup.job.config.trust_remote_code)
     published = load_processor(arguments.model, replace(options, min_pixels=None, max_pixels=None))

@@ -1,4 +1,4 @@
-"""What a stage says while it runs: a bar on a terminal, plain lines elsewhere."""
+"""Prints the progress of a stage: a bar on a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ _SHOWN = {
 
 
 def say(line: str) -> None:
-    """Print a line now, above a progress bar if there is one; of several processes, the first alone speaks."""
+    """Print a line at once, above a progress bar if there is one; of several processes, only the first one prints."""
     if os.environ.get("RANK", "0") != "0":
         return
     tqdm.write(redacted(line), file=sys.stdout)
@@ -30,7 +30,7 @@ def say(line: str) -> None:
 
 
 class ProgressCallback(TrainerCallback):
-    """Shows how far training is and the few numbers to watch; everything else is tracked (`stages/tracking/run.py`)."""
+    """Shows the progress and the most important numbers; all others are only tracked (`stages/tracking/run.py`)."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage

@@ -1,8 +1,8 @@
-"""SFT: imitate reference responses.
+"""SFT: trains the policy to imitate reference responses.
 
     tritrace sft --config stages/recipes/pocket/sft.yaml --model MODEL
 
-Trains a fresh LoRA adapter on `SFTRow`s; the loss is on the completion alone. One page over TRL's `SFTTrainer`.
+Trains a new LoRA adapter on `SFTRow`s; only completions are in the loss. A thin layer over TRL's `SFTTrainer`.
 """
 
 from pathlib import Path
@@ -16,12 +16,12 @@ from stages.lifecycle.training import Setup
 
 
 def run(arguments: StageArguments, config: SFTConfig) -> Path:
-    """Train the stage, or continue or skip it, and return its folder.
+    """Train, continue or skip the stage, and return its folder.
 
     Raises:
-        StageError: the recipe, its files or the parent stage will not do.
+        StageError: the recipe, its files or the parent stage cannot be used.
     """
-    # TRL would infer this from the columns; a loss on the prompt teaches the model to write plans.
+    # TRL would infer this from the columns. A loss on the prompt would teach the model to write plans.
     config.completion_only_loss = True
     return run_stage("sft", arguments, config, build_trainer)
 
@@ -31,7 +31,7 @@ class Trainer(GroupsByLength, SFTTrainer):
 
 
 def build_trainer(setup: Setup) -> SFTTrainer:
-    """Return TRL's trainer over the adapter."""
+    """Return TRL's trainer for the adapter."""
     job = setup.job
     trainer = Trainer(
         model=setup.model,

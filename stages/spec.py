@@ -1,6 +1,6 @@
-"""The stages of a curriculum: one row a stage, for everything that differs from one to the next but its code.
+"""The table of stages: one row for each stage, with all differences between stages except code.
 
-How a stage trains is in its own module (`sft.py`, `dpo.py`, `grpo.py`). Light: no torch.
+The code of a stage is in its own module (`sft.py`, `dpo.py`, `grpo.py`). This module imports no torch.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSpec:
-    """What is known of a stage before anybody asks for it."""
+    """The fixed properties of a stage."""
 
     name: Stage
     previous: Stage | None
-    """The stage whose adapter it continues; None starts a fresh one."""
+    """The stage whose adapter it continues; None starts a new adapter."""
     row_type: type[Any]
-    """What its data file holds."""
+    """Type of the rows in its data file."""
     config_name: str
-    """TRL's class of its settings."""
+    """Name of TRL's class for its options."""
     loss_outputs: tuple[str, ...]
-    """What TRL 1.16 has its loss compute for each token."""
+    """Values that TRL 1.16 computes for each token in the loss."""
     published_rows: int
     """Rows, pairs or prompts of the published data (`tritrace data build --preset published`)."""
     published_epochs: int
     per_update: int
-    """Rows, pairs or completions an update in the recipes that `tritrace fit` writes."""
+    """Rows, pairs or completions per update in the recipes of `tritrace fit`."""
 
 
 SPECS: dict[str, StageSpec] = {

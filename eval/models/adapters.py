@@ -107,7 +107,7 @@ def read_adapter_config(folder: Path) -> LoraConfig:
     """Return the configuration of an adapter, after a check against the names and shapes of its weights.
 
     Raises:
-    ModelError: see `load_adapter`.
+        ModelError: see `load_adapter`.
     """
     return _config(folder / CONFIG, _shapes(folder / WEIGHTS))
 

@@ -36,9 +36,9 @@ def viewer_record(stages: Mapping[str, Seeds], images_root: Path, max_samples: i
     If there are more than `max_samples` prompts, every kind gets an equal share: its first prompts in order.
 
     Args:
-    stages: samples by stage and seed.
-    images_root: image paths of the samples are relative to this folder.
-    max_samples: maximum number of prompts.
+        stages: samples by stage and seed.
+        images_root: image paths of the samples are relative to this folder.
+        max_samples: maximum number of prompts.
     """
     by_prompt: dict[str, dict[str, Sample]] = defaultdict(dict)
     for stage, seeds in stages.items():

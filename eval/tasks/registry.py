@@ -22,7 +22,7 @@ def find_task(name: str) -> Task:
     """Return the task with this name, or the task that a YAML file declares.
 
     Raises:
-    TaskError: neither exists, or the file has mistakes.
+        TaskError: neither exists, or the file has mistakes.
     """
     if name.endswith((".yaml", ".yml")):
         try:

@@ -1,1 +1,1 @@
-"""The options of a stage: where each is declared, how a recipe is read, and what it resolves to."""
+"""The options of a stage: their declarations, the reading of recipes, and the resolved recipe."""

@@ -1,4 +1,4 @@
-"""Values of TRL's keys that cannot work here whatever the rows are: refused when a recipe is read."""
+"""Rejects values of TRL's keys that can never work here, when a recipe is read."""
 
 import math
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ CHOICES = {
         "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     },
 }
-"""Words that TRL 1.16 looks at only when a batch is there, so that a wrong one would end a run at its first step."""
+"""Allowed words for keys that TRL 1.16 checks only at the first batch, where a wrong word would end the run."""
 
 
 def refused_by_trainer(config: Any) -> Iterator[str]:
-    """Yield what a trainer would refuse, or could only spoil a run with."""
+    """Yield values that a trainer would reject, or that would spoil a run."""
     for option in fields(config):
         value = getattr(config, option.name, None)
         if not isinstance(value, float) or math.isfinite(value):

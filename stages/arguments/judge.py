@@ -1,4 +1,4 @@
-"""Which judge a recipe or a command line asks for: declared once for both, help included."""
+"""The options of the judge, declared once for recipes and command lines, with their help."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,42 +15,42 @@ Kind = Literal["rule", "llm", "guard"]
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeArguments:
-    """Who judges safety, helpfulness and rigor."""
+    """The judge of safety, helpfulness and rigor."""
 
     judge: Annotated[Kind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = "rule"
     """Rules over labels; a model behind an OpenAI-compatible endpoint; or a guard model from a local folder."""
     judge_url: Annotated[
         str | None,
         COSMETIC,
-        typer.Option(help="of the judge's endpoint, such as http://localhost:8000/v1; key: OPENAI_API_KEY"),
+        typer.Option(help="address of the judge's endpoint, such as http://localhost:8000/v1; key: OPENAI_API_KEY"),
     ] = None
-    """Of the endpoint, such as http://localhost:8000/v1. Its key is read from OPENAI_API_KEY."""
+    """Address of the endpoint, such as http://localhost:8000/v1. Its key is read from OPENAI_API_KEY."""
     judge_model: Annotated[str | None, typer.Option(help="the endpoint's model, or the guard's folder")] = None
-    """The endpoint's name of the model, or the guard's folder."""
+    """Name of the endpoint's model, or folder of the guard."""
     judge_concurrency: Annotated[int, COUNT, COSMETIC, typer.Option(help="questions at the same time")] = 8
-    """Questions to the endpoint at the same time."""
+    """Number of concurrent questions to the endpoint."""
     judge_timeout: Annotated[float, SECONDS, COSMETIC, typer.Option(help="seconds for one request")] = 60.0
     """Seconds for one request."""
-    judge_max_tokens: Annotated[int, COUNT, COSMETIC, typer.Option(help="of a verdict, thoughts included")] = 1024
-    """Limit of one verdict; a reasoning model's thoughts count too."""
+    judge_max_tokens: Annotated[int, COUNT, COSMETIC, typer.Option(help="token limit of a verdict")] = 1024
+    """Token limit of a verdict, including the reasoning of a reasoning model."""
     judge_cache: Annotated[str | None, COSMETIC, typer.Option(help="file of verdicts; '' keeps none")] = (
         "runs/judgements.sqlite"
     )
     """SQLite file of verdicts, which several processes may share; null keeps none."""
-    judge_max_unscored: Annotated[float, SHARE, COSMETIC, typer.Option(help="share that may go unscored")] = 0.2
-    """Share of the last questions that may go unscored before the run stops."""
-    judge_window: Annotated[int, COUNT, COSMETIC, typer.Option(help="of so many last questions")] = 50
-    """How many last questions that is."""
+    judge_max_unscored: Annotated[float, SHARE, COSMETIC, typer.Option(help="unscored share that is allowed")] = 0.2
+    """The run stops if more than this share of the last questions is unscored."""
+    judge_window: Annotated[int, COUNT, COSMETIC, typer.Option(help="last questions that count for it")] = 50
+    """Number of last questions that this share refers to."""
 
 
 def judge_problems(arguments: JudgeArguments) -> list[str]:
-    """Return what is missing or out of bounds."""
+    """Return the options that are missing or out of bounds, as messages."""
     own = [each.name for each in fields(JudgeArguments)]
     return [*missing_for_judge(arguments), *out_of_bounds(arguments, own)]
 
 
 def missing_for_judge(arguments: JudgeArguments) -> list[str]:
-    """Return what the kind of judge needs and is not given, or is given and does not need."""
+    """Return messages for options that the kind of judge needs but lacks, or has but does not need."""
     problems = []
     if arguments.judge == "llm" and not arguments.judge_url:
         problems.append("judge_url: judge llm needs the address of its endpoint, such as http://localhost:8000/v1")
@@ -63,18 +63,18 @@ def missing_for_judge(arguments: JudgeArguments) -> list[str]:
 
 
 def judge_settings(arguments: JudgeArguments) -> dict[str, Any]:
-    """Return what of the judge decides its scores; {} for the rules, which are part of the code."""
+    """Return the options that affect the judge's scores; {} for the rules, which are part of the code."""
     if arguments.judge == "rule":
         return {}
     return {"judge": arguments.judge, "judge_model": arguments.judge_model}
 
 
 def build_judge(arguments: JudgeArguments) -> Judge:
-    """Return the judge that is asked for; it is to be closed.
+    """Return the judge that the options describe; the caller closes it.
 
     Raises:
-        StageError: something is missing or out of bounds, or the extra that the judge needs.
-        JudgeError: the endpoint's address, the cache or the guard's folder will not do.
+        StageError: an option is missing or out of bounds, or the judge's extra is not installed.
+        JudgeError: the endpoint's address, the cache or the guard's folder is invalid.
     """
     if problems := judge_problems(arguments):
         raise StageError(problems)

@@ -1,9 +1,9 @@
-"""What stands beside an option, in the annotation of its field: bounds, and what it means for a stage's identity.
+"""Marks in the annotation of an option's field: its bounds, and whether it is part of a stage's identity.
 
     lora_r: Annotated[int, COUNT] = 16
     card_gib: Annotated[float | None, POSITIVE, COSMETIC] = None
 
-TRL's parser reads dataclasses without their annotations, so that it sees plain types.
+TRL's parser reads the dataclasses without these marks and sees plain types.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ MarkT = TypeVar("MarkT")
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a number has to be; None is not a number and is let through."""
+    """A bound for a number; None is always accepted."""
 
     expected: str
     """In words, such as "1 or more"."""
@@ -33,17 +33,17 @@ REWARD: Final = Bound("0 to 1", lambda value: 0 <= value <= 1)
 
 @dataclass(frozen=True, slots=True)
 class Cosmetic:
-    """Changes where things are, how they are shown or how much memory they take, but not what they are."""
+    """The option changes places, display or memory use, but not the result of training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neutral:
-    """Changes nothing at its default: a stage made before there was the key is the same stage."""
+    """The option changes nothing at its default. So a stage that was made before the option existed is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class With:
-    """Changes nothing unless another key has one of some values."""
+    """The option has an effect only if another key has one of the given values."""
 
     key: str
     values: frozenset[Any]
@@ -55,7 +55,7 @@ NEUTRAL: Final = Neutral()
 
 @cache
 def marked(options: type, mark: type[MarkT]) -> Mapping[str, MarkT]:
-    """Return the marks of a kind beside the fields of a dataclass, by the field's name."""
+    """Return the marks of one type in a dataclass, by the field's name."""
     hints = get_type_hints(options, include_extras=True)
     return {
         each.name: found
@@ -66,11 +66,11 @@ def marked(options: type, mark: type[MarkT]) -> Mapping[str, MarkT]:
 
 
 def out_of_bounds(options: Any, names: Iterable[str] | None = None) -> Iterator[str]:
-    """Yield a problem for each field of a dataclass whose number is out of its bounds.
+    """Yield a message for each field of a dataclass whose number is out of bounds.
 
     Args:
         options: an instance.
-        names: the fields that are looked at; by default all.
+        names: the fields to check; by default all.
     """
     for name, bound in marked(options.__class__, Bound).items():
         value = getattr(options, name)
@@ -79,11 +79,11 @@ def out_of_bounds(options: Any, names: Iterable[str] | None = None) -> Iterator[
 
 
 def without_effect(options: type, recipe: Mapping[str, Any]) -> set[str]:
-    """Return the keys of a resolved recipe that change nothing, as they are.
+    """Return the keys of a resolved recipe whose values have no effect on the result.
 
     Args:
         options: the dataclass that declares the keys.
-        recipe: values by key; a key that is not there has its default.
+        recipe: values by key; a missing key has its default.
     """
     default = {each.name: each.default for each in fields(options)}
     value_of = {name: recipe.get(name, default[name]) for name in default}

@@ -1,7 +1,6 @@
-"""Reading a flat YAML recipe and listing all that cannot be right in it, with the line of each.
+"""Reads a flat YAML recipe and lists every mistake in it, with its line.
 
-Checks keys and types against the fields of dataclasses; what the values do together is the business of who uses
-them.
+It checks keys and types against the fields of dataclasses. Users of the values check their combinations.
 """
 
 import types
@@ -17,7 +16,7 @@ from stages.errors import StageError
 
 
 def read_recipe(path: str | Path, classes: Sequence[type], reserved: Mapping[str, str]) -> dict[str, Any]:
-    """Read a recipe whose keys are the fields of some dataclasses.
+    """Read a recipe whose keys are fields of the given dataclasses.
 
     Args:
         path: the YAML file.
@@ -66,7 +65,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def option_hints(classes: Sequence[type]) -> dict[str, Any]:
-    """Return the type of every field that the constructors of some dataclasses take."""
+    """Return the type of every constructor field of the dataclasses."""
     return {
         name: hint
         for cls in classes
@@ -97,11 +96,11 @@ _NAMES_ELSEWHERE = {
     "rank": "lora_r",
     "target_modules": "lora_target",
 }
-"""What LLaMA-Factory, ms-swift, TRL's scripts and peft call a key, where the nearest spelling is another key."""
+"""Names of keys in LLaMA-Factory, ms-swift, TRL's scripts and peft, where our most similar name is a different key."""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Say that a key is unknown, and which one was probably meant.
+    """Return the message for an unknown key, with the key that was probably meant.
 
     >>> unknown_key("lora_rank", ["local_rank", "lora_r"])
     "unknown key 'lora_rank'; did you mean lora_r?"
@@ -113,7 +112,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Whether a YAML value can be given for a type."""
+    """Whether a YAML value fits a type."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(fits(value, alternative) for alternative in get_args(hint))
@@ -123,7 +122,7 @@ def fits(value: object, hint: Any) -> bool:
     if kind in (int, float):
         return not isinstance(value, bool) and (isinstance(value, (int, kind)) or _is_number(value, kind))
     if isinstance(kind, type) and issubclass(kind, str):
-        return isinstance(value, str)  # also for the enums of transformers, which are strings
+        return isinstance(value, str)  # also for enums of transformers, whose values are strings
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
@@ -138,7 +137,7 @@ def _lines(path: str | Path, node: yaml.MappingNode) -> dict[str, int]:
 
 
 def _is_number(value: object, kind: Any) -> bool:
-    """Whether a string is a number all the same: YAML 1.1 reads 1e-4 as text."""
+    """Whether a string is a number: YAML 1.1 reads 1e-4 as text."""
     try:
         kind(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""The recipe as resolved: what is shown before the first step, logged to MLflow and kept in the manifest."""
+"""The resolved recipe, which is printed before the first step, logged to MLflow and stored in the manifest."""
 
 from dataclasses import MISSING, fields
 from enum import Enum
@@ -11,7 +11,7 @@ from stages.arguments.options import Cosmetic, marked, without_effect
 from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from toolkit.secrets import redacted_values
 
-# Follow from other values or from the machine, and would only blur what was chosen.
+# Keys that follow from other values or from the machine. They would only hide the chosen values.
 _DERIVED = frozenset(
     {
         "accelerator_config",
@@ -25,8 +25,7 @@ _DERIVED = frozenset(
     }
 )
 
-# Of TRL's keys, those that change where things are, how they are shown or how much memory they take. Ours say so where
-# they are declared.
+# Keys of TRL that change places, display or memory use. Our own keys are marked at their declaration.
 _COSMETIC_OF_TRL = frozenset(
     {
         "activation_checkpointing",
@@ -45,9 +44,9 @@ _DIVISION = ("per_device_train_batch_size", "gradient_accumulation_steps")
 
 
 def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
-    """Return every value of ours, and each of TRL's that differs from its default; of weights those of the preset.
+    """Return all our values, and TRL's values that differ from their defaults; of the weights, only the preset's.
 
-    Together with TRL's version this is the whole recipe, but for its secrets: this is what is shown and written.
+    With TRL's version this is the whole recipe, without secrets. It is printed and stored.
     """
     unused = _unused_weights(arguments)
     ours = {
@@ -64,25 +63,25 @@ def resolved(arguments: StageArguments, config: TRLConfig) -> dict[str, Any]:
 
 
 def _unused_weights(arguments: StageArguments) -> set[str]:
-    """Return the weights of the presets that were not chosen: they change nothing."""
+    """Return the weights of the presets that were not chosen; they have no effect."""
     chosen = getattr(arguments, "reward", None)
     return {option.name for name, preset in PRESETS.items() if name != chosen for option in fields(preset.weights)}
 
 
 def decisive(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved recipe that decides the outcome of training, paths aside.
+    """Return the part of a resolved recipe that decides the outcome of training, without paths.
 
-    Keys that change nothing are left out, so that a stage made before there was a key is not made again.
+    Keys without an effect are left out. So a stage is not trained again when a new key is introduced.
     """
     unused = {*_COSMETIC_OF_TRL, *marked(GRPOArguments, Cosmetic), *without_effect(GRPOArguments, recipe)}
     return {name: value for name, value in recipe.items() if name not in unused}
 
 
 def comparable(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return the decisive part with batches as totals: how they are divided for memory's sake changes no outcome.
+    """Return the decisive part with total batch sizes: their division, which saves memory, does not change the outcome.
 
-    Rows go through the model `per_device_train_batch_size` at a time, and as many times as
-    `gradient_accumulation_steps` says make an update; in GRPO `steps_per_generation` of them are sampled together.
+    The model gets `per_device_train_batch_size` rows at a time. `gradient_accumulation_steps` of these batches make an
+    update. In GRPO, `steps_per_generation` of them are sampled together.
     """
     found = decisive(recipe)
     fallback = TrainingArguments.__dataclass_fields__
@@ -93,10 +92,10 @@ def comparable(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(arguments: StageArguments, config: TRLConfig) -> list[str]:
-    """Return the resolved recipe as lines that say of each value whether it is inherited or overridden."""
+    """Return the resolved recipe as lines, each with its value and whether it is inherited or overridden."""
     lines = []
     values = resolved(arguments, config)
-    # What was given is told even where it came to be TRL's default, as a warmup cut to nothing.
+    # A given value is listed even if it became TRL's default, such as a warmup that was cut to 0.
     given = {name: getattr(config, name) for name in arguments.notes if name in arguments.origins}
     for name, value in (values | given).items():
         origin = arguments.origins.get(name)

@@ -1,4 +1,4 @@
-"""What a recipe of GRPO can say about its rollouts: how they are sampled, kept, and what becomes of useless groups."""
+"""Options of GRPO's rollouts: sampling, storage, and the treatment of groups without a learning signal."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -12,39 +12,39 @@ _REFLECTING = With("reflect", frozenset({"self", "informed"}))
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutArguments:
-    """Keys beside TRL's own; `stages/rollouts/README.md` says what each of them does to training."""
+    """Keys in addition to TRL's; `stages/rollouts/README.md` explains the effect of each on training."""
 
     max_unscored: Annotated[float, SHARE] = 0.2
-    """Share of the last rollouts that may go unscored (a judge that is down, a reward that raises) before it stops."""
+    """Training stops if more than this share of the last rollouts is unscored (judge unreachable, reward raises)."""
     rollouts_file_mib: Annotated[int, COUNT, COSMETIC] = 64
-    """Size from which `rollouts.jsonl` is put aside as `rollouts.0001.jsonl`, and so on, and begun anew."""
+    """At this size `rollouts.jsonl` is renamed to `rollouts.0001.jsonl`, and so on, and a new file begins."""
     merge_for_sampling: Annotated[bool, NEUTRAL] = True
-    """Sample from weights with the adapter added to them, which is faster and takes a copy of the adapted layers."""
+    """Sample from merged weights. It is faster and needs memory for a copy of the adapted layers."""
     share_prompts: Annotated[bool, NEUTRAL] = True
-    """Compute a prompt once for its whole group, in sampling and in the loss, where the model allows it."""
+    """Compute a prompt once for its whole group, in sampling and in the loss, if the model allows it."""
     constrained: Annotated[bool, NEUTRAL] = False
-    """Sample under the grammar of each prompt's plan; the loss stays that of the unconstrained policy."""
+    """Constrain sampling to the grammar of each prompt's plan; the loss is still that of the unconstrained policy."""
     overlong_window: Annotated[int, NEUTRAL] = 0
     """Length of the soft penalty window before the limit, up to one point of reward (DAPO); 0 disables it."""
     zero_spread: Annotated[ZeroSpread, NEUTRAL] = "keep"
-    """Groups whose rewards do not differ: train on their KL term, leave them out, or sample other prompts first."""
+    """Treatment of groups with equal rewards: train on their KL term, leave them out, or first sample other prompts."""
     resample_rounds: Annotated[int, COUNT, With("zero_spread", frozenset({"resample"}))] = 2
-    """How often other prompts are sampled in place of such groups; what then still does not differ is left out."""
+    """How often other prompts are sampled instead of such groups. Groups that still have equal rewards are left out."""
     reflect: Annotated[Reflect, NEUTRAL] = "none"
-    """Have low responses corrected by the policy: told what the checker finds, or also what the labels know."""
+    """Let the policy correct responses with low reward. It sees the checker's diagnostics, or also the labels."""
     reflect_below: Annotated[float, REWARD, _REFLECTING] = 0.5
-    """Reward under which a response is reflected on."""
+    """Responses with less than this reward are corrected."""
     reflect_share: Annotated[float, _REFLECTING] = 0.25
-    """Most of a group that may be corrections; the rest are the policy's own responses to the prompt."""
+    """Maximum share of corrections in a group; the rest are the policy's own responses to the prompt."""
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether responses are judged before the batch is fixed."""
+        """Whether responses are judged before the batch is final."""
         return self.reflect != "none" or self.zero_spread == "resample"
 
 
 def num_corrections(share: float, group_size: int) -> int:
-    """Return the places of a group that corrections may take.
+    """Return the maximum number of corrections in a group.
 
     >>> num_corrections(0.25, 8), num_corrections(0.3, 10)
     (2, 3)
@@ -53,7 +53,7 @@ def num_corrections(share: float, group_size: int) -> int:
 
 
 def rollout_problems(arguments: RolloutArguments, config: Any) -> list[str]:
-    """Return what cannot work together."""
+    """Return the options that are out of bounds or contradict each other, as messages."""
     problems = []
     longest = config.max_completion_length or 0
     if not 0 <= arguments.overlong_window <= longest:
@@ -86,7 +86,7 @@ def _unfit_together(arguments: RolloutArguments, config: Any) -> list[str]:
     completions = config.per_device_train_batch_size * config.steps_per_generation
     if arguments.looks_ahead and completions % config.num_generations:
         problems.append(
-            f"per_device_train_batch_size: {completions} completions a process split a group of "
+            f"per_device_train_batch_size: {completions} completions per process split a group of "
             f"{config.num_generations}; reflect and zero_spread: resample need whole groups"
         )
     return problems
@@ -96,7 +96,7 @@ def _unfit_grpo(config: Any) -> list[str]:
     problems = []
     if config.beta <= 0:
         problems.append(f"beta: expected more than 0, found {config.beta}; at 0 TRL keeps no reference policy")
-    # Updates made on the rollouts of one generation; below 1 where gradients accumulate over several.
+    # Number of updates on the rollouts of one generation; below 1 if gradients accumulate over several generations.
     period = max(1.0, config.steps_per_generation * config.num_iterations / config.gradient_accumulation_steps)
     if config.save_steps % period:
         problems.append(
@@ -107,10 +107,10 @@ def _unfit_grpo(config: Any) -> list[str]:
 
 
 def without_bite(config: Any) -> dict[str, str]:
-    """Return which values of GRPO have no effect, and why.
+    """Return the options of GRPO that have no effect, with the reason.
 
-    TRL 1.16 keeps log-probabilities of the policy that sampled only where an update comes between sampling and
-    training; elsewhere the ratio of the two is 1, and nothing is clipped.
+    TRL 1.16 keeps the log-probabilities of the sampling policy only if there is an update between sampling and
+    training. Otherwise the ratio of the two policies is 1, and nothing is clipped.
     """
     period = config.steps_per_generation * config.num_iterations
     is_corrected = config.use_vllm and config.vllm_importance_sampling_correction

@@ -1,9 +1,9 @@
-"""What a stage can be told: our few fields beside TRL's own, in one flat YAML file and on the command line.
+"""Options of a stage: our few fields in addition to TRL's, in one flat YAML file and on the command line.
 
     tritrace dpo --config stages/recipes/pocket/dpo.yaml --model MODEL --parent RUN/sft --learning_rate 1e-4
 
-A flag overrides the file, the file overrides our defaults, our defaults override TRL's. How the outcome is shown is
-in `stages/arguments/resolved.py`.
+A flag overrides the file, the file overrides our defaults, and our defaults override TRL's.
+`stages/arguments/resolved.py` prints the result.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,12 +37,13 @@ RecipeT = TypeVar("RecipeT")
 
 @dataclass(frozen=True, kw_only=True)
 class StageArguments:
-    """What a stage reads and writes, and how the model is adapted. The seed is TRL's."""
+    """Inputs and outputs of a stage, and the options of its adapter. The seed is a field of TRL."""
 
     model: Annotated[str, COSMETIC]
-    """Folder or hub name of the base model, or of a text model with its GGUF file behind it (`FOLDER/x.gguf`)."""
+    """Folder or hub name of the base model; a text model may be followed by its GGUF file (`FOLDER/x.gguf`)."""
     revision: Annotated[str | None, COSMETIC] = None
-    """Commit, tag or branch of a model on the hub; none takes its main branch, whose next commit is another base."""
+    """Commit, tag or branch of a model on the hub; none means its main branch, whose next commit is a different
+    base."""
     data: Annotated[str, COSMETIC]
     """The rows file to train on."""
     output: Annotated[str, COSMETIC]
@@ -50,49 +51,50 @@ class StageArguments:
     parent: Annotated[str | None, COSMETIC] = None
     """Folder of the previous stage, whose adapter is continued; none starts a fresh adapter on the base."""
     max_rows: Annotated[int | None, COUNT] = None
-    """Train on the first so many rows only."""
+    """Train only on this number of first rows."""
     max_tokens: Annotated[int | None, COUNT, COSMETIC] = None
-    """Longest row, its image tokens and (in GRPO) the longest completion included; longer rows are refused, not cut."""
+    """Limit of a row in tokens, with image tokens and (in GRPO) the longest completion. Longer rows are an error."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the base weights; auto is bfloat16 on a GPU that has it, else float32. The adapter is float32."""
+    """Dtype of the base weights; auto is bfloat16 on a GPU that supports it, else float32. The adapter is float32."""
     load_in_4bit: bool = False
     """Quantise the base to NF4 with double quantisation (bitsandbytes)."""
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] | None = None
-    """Attention kernel; none leaves it to transformers, which takes sdpa where the model has it. It is printed."""
+    """Attention kernel; none lets transformers choose (sdpa if the model supports it). The choice is printed."""
     allow_pickle: Annotated[bool, COSMETIC] = False
-    """Also read weights that are no safetensors; such a file can run code when it is opened."""
+    """Also read weights in other formats than safetensors; such a file can run code when it is opened."""
     allow_broken: Annotated[bool, COSMETIC] = False
-    """Continue a parent, or train on a merged model, that is not what its manifest says; what is broken is told."""
+    """Accept a parent or a merged model that does not match its manifest; the differences are printed."""
     min_pixels: Annotated[int | None, COUNT] = None
-    """Smaller pictures are scaled up to so many pixels; none keeps the processor's own bound."""
+    """Smaller pictures are scaled up to this number of pixels; none keeps the processor's own bound."""
     max_pixels: Annotated[int | None, COUNT] = None
-    """Larger pictures are scaled down to so many pixels, which bounds their tokens; none keeps the processor's own."""
+    """Larger pictures are scaled down to this number of pixels, which limits their tokens; none keeps the own bound."""
     picture_ground: Annotated[str, NEUTRAL] = GROUND
-    """Colour that transparent pictures are put on, by name or as #rrggbb; white words need a dark one."""
+    """Background colour for transparent pictures, by name or as #rrggbb; white words need a dark one."""
     fold_system: Annotated[bool, NEUTRAL] = False
-    """Put the system message into the first user turn where the chat template takes none; else that is refused."""
+    """Put the system message into the first user turn if the chat template rejects it; without this, loading fails."""
     special_tokens: Annotated[Literal["refuse", "escape"], NEUTRAL] = "refuse"
-    """What becomes of rows whose words hold the model's own markup: refused by name, or kept with a blank inside it."""
+    """Rows whose texts contain special tokens of the model: report an error, or keep them with a blank in the token."""
     end_token: Annotated[str | None, NEUTRAL] = None
-    """Token that ends a response, where the template writes another than the tokenizer names; none keeps that one."""
+    """Token that ends a response, if the template uses another one than the tokenizer; none keeps the tokenizer's."""
     extend: Annotated[bool, COSMETIC] = False
-    """Train a finished stage on to more steps, where that ends as a longer run would; else it is moved aside."""
+    """Continue a finished stage to more steps, if the result equals that of a longer run; otherwise move it aside."""
     lora_r: Annotated[int, COUNT] = 16
-    """Rank of a fresh adapter; a continued one keeps its own."""
+    """Rank of a new adapter; a continued adapter keeps its rank."""
     lora_alpha: Annotated[int, COUNT] = 32
-    """Scale of a fresh adapter: its output is multiplied by alpha / r."""
+    """Scale of a new adapter: its output is multiplied by alpha / r."""
     lora_dropout: Annotated[float, PART] = 0.0
-    """Dropout on a fresh adapter's input, as a share."""
+    """Dropout share on a new adapter's input."""
     lora_target: Literal["language", "all-linear"] = "language"
-    """Which layers a fresh adapter adapts: the language model's, or every linear one but the head, vision too."""
+    """Layers with a new adapter: those of the language model, or every linear layer except the head, with vision."""
     preflight: Annotated[bool, COSMETIC] = True
     """Check rows, lengths, loss mask, reward, disk and memory before training (`tritrace preflight`)."""
     card_gib: Annotated[float | None, POSITIVE, COSMETIC] = None
-    """Memory of the card the recipe is made for, which preflight compares with; none takes that of the GPU found."""
+    """Memory of the card that the recipe is made for; preflight compares with it. None means the GPU of this
+    machine."""
     origins: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Where each value that is not TRL's default comes from, by key; filled by `parse_stage`."""
+    """Key -> origin of its value, for values that are not TRL's default; filled by `parse_stage`."""
     notes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What else the resolved recipe says of a value, by key: that it was changed, or that it has no effect."""
+    """Key -> note for the resolved recipe: the value was changed, or has no effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ class GRPOArguments(
     SafegrpoWeights,
     SaferVlmWeights,
 ):
-    """What GRPO can be told beside that: reward, judge, rollouts, and the weights of each preset (`eval/presets`)."""
+    """Additional options of GRPO: reward, judge, rollouts, and the weights of each preset (`eval/presets`)."""
 
     reward: str = "tritrace"
     """Name of the reward preset."""
@@ -123,7 +125,7 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
         argv: the flags, such as `["--config", "sft.yaml", "--max_steps", "3"]`.
 
     Raises:
-        StageError: unreadable file, unknown keys (with the nearest name) or unfit values, all of them listed.
+        StageError: unreadable file, unknown keys (with the nearest name) or invalid values; lists all of them.
     """
     flags = [part for flag in argv for part in _split_config_flag(flag)]
     ours = GRPOArguments if stage == "grpo" else StageArguments
@@ -133,7 +135,7 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
     defaults = our_defaults(stage, dtype=str(_flag(flags, "dtype") or recipe.get("dtype") or "auto"))
     arguments, config = _parse(flags, classes, defaults, source=path or "command line")
     if getattr(config, "use_vllm", False) and config.vllm_max_model_length is None:
-        config.vllm_max_model_length = arguments.max_tokens  # of a row with its completion, which vLLM has to hold
+        config.vllm_max_model_length = arguments.max_tokens  # vLLM must hold a row with its completion
     if problems := _unfit(arguments, config):
         raise StageError([f"{path or 'command line'}: {problem}" for problem in problems])
     config.output_dir = str(Path(arguments.output) / "checkpoints")
@@ -144,10 +146,10 @@ def parse_stage(stage: Stage, argv: Sequence[str]) -> tuple[StageArguments, TRLC
 
 
 def parse_flat(recipe_class: type[RecipeT], argv: Sequence[str]) -> RecipeT:
-    """Read a recipe that is a single dataclass, by the rules of a stage's.
+    """Read a recipe that is a single dataclass, with the rules for stages.
 
     Raises:
-        StageError: as `parse_stage`.
+        StageError: see `parse_stage`.
     """
     path = _flag(argv, "config")
     if path:
@@ -157,20 +159,20 @@ def parse_flat(recipe_class: type[RecipeT], argv: Sequence[str]) -> RecipeT:
 
 
 def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
-    """Return the defaults in which we differ from TRL, or that matter too much to be inherited in silence."""
+    """Return our defaults: those that differ from TRL's, and those that are too important to inherit silently."""
     has_gpu = torch.cuda.is_available()
     defaults: dict[str, Any] = {
         "bf16": has_gpu and resolve_dtype(dtype) is torch.bfloat16,
         "fp16": has_gpu and resolve_dtype(dtype) is torch.float16,
         "use_cpu": not has_gpu,
-        "activation_checkpointing": has_gpu,  # trades time for memory, which the CPU has
+        "activation_checkpointing": has_gpu,  # costs time and saves memory, which is short on GPUs only
         "dataloader_pin_memory": has_gpu,
-        "dataloader_num_workers": 0,  # a worker costs more than it saves at the pocket's size
+        "dataloader_num_workers": 0,  # a worker costs more than it saves in the pocket world
         "report_to": "none",  # `stages/tracking/run.py` reports
         "disable_tqdm": True,  # `stages/progress.py` prints
         "logging_steps": 10,
         "logging_first_step": True,
-        "save_strategy": "steps",  # what an interrupted stage resumes from
+        "save_strategy": "steps",  # an interrupted stage resumes from these checkpoints
         "save_steps": 50,
         "save_total_limit": 2,
         "remove_unused_columns": False,
@@ -179,7 +181,7 @@ def our_defaults(stage: Stage, dtype: str = "auto") -> dict[str, Any]:
     if stage == "grpo":
         # beta > 0 makes TRL keep the parent's adapter as the reference; completions go to rollouts.jsonl.
         return defaults | {"beta": 0.02, "log_completions": False}
-    # TRL cuts at 1024 tokens by default; here rows that are too long are refused (`stages/inputs/lengths.py`).
+    # TRL cuts rows at 1024 tokens by default; here rows that are too long are an error (`stages/inputs/lengths.py`).
     return defaults | {"max_length": None}
 
 
@@ -194,15 +196,15 @@ _RESERVED = {
 
 
 class _Parser(TrlParser):
-    """TRL's parser, raising instead of exiting."""
+    """TRL's parser; it raises instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
     def read_null(self, hints: Mapping[str, Any]) -> None:
-        """Take `null` on the command line for what it is in a recipe also where text or a choice is expected.
+        """Read `null` on the command line like in a recipe, for texts and choices too.
 
-        TRL's own takes it for numbers.
+        TRL does this only for numbers.
         """
         for action in self._actions:
             if (action.type is str or action.choices) and fits(None, hints.get(action.dest, str)):
@@ -255,7 +257,7 @@ def _flag(flags: Sequence[str], name: str) -> str | None:
 
 
 def _unfit(arguments: StageArguments, config: TRLConfig) -> list[str]:
-    """Return what is out of bounds, or cannot work together."""
+    """Return the options that are out of bounds or contradict each other, as messages."""
     problems = list(out_of_bounds(arguments))
     if arguments.min_pixels and arguments.max_pixels and arguments.min_pixels > arguments.max_pixels:
         problems.append(f"min_pixels: expected at most {arguments.max_pixels}, found {arguments.min_pixels}")

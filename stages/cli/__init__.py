@@ -1,1 +1,1 @@
-"""The command line. Each module holds the commands of one subject; torch is imported only by those that need it."""
+"""The command line. Each module holds one command or one group; only commands that need torch import it."""

@@ -1,6 +1,6 @@
-"""What `tritrace eval` and `tritrace chat` ask: a base model, a merged one, a stage's adapter, or a server.
+"""The models that `tritrace eval`, `chat` and `serve` can use: base, merged model, a stage's adapter, or a server.
 
-A server is asked without torch; a checkpoint is loaded when it is first asked.
+A server needs no torch; a checkpoint is loaded at its first question.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from eval.policies.base import Policy
 
 ENDPOINT_TOKENS = 1024
-"""Limit of a server's response where none is given; recipes for real models allow 1,024 to 2,048."""
+"""Default token limit for a server's response; recipes for real models allow 1,024 to 2,048."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What is evaluated."""
+    """A model to evaluate or to ask."""
 
     identity: Mapping[str, Any]
-    """What tells it, and how it is sampled, from every other one."""
+    """Identifies the model and its sampling."""
     style: Style
-    """How its prompts put a plan into words."""
+    """The wording of plans in its prompts."""
     load: Callable[[], "Policy"]
-    """Returns it ready to be asked, the same one each time."""
+    """Returns the policy, the same one at each call."""
     planner: Callable[[], Planner] = lambda: plan_query
-    """Returns the planner for questions that come without a plan: of the tools that it was trained with."""
+    """Returns the planner for questions without a plan; it uses the tools that the model was trained with."""
 
 
 def checkpoint_of(
@@ -44,24 +44,24 @@ def checkpoint_of(
     picture_ground: str | None = None,
     vllm: str | None = None,
 ) -> Candidate:
-    """Return a checkpoint, its chain checked; the model is not loaded yet.
+    """Return a checkpoint as a candidate, after a check of its chain; the model is not loaded yet.
 
     Args:
-        chosen: which one; of a stage not quantised where nothing is said, but as it was trained.
-        batch_size: prompts sampled together; None samples as many as fit.
-        max_new_tokens: limit of a response; None allows as many as the recipe.
-        picture_ground: colour that transparent pictures are put on; None does as the stage was trained.
-        vllm: an interpreter that has vLLM, which then samples; None samples with transformers.
+        chosen: the checkpoint; by default a stage is quantised as in its training.
+        batch_size: prompts sampled together; None chooses a size that fits.
+        max_new_tokens: token limit of a response; None uses the recipe's.
+        picture_ground: background colour for transparent pictures; None uses that of the training.
+        vllm: an interpreter with vLLM, for sampling with vLLM; None samples with transformers.
 
     Raises:
-        UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not hold.
+        UserError: not exactly one of model and adapter is given, or a manifest cannot be read or does not match.
         ModelError: there is no such model.
     """
     from stages.provenance.elsewhere import is_elsewhere
 
     adapter, model = chosen.adapter, chosen.model
     if (adapter is None) == (model is None) and not (adapter and is_elsewhere(adapter)):
-        raise UserError("give one of --adapter, a stage's folder, --model, a base model or a merged one, or --endpoint")
+        raise UserError("give one of --adapter (a stage's folder), --model (a base or merged model) and --endpoint")
     from stages.fit.evaluation import fitted_batch, response_limit
     from stages.provenance.trust import Permissions
     from stages.results.subjects import subject_of
@@ -85,7 +85,7 @@ def checkpoint_of(
 def server_of(
     chosen: ServerOptions, *, max_new_tokens: int | None, concurrency: int = 1, picture_ground: str | None = None
 ) -> Candidate:
-    """Return a model behind a server; nothing is sent yet.
+    """Return a server's model as a candidate; nothing is sent yet.
 
     Raises:
         UserError: the model's name or the extra is missing, or a setting is out of bounds.
@@ -119,10 +119,10 @@ def server_of(
 
 
 def ground_named(colour: str | None) -> str | None:
-    """Return the colour that `--picture-ground` names, or None.
+    """Return the colour of `--picture-ground`, or None.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a colour.
     """
     if colour is not None and not is_colour(colour):
         raise UserError(f"--picture-ground: expected a colour such as white or #808080, found {colour!r}")
@@ -130,7 +130,7 @@ def ground_named(colour: str | None) -> str | None:
 
 
 def style_of(name: str | None) -> Style | None:
-    """Return the style of prompts that a flag names, or None.
+    """Return the prompt style of a flag, or None.
 
     Raises:
         UserError: there is no such style.

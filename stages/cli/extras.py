@@ -1,4 +1,4 @@
-"""What commands need beyond the base, asked for before anything is done, so that the message names the extra."""
+"""Checks for optional dependencies at the start of a command, so that the message names the extra."""
 
 from protocol.errors import UserError
 

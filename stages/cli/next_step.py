@@ -1,7 +1,7 @@
-"""What a command prints last on the way from data to an adapter: the command that follows, with the user's own paths.
+"""Prints the next command at the end of a command, with the user's own paths.
 
-`tritrace init` writes the way into its folder (`way.json`), command by command. A command that worked on a place inside
-such a folder prints the one that follows it there; anywhere else it prints what it suggests by itself.
+`tritrace init` writes a list of commands (`way.json`) into its folder. A command that worked on files in such a folder
+prints the next command of the list. Anywhere else it prints its own suggestion.
 """
 
 import re
@@ -13,16 +13,16 @@ import typer
 from data.files import read_json_object
 
 WAY = "way.json"
-"""In the folder that `tritrace init` made: `steps`, each with `name` and `command`."""
+"""File in the folder of `tritrace init`: `steps`, each with `name` and `command`."""
 
 
 def tell_next(step: str, place: Path, otherwise: str = "") -> None:
-    """Print the command that follows a step, on the error stream, where it disturbs nobody who reads the output.
+    """Print the command after a step, on the error stream, to keep the output clean.
 
     Args:
-        step: what was done, such as "data check".
-        place: a file or folder that it was done to.
-        otherwise: the command to print where no folder above has a way.
+        step: the finished step, such as "data check".
+        place: a file or folder that the step worked on.
+        otherwise: the command to print if no parent folder has a list.
     """
     folder = next((each for each in (place, *place.resolve().parents) if (each / WAY).is_file()), None)
     command = otherwise
@@ -35,7 +35,7 @@ def tell_next(step: str, place: Path, otherwise: str = "") -> None:
 
 
 def _tick(step: str, page: Path) -> None:
-    """Tick a step off on the folder's page; one that was edited or deleted is nobody's loss."""
+    """Tick a step off on the folder's page; an edited or deleted page is no error."""
     with suppress(OSError, ValueError):
         text = page.read_text(encoding="utf-8")
         ticked = re.sub(rf"(?m)^- \[ \] (\*\*(?:[^*]*\| )?{re.escape(step)}(?: \|[^*]*)?\*\*)", r"- [x] \1", text)
@@ -44,7 +44,7 @@ def _tick(step: str, page: Path) -> None:
 
 
 def _after(step: str, steps: list[object]) -> str:
-    """Return the command after a step; the file may have been edited, and then nothing is printed."""
+    """Return the command after a step; "" if the file was edited and does not have it."""
     known = [each for each in steps if isinstance(each, dict)]
     places = [place for place, each in enumerate(known) if step in str(each.get("name", "")).split(" | ")]
     return str(known[places[0] + 1].get("command", "")) if places and places[0] + 1 < len(known) else ""

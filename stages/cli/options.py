@@ -1,4 +1,4 @@
-"""Commands whose options are a dataclass, and the options that several commands share.
+"""Declares the options of a command as a dataclass, and defines the options that several commands share.
 
     @dataclass(frozen=True, kw_only=True)
     class GreetOptions:
@@ -9,8 +9,8 @@
 
     app.command()(from_options(greet))
 
-An option is declared once, with its default and its help. A field that is a dataclass itself stands for its own fields:
-that is how commands share options.
+An option is declared once, with its default and its help. A field may be a dataclass itself; then its fields are
+options too. So commands can share options.
 """
 
 import inspect
@@ -25,20 +25,20 @@ import typer
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """Beside a field that is a dataclass: the command has these of its options; the others keep their defaults."""
+    """Mark for a field that is a dataclass: the command has only these of its options; others keep their defaults."""
 
     names: tuple[str, ...]
 
 
 def from_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command as typer reads it, with an option for each field of its dataclasses."""
+    """Return a command for typer, with an option for each field of its dataclasses."""
     groups = {
         name: hint
         for name, hint in get_type_hints(command, include_extras=True).items()
         if name != "return" and _dataclass_in(hint) is not None
     }
     if set(groups) != set(inspect.signature(command).parameters):
-        raise TypeError(f"{command.__name__}: every parameter has to be a dataclass of options")
+        raise TypeError(f"{command.__name__}: every parameter must be a dataclass of options")
 
     @wraps(command)
     def called(**values: Any) -> None:
@@ -56,7 +56,7 @@ def _dataclass_in(hint: Any) -> type | None:
 
 
 def _declared(hint: Any) -> list[tuple[str, Any, Any]]:
-    """Return the fields of a dataclass of options: name, type with its marks, default."""
+    """Return the fields of a dataclass of options: name, annotated type, default."""
     options = _dataclass_in(hint)
     assert options is not None  # noqa: S101 - for the type checker
     chosen = next((mark.names for mark in get_args(hint)[1:] if isinstance(mark, Only)), None)
@@ -96,22 +96,22 @@ PromptStyle = Annotated[str | None, typer.Option(help="full or compact  [default
 NewTokens = Annotated[int | None, typer.Option(min=1, help="limit of a response  [default: as trained]")]
 
 ReleaseJudge = Annotated[
-    Literal["none", "llm", "guard"], typer.Option("--judge", help="who judges safety before release")
+    Literal["none", "llm", "guard"], typer.Option("--judge", help="judge of safety before an answer is released")
 ]
-AuditTexts = Annotated[bool, typer.Option(help="record the words too, not only their hashes")]
+AuditTexts = Annotated[bool, typer.Option(help="record the texts too, not only their hashes")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PermissionOptions:
-    """What loading may do. It is given on the command line; what a folder allows itself is not read."""
+    """Permissions for loading. They come only from the command line; a folder cannot grant itself anything."""
 
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="run the Python files of a model's folder")
     ] = False
-    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="also read weights that are no safetensors")] = (
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="also read other weights than safetensors")] = (
         False
     )
-    allow_broken: Annotated[bool, typer.Option("--allow-broken", help="load what is not what its manifest says")] = (
+    allow_broken: Annotated[bool, typer.Option("--allow-broken", help="load files that differ from their manifest")] = (
         False
     )
 
@@ -122,7 +122,7 @@ class PermissionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions:
-    """Which checkpoint is asked."""
+    """The checkpoint to ask."""
 
     adapter: Annotated[Path | None, typer.Option(help="a stage's folder, such as runs/pocket/seed-0/grpo")] = None
     model: Annotated[str | None, typer.Option(help="a base or merged model, or NAME@REVISION, without adapter")] = None
@@ -132,10 +132,10 @@ class CheckpointOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Which server is asked instead."""
+    """The server to ask instead of a checkpoint."""
 
     endpoint: Annotated[str | None, typer.Option(help="a server, such as http://localhost:8000/v1")] = None
     endpoint_model: Annotated[str | None, typer.Option(help="the server's name of the model")] = None
     endpoint_server: Annotated[str, typer.Option(help="vllm, sglang, llama.cpp or openai; auto asks it")] = "auto"
-    endpoint_concurrency: Annotated[int, typer.Option(help="requests at the same time")] = 16
+    endpoint_concurrency: Annotated[int, typer.Option(help="concurrent requests")] = 16
     endpoint_timeout: Annotated[float, typer.Option(help="seconds for one request")] = 120.0

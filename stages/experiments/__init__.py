@@ -1,1 +1,1 @@
-"""Experiments: declared variants of the stages from the same parents, trained, evaluated and compared."""
+"""Experiments: train, evaluate and compare declared variants of the stages from the same parents."""

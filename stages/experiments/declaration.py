@@ -1,14 +1,14 @@
-"""What an experiment is: variants of the later stages from the same parents, seeds and held-out prompts, declared.
+"""Reads the declaration of an experiment: variants of stages, with the same parents, seeds and held-out prompts.
 
     tritrace experiment stages/recipes/pocket/experiments/rewards.yaml
 
-A YAML file with a curriculum, which makes model, data and the parents of each seed, and variants:
+A YAML file names a curriculum, which makes model, data and the parents for each seed, and variants:
 
     curriculum: ../curriculum.yaml       relative to this file
     output: runs/pocket-rewards
     seeds: [0, 1, 2]
-    baseline: tritrace                   the variant that the others are compared with
-    metrics: [attack_success, ...]       columns of the table; none is all
+    baseline: tritrace                   the others are compared with this variant
+    metrics: [attack_success, ...]       columns of the table; by default all
     made:                                rows that a command of `tritrace data` makes for each seed
       curated: {from: dpo, command: "data curate --checkpoint {checkpoint} --data {data}/grpo.jsonl --output {output}"}
       decisions: {from: sft, command: "data build {output} --draw drawn", file: dpo.jsonl}
@@ -16,11 +16,13 @@ A YAML file with a curriculum, which makes model, data and the parents of each s
       tritrace: {from: dpo, stages: [grpo]}
       curated: {from: dpo, stages: [grpo], data: {grpo: [curated]}, set: {grpo.max_steps: 40}}
 
-`from` is the stage of the curriculum that a variant continues, or base; `stages` are trained one after the other;
-`data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows; several are put together in equal parts, as
-many rows of each as the shortest has; a command that makes a folder names the file in it; `set` overrides fields of
-the stages' recipes, as `--grpo.max_steps` does on the command line. A variant that does none of this, such as the
-first, is the run of the curriculum.
+* `from` is the stage of the curriculum that a variant continues, or base.
+* `stages` are trained one after the other.
+* `data` names files of the data folder (`dpo` is `dpo.jsonl`) or made rows. Several are joined in equal parts: of each,
+  as many rows as the shortest one has. If the command of made rows makes a folder, `file` names the file in it.
+* `set` overrides fields of the stages' recipes, like `--grpo.max_steps` on the command line.
+
+A variant without `data` and `set`, such as the first, is the run of the curriculum.
 """
 
 from collections.abc import Mapping
@@ -39,15 +41,15 @@ STARTS = ("base", *STAGES)
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Rows that a command makes from a checkpoint of each seed."""
+    """Rows that a command makes from a checkpoint, for each seed."""
 
     name: str
     start: str
-    """The stage of the curriculum whose checkpoint is asked, or base."""
+    """The stage of the curriculum whose checkpoint is used, or base."""
     command: str
-    """Of `tritrace`, with {checkpoint}, {model}, {data}, {output} and {seed} to be filled in."""
+    """Arguments of `tritrace`, with the placeholders {checkpoint}, {model}, {data}, {output} and {seed}."""
     file: str = ""
-    """The rows in the folder that the command makes; empty where its output is the rows."""
+    """Name of the rows' file in the folder that the command makes; "" if its output is the file itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +58,17 @@ class Variant:
 
     name: str
     start: str
-    """The stage of the curriculum that is continued, or base."""
+    """The stage of the curriculum that the variant continues, or base."""
     stages: tuple[Stage, ...]
     """Trained one after the other; the last one is evaluated."""
     data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names of the rows by stage, where they are not the stage's own."""
+    """Stage -> names of its rows, if they differ from the curriculum's."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the stages' recipes, such as "grpo.max_steps"."""
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether this is the curriculum itself as far as its last stage."""
+        """Whether the variant equals the curriculum up to its last stage."""
         first = STARTS.index(self.start)
         return not self.data and not self.overrides and self.stages == STAGES[first : first + len(self.stages)]
 
@@ -78,7 +80,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Variants to be trained and compared."""
+    """Variants to train and compare."""
 
     path: Path
     curriculum: Path
@@ -94,7 +96,7 @@ def read_experiment(path: Path) -> Experiment:
     """Read the declaration of an experiment.
 
     Raises:
-        StageError: everything that cannot be right in it, with the field.
+        StageError: the declaration has mistakes; lists all of them with their fields.
     """
     values, _ = read_yaml(path)
     problems = _unknown(values, ("curriculum", "output", "seeds", "baseline", "metrics", "made", "variants"), "")
@@ -105,7 +107,7 @@ def read_experiment(path: Path) -> Experiment:
         name: _variant(name, record, problems) for name, record in _mapping(values, "variants", problems).items()
     }
     problems += [
-        f"{name!s:.99}: expected a name of letters, digits, '.', '_' and '-', since files are named by it"
+        f"{name!s:.99}: expected a name of letters, digits, '.', '_' and '-', because files are named after it"
         for name in (*made, *variants)
         if not (isinstance(name, str) and NAME.fullmatch(name))
     ]

@@ -1,8 +1,8 @@
-"""Running an experiment: parents first, then each variant for each seed; what is finished and unchanged is skipped.
+"""Runs an experiment: first the parents, then each variant for each seed; finished, unchanged parts are skipped.
 
-A variant is trained into `OUTPUT/VARIANT/seed-N/STAGE`, the folder of a run, so that `tritrace compare`, `report` and
-`manifest` read it like any other; one that changes nothing is the curriculum's own run. The table is written again
-after every variant.
+A variant is trained into `OUTPUT/VARIANT/seed-N/STAGE`, which has the layout of a run. So `tritrace compare`, `report`
+and `manifest` can read it. A variant that changes nothing is the curriculum's own run. The table is written after every
+variant.
 """
 
 import json
@@ -41,19 +41,20 @@ def run_experiment(
 ) -> Path:
     """Run, continue or skip every variant, print the table, and return the folder.
 
-    A variant that fails is left out, and the others are run. One whose training changes nothing counts as what it
-    started from, which the table says.
+    A variant that fails is left out, and the others still run. If training does not change a variant's adapter, its
+    start is evaluated instead, and the table says so.
 
     Args:
         path: the declaration.
-        seeds: instead of those declared.
-        only: names of the variants to run and show; none is all.
-        output: instead of the declared folder.
-        flags: of the curriculum, and of stages as in `--grpo.max_steps 3`.
+        seeds: seeds to use instead of the declared ones.
+        only: names of the variants to run and show; empty means all.
+        output: folder to use instead of the declared one.
+        flags: flags of the curriculum, and of stages, such as `--grpo.max_steps 3`.
 
     Raises:
-        UserError: the declaration, a recipe or a file will not do; or, after all others, what failed for which seed.
-        SystemExit: with code 130 when interrupted; the same command continues.
+        UserError: the declaration, a recipe or a file cannot be used. Or some variants failed; raised after all others
+            ran.
+        SystemExit: with code 130 after an interruption; the same command continues.
     """
     experiment = read_experiment(path)
     if unknown := set(only) - set(experiment.variants):
@@ -83,7 +84,7 @@ def run_experiment(
 
 
 def _check(experiment: Experiment) -> Callable[[Curriculum], None]:
-    """Return a check of every variant's recipes that can be made before anything costs time."""
+    """Return a check of every variant's recipes, to run before any training."""
 
     def check(curriculum: Curriculum) -> None:
         problems = []
@@ -102,19 +103,19 @@ def _check(experiment: Experiment) -> Callable[[Curriculum], None]:
 
 @dataclass
 class _Plan:
-    """An experiment with its curriculum; remembers what was evaluated."""
+    """An experiment with its curriculum and its finished evaluations."""
 
     experiment: Experiment
     curriculum: Curriculum
     unchanged: dict[str, list[int]] = field(default_factory=dict)
-    """The seeds for which training changed nothing, by variant."""
+    """Variant -> seeds for which training changed nothing."""
 
     def __post_init__(self) -> None:
         self._told: set[tuple[str, int]] = set()
         self._own: dict[tuple[str, int], tuple[Checkpoint, float]] = {}
 
     def results(self, variant: Variant, seed: int) -> Iterator[tuple[str, Sequence[Sample], float]]:
-        """Yield name, samples and seconds of training of the variant's start where it is new, and of the variant."""
+        """Yield (name, samples, seconds of training) of the variant's start, if it is new, and of the variant."""
         start, seconds = self._start(variant.start, seed)
         if (variant.start, seed) not in self._told:
             self._told.add((variant.start, seed))
@@ -136,7 +137,7 @@ class _Plan:
     def parse(
         self, variant: Variant, stage: Stage, seed: int, parent: Path | None, data: Path | None
     ) -> tuple[StageArguments, TRLConfig]:
-        """Return what a stage of a variant is told: the curriculum's recipe, its place, and what is set for it."""
+        """Return the options of a variant's stage: from the curriculum's recipe, its place, and its overrides."""
         recipes = self.curriculum
         flags = {"config": recipes.recipes / getattr(recipes.recipe, stage), "model": recipes.model, "seed": seed}
         flags |= {"data": data or recipes.data / f"{stage}.jsonl"}
@@ -152,7 +153,7 @@ class _Plan:
         return Checkpoint(stage, run_by_stage[stage](*told), self.curriculum.model, permissions_of(*told))
 
     def _start(self, stage: str, seed: int) -> tuple[Checkpoint, float]:
-        """Return a checkpoint of the curriculum, trained where it is not, and the seconds that it took."""
+        """Return a checkpoint of the curriculum, after training it if necessary, and its seconds of training."""
         if (stage, seed) not in self._own:
             self._own[stage, seed] = self._reached(stage, seed)
         return self._own[stage, seed]
@@ -185,7 +186,7 @@ class _Plan:
         return together
 
     def _made(self, made: Made, seed: int) -> Path:
-        """Return the rows that a command makes; they are made once for a checkpoint and a command."""
+        """Return the rows that a command makes; they are made once per checkpoint and command."""
         checkpoint, _ = self._start(made.start, seed)
         data = self.curriculum.data
         output = data / f"{self.experiment.path.stem}-{made.name}-seed-{seed}{'' if made.file else '.jsonl'}"
@@ -200,7 +201,7 @@ class _Plan:
             say(f"data: {rows} is up to date")
             return rows
         say(f"data: {output}: tritrace {' '.join(command)}")
-        # A process of its own gives back the memory of the model that it samples.
+        # A separate process releases the memory of the sampled model when it ends.
         if subprocess.run([sys.executable, "-m", "stages", *command], check=False).returncode:  # noqa: S603
             raise StageError(f"made.{made.name}: `tritrace {' '.join(command)}` failed")
         if not rows.is_file():

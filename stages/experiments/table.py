@@ -1,4 +1,4 @@
-"""The table of an experiment: every variant's metrics with intervals, and paired differences from the baseline."""
+"""Writes the table of an experiment: metrics of each variant with intervals, and paired differences to the baseline."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,42 +14,42 @@ from eval.results.table import format_change, format_estimate, format_number, me
 from stages.experiments.declaration import Experiment
 
 CAPTION = (
-    "Mean [95 % interval] on the held-out prompts; n is prompts × seeds; minutes are of training, parents included, "
-    "the mean over seeds. In brackets: what variants start from."
+    "Mean [95 % interval] on the held-out prompts; n is prompts × seeds; minutes is the mean training time over seeds, "
+    "with parents. Names in brackets are the starts of variants."
 )
 DIFFERENCES = (
     "Paired difference [95 % interval] from `{baseline}` on the same prompts and seeds; p after Holm's correction over "
     "all {count} metrics of a row."
 )
 
-UNCHANGED = "`{name}`, seed {seeds}: training changed nothing; these are the results of what it started from."
+UNCHANGED = "`{name}`, seed {seeds}: training changed nothing; these are the results of its start."
 
 
 @dataclass
 class Row:
-    """A variant with what its seeds have come to so far."""
+    """A variant with the results of its finished seeds."""
 
     name: str
     seeds: dict[int, Sequence[Sample]] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
 
     def add(self, seed: int, samples: Sequence[Sample], seconds: float) -> None:
-        """Take in a seed."""
+        """Add the results of a seed."""
         self.seeds[seed], self.seconds[seed] = samples, seconds
 
     @property
     def samples(self) -> list[Sequence[Sample]]:
-        """The samples, a sequence a seed, in the order of the seeds."""
+        """The samples: one sequence for each seed, in order."""
         return [self.seeds[seed] for seed in sorted(self.seeds)]
 
 
 def write_table(experiment: Experiment, rows: Mapping[str, Row], unchanged: Mapping[str, Sequence[int]]) -> Path:
-    """Write `table.md` and `table.json` of what is finished, and return the former's path.
+    """Write the finished results to `table.md` and `table.json`, and return the path of `table.md`.
 
     Args:
-        experiment: what was declared.
-        rows: by name.
-        unchanged: the seeds of each variant for which training changed nothing.
+        experiment: the declaration.
+        rows: variant by name.
+        unchanged: variant -> seeds for which training changed nothing.
     """
     comparisons = _comparisons(rows, experiment.baseline)
     with replacing(experiment.output / "table.json") as file:
@@ -61,7 +61,7 @@ def write_table(experiment: Experiment, rows: Mapping[str, Row], unchanged: Mapp
 
 
 def _comparisons(rows: Mapping[str, Row], baseline: str) -> dict[str, Comparison]:
-    """Return each variant against the baseline, over the seeds that both have."""
+    """Compare each variant with the baseline, over their common seeds."""
     found = {}
     base = rows.get(baseline)
     for name, row in rows.items():

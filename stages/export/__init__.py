@@ -1,1 +1,1 @@
-"""Handing a trained stage to others: a folder that plain transformers and peft load, with its card and its plans."""
+"""Exports a trained stage as a folder that plain transformers and peft can load, with its card and its plans."""

@@ -1,6 +1,6 @@
-"""The model card of an export: README.md in the form of the Hugging Face Hub, from manifests, rows and evaluations.
+"""Writes the model card of an export: a README.md in the format of the Hugging Face Hub.
 
-Nothing in it is typed in by hand. What is not known, because a file is gone, is said to be unknown.
+Every entry comes from manifests, rows and evaluations. If a file is missing, the card says "unknown".
 """
 
 import re
@@ -43,18 +43,18 @@ _DECISIVE = (
     "load_in_4bit",
     "dtype",
 )
-"""Of a recipe; the whole of it is in the manifests."""
+"""Keys of a recipe on the card; the manifests have the whole recipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card is written from."""
+    """The inputs of a card."""
 
     stages: Sequence[Ancestor]
-    """From the first to the one that is exported."""
+    """From the first stage to the exported one."""
     plans: Sequence[PlanFolder]
     num_plans: int
-    """In all, of which the most frequent are exported."""
+    """Number of all plans; only the most frequent ones are exported."""
     merged_dtype: str | None
     """None for an adapter."""
     licence: str | None
@@ -62,19 +62,19 @@ class Card:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the stage that is exported."""
+        """The manifest of the exported stage."""
         return self.stages[-1].manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the stages' own evaluations say."""
+    """The evaluations of the stages."""
 
     table: str
-    """Markdown; "" where nothing was evaluated."""
+    """Markdown; "" if there are no evaluations."""
     judges: tuple[str, ...]
     outdated: tuple[str, ...]
-    """Stages whose evaluation is of another adapter than the one they have now."""
+    """Stages whose evaluation belongs to an older adapter."""
 
 
 def model_card(card: Card) -> str:
@@ -112,7 +112,7 @@ def model_card(card: Card) -> str:
 
 
 def results(stages: Sequence[Ancestor]) -> Results:
-    """Return the evaluations in the folders of stages, and of the base beside the first of them."""
+    """Return the evaluations in the folders of the stages, and of the base beside the first stage."""
     folders: dict[str, tuple[Path, Manifest | None]] = {"base": (stages[0].folder.parent / "base", None)}
     folders |= {stage.manifest.stage: (stage.folder, stage.manifest) for stage in stages}
     samples: dict[str, Sequence[Sample]] = {}
@@ -135,7 +135,7 @@ def results(stages: Sequence[Ancestor]) -> Results:
 
 
 def _is_outdated(settings: Mapping[str, Any], manifest: Manifest) -> bool:
-    """Whether an evaluation names another adapter by its hash; `tritrace eval` names a path instead."""
+    """Whether an evaluation states the hash of another adapter. `tritrace eval` states a path instead."""
     adapter = str(settings.get("adapter"))
     return bool(re.fullmatch("[0-9a-f]{64}", adapter)) and adapter != manifest.adapter
 
@@ -170,7 +170,7 @@ def _front_matter(card: Card, base_licence: str | None) -> str:
 
 
 def _base_licence(model: str) -> str | None:
-    """Return the licence that the card in a base model's folder states."""
+    """Return the licence on the card in a base model's folder."""
     try:
         text = (Path(split_gguf(model)[0]) / "README.md").read_text(encoding="utf-8", errors="replace")
         header = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
@@ -195,7 +195,7 @@ def _has_vision(manifest: Manifest) -> bool:
 
 
 def _ground(manifest: Manifest) -> str:
-    """Return what transparent pictures were put on; a manifest can say anything, and this becomes code."""
+    """Return the background colour for transparent pictures. It is validated, because it becomes code on the card."""
     named = str(manifest.recipe.get("picture_ground", GROUND))
     return named if is_colour(named) and re.fullmatch(r"#?\w+", named) else GROUND
 
@@ -206,5 +206,5 @@ def _load_dtype(manifest: Manifest) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that cannot break a Markdown table."""
+    """Return a text with the characters escaped that would break a Markdown table."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Writes a folder atomically: it appears completely or not at all."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from stages.provenance.export_mark import is_export
 
 @contextmanager
 def drafted(to: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a draft folder beside `to`, which takes its place when the block ends well and vanishes when it does not.
+    """Yield a draft folder beside `to`. After success it replaces `to`; after an error it is removed.
 
     Args:
-        to: where the folder goes.
-        overwrite: replace an earlier export there; a folder with anything else in it is refused all the same.
+        to: the final folder.
+        overwrite: replace an earlier export; a folder with other content is still an error.
 
     Raises:
-        StageError: something is in the way.
-        LockedError: another process exports there.
+        StageError: the folder exists already and may not be replaced.
+        LockedError: another process exports to the same folder.
     """
     with held(to):
         refuse_what_is_in_the_way(to, overwrite=overwrite)
         draft, old = (to.with_name(f".{to.name}.{suffix}") for suffix in ("draft", "old"))
-        for leftover in (draft, old):  # of a run that was killed
+        for leftover in (draft, old):  # left by a killed run
             shutil.rmtree(leftover, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
@@ -43,15 +43,15 @@ def refuse_what_is_in_the_way(to: Path, *, overwrite: bool) -> None:
     """Check that a folder can be written.
 
     Raises:
-        StageError: it is a file, or holds something that is not an earlier export to be replaced.
+        StageError: it is a file, or holds anything else than an earlier export that may be replaced.
     """
     if to.exists() and not to.is_dir():
-        raise StageError(f"{to}: is a file; name a folder that is not there, or an empty one")
+        raise StageError(f"{to}: is a file; name a new folder, or an empty one")
     found = sorted(path.name for path in to.iterdir()) if to.is_dir() else []
     if not found:
         return
     if not is_export(to):
         shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-        raise StageError(f"{to}: is not empty and no earlier export ({shown}); name another folder")
+        raise StageError(f"{to}: is not empty and not an earlier export ({shown}); name another folder")
     if not overwrite:
         raise StageError(f"{to}: holds an earlier export; give --overwrite to replace it")

@@ -1,4 +1,4 @@
-"""The stages that a stage was made of, from the base on, and what each was trained on, as far as they are here."""
+"""Finds the ancestors of a stage and their training rows, as far as the files still exist."""
 
 import hashlib
 from collections import Counter
@@ -16,14 +16,14 @@ from stages.spec import SPECS
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """A stage in the making of another, or that stage itself."""
+    """A stage that is an ancestor of another stage, or that stage itself."""
 
     folder: Path
     manifest: Manifest
 
 
 def lineage(folder: Path) -> list[Ancestor]:
-    """Return a stage and the stages before it, the first one first; it starts later where an earlier one is gone.
+    """Return a stage and its ancestors, oldest first; if an ancestor is missing, the list starts after it.
 
     Raises:
         StageError: the stage's own manifest cannot be read.
@@ -40,12 +40,12 @@ def is_whole(stages: list[Ancestor]) -> bool:
 
 
 def starts_elsewhere(stages: list[Ancestor]) -> bool:
-    """Whether the first adapter of a lineage was trained elsewhere."""
+    """Whether the first adapter of a lineage was trained outside this project."""
     return stages[0].manifest.stage == ELSEWHERE
 
 
 def rows_of(stage: Ancestor) -> list[Row]:
-    """Return the rows that a stage was trained on; [] where the file is gone or has changed since."""
+    """Return the training rows of a stage; [] if the file is missing or was changed."""
     path = Path(str(stage.manifest.recipe.get("data")))
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != stage.manifest.data.get("rows"):
@@ -73,7 +73,7 @@ def _parent(stage: Ancestor) -> Ancestor | None:
     if is_elsewhere(named):
         manifest = manifest_of(named, "", stage.manifest.model_revision)
         return Ancestor(named, manifest) if manifest.digest == digest else None
-    for place in (named, stage.folder.parent / named.name):  # the run may have been moved as a whole
+    for place in (named, stage.folder.parent / named.name):  # the whole run may have been moved
         try:
             manifest = read_manifest(place / "manifest.json")
         except StageError:

@@ -1,7 +1,7 @@
-"""The plans beside an exported model: what a server needs to ask it as it was taught, and to constrain its decoding.
+"""Writes the plans of an exported model, so that a server can use the training prompts and constrain decoding.
 
-A plan's folder holds `plan.json`, `system_prompt.txt` (the words the model was trained with), `grammar.lark` (what
-llguidance takes; as a request field of vLLM it is `structured_outputs.grammar`) and `schema.json`.
+A plan's folder has `plan.json`, `system_prompt.txt` (the prompt of the training), `grammar.lark` (for llguidance; in a
+request to vLLM it is the field `structured_outputs.grammar`) and `schema.json`.
 """
 
 import json
@@ -16,33 +16,33 @@ from stages.inputs.columns import Row
 from toolkit.planner import named_plan
 
 MAX_PLANS = 32
-"""A planner that samples makes nearly as many plans as rows; the most frequent are exported."""
+"""Maximum number of exported plans, the most frequent ones. A sampling planner makes nearly one plan per row."""
 NAMED = ("everyday", "writing", "alarm", "vulnerable", "several")
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFolder:
-    """A plan as it is exported."""
+    """An exported plan."""
 
     plan: Plan
     prompt: str
     num_rows: int
-    """Rows of the last stage's data that have it."""
+    """Number of rows of the last stage with this plan."""
     name: str = ""
-    """Of a plan of the toolkit that no data named."""
+    """Name of a plan of the toolkit that is in no row; "" otherwise."""
 
     @property
     def folder(self) -> str:
-        """Where it is, below the export."""
+        """Path of the plan's folder in the export."""
         return f"plans/{self.plan.fingerprint}"
 
 
 def choose_plans(rows: Sequence[Row], style: Style) -> tuple[list[PlanFolder], int]:
-    """Return the plans to export, the most frequent first, and how many there are in all.
+    """Return the plans to export, most frequent first, and the number of all plans.
 
     Args:
-        rows: what the stage was trained on; where there are none, the rule planner's plans are taken.
-        style: of the system message, where no row tells it.
+        rows: training rows of the stage; if empty, the rule planner's plans are used.
+        style: style of the system message, if there are no rows.
     """
     counts = Counter(row.plan for row in rows)
     prompts = {row.plan: str(row.prompt[0]["content"]) for row in reversed(rows)}
@@ -54,7 +54,7 @@ def choose_plans(rows: Sequence[Row], style: Style) -> tuple[list[PlanFolder], i
 
 
 def write_plans(plans: Sequence[PlanFolder], root: Path) -> None:
-    """Write every plan, and `plans/index.json` over them."""
+    """Write every plan, and the list `plans/index.json`."""
     index = []
     for each in plans:
         folder = root / each.folder

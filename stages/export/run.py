@@ -1,4 +1,4 @@
-"""`tritrace export`: one folder with everything that others need of a trained stage, written at once."""
+"""`tritrace export`: writes one folder with everything that is needed to use a trained stage."""
 
 import json
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ EXPORT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """What an export is to be."""
+    """Options of an export."""
 
     merge: bool = False
-    """Write a whole model, with the adapter in its weights."""
+    """Write a whole model, with the adapter merged into its weights."""
     dtype: str = "auto"
-    """Of a merged model; auto is the recipe's, or else that of the base's files."""
+    """Dtype of a merged model; auto is the recipe's, or else the dtype of the base's files."""
     overwrite: bool = False
     """Replace an earlier export."""
     permissions: Permissions = NO_PERMISSIONS
-    """How the base model may be read."""
+    """Permissions for loading the base model."""
     licence: str | None = None
-    """What the card says; by default that of the base model, where its folder says so."""
+    """Licence on the card; by default the base model's, if its folder states one."""
     model: str | None = None
-    """The base of an adapter that was trained elsewhere; by default the one that it names."""
+    """The base of an adapter that was trained elsewhere; by default the base that the adapter names."""
 
 
 def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
     """Write a stage's adapter or merged model, its card, its manifests and its plans, and return the folder.
 
-    An adapter of peft that was trained elsewhere is exported too, and the card says that nothing is known of it.
+    A peft adapter that was trained elsewhere can be exported too; the card says that its training is unknown.
 
     Raises:
-        StageError: there is no finished stage, it is not what its manifest says, or something is in the way.
+        StageError: there is no finished stage, it does not match its manifest, or the folder exists already.
         ModelError: the base model cannot be loaded.
     """
     refuse_what_is_in_the_way(to, overwrite=options.overwrite)
@@ -64,7 +64,7 @@ def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
         if merged_dtype:
             say(f"export: merging the adapter of {stage} into {manifest.model}, {dtype}")
             write_merged(stage, manifest, draft, merged_dtype, reading)
-            manifest.write(draft / "manifest.json")  # by which a stage on this model knows what is in its weights
+            manifest.write(draft / "manifest.json")  # so that a stage on this model knows the origin of its weights
         else:
             write_adapter(stage, manifest, draft, reading)
         write_plans(plans, draft)
@@ -84,10 +84,10 @@ def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
 
 
 def _checked(stage: Path, options: ExportOptions) -> list[Ancestor]:
-    """Return a stage and those before it, after checking that what would be loaded is what it says."""
+    """Check a stage against its manifests, and return it with its ancestors."""
     if is_elsewhere(stage):
         base = options.model or base_of(stage)
-        say(f"export: {stage} was trained elsewhere: nothing says how, or on what")
+        say(f"export: {stage} was trained elsewhere: its training and its data are unknown")
         return [Ancestor(stage, manifest_of(stage, base, model_revision(base)))]
     if options.model is not None:
         raise StageError("--model: only for an adapter that was trained elsewhere; a stage names its own base")

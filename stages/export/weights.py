@@ -1,4 +1,4 @@
-"""The weights of an export: the adapter as it is, or a model with the adapter in its weights."""
+"""Writes the weights of an export: the adapter, or a model with the adapter merged into its weights."""
 
 import json
 import shutil
@@ -27,10 +27,10 @@ from stages.provenance.manifest import Manifest
 
 
 def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOptions) -> None:
-    """Copy a stage's adapter and write the processor it was trained with beside it."""
+    """Copy a stage's adapter, and write the processor of its training beside it."""
     source = adapter_folder(stage)
-    read_adapter_config(source)  # which refuses what is none, or does not fit its weights
-    for name in (CONFIG, WEIGHTS):  # an adapter from elsewhere may stand among files of any kind
+    read_adapter_config(source)  # raises if it is not an adapter or does not match its weights
+    for name in (CONFIG, WEIGHTS):  # the folder of an adapter from elsewhere may have any other files
         shutil.copyfile(source / name, folder / name)
     config = folder / CONFIG
     record = json.loads(config.read_text(encoding="utf-8"))
@@ -50,13 +50,13 @@ def write_adapter(stage: Path, manifest: Manifest, folder: Path, options: LoadOp
 def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dtype, options: LoadOptions) -> None:
     """Write the base with the adapter added to its weights, in safetensors, and its processor.
 
-    The base is read in the dtype of the export; each layer's sum with the adapter is made in float32 and rounded once,
-    and buffers keep their dtype. A base in 4 bits is dequantised first, layer by layer: the adapter was trained against
-    those weights, not against the ones before quantisation.
+    The base is loaded in the dtype of the export. Each layer's sum with the adapter is computed in float32 and rounded
+    once; buffers keep their dtype. A base in 4 bits is dequantised first, layer by layer, because the adapter was
+    trained with the quantised weights and not with the original ones.
 
     Raises:
-        ModelError: the base cannot be loaded, or the adapter is not one of it.
-        StageError: its quantisation cannot be undone.
+        ModelError: the base cannot be loaded, or the adapter does not belong to it.
+        StageError: the quantisation cannot be undone.
     """
     model = load_adapter(_base(manifest, dtype, options), adapter_folder(stage)).merge_and_unload()
     processor = load_processor(manifest.model, options)
@@ -66,7 +66,7 @@ def write_merged(stage: Path, manifest: Manifest, folder: Path, dtype: torch.dty
 
 
 def export_dtype(manifest: Manifest, name: str, options: LoadOptions) -> torch.dtype:
-    """Return the dtype of a merged model: as named, or with "auto" the recipe's, or else that of the base's files."""
+    """Return the dtype of a merged model: the named one; with "auto" the recipe's, or else that of the base's files."""
     if name == "auto":
         name = str(manifest.recipe.get("dtype", "auto"))
     if name != "auto":
@@ -83,7 +83,7 @@ def is_quantised(manifest: Manifest) -> bool:
 
 def _base(manifest: Manifest, dtype: torch.dtype, options: LoadOptions) -> Any:
     in_4bit = is_quantised(manifest)
-    # Quantised weights follow from the dtype that they are quantised from, which has to be that of training.
+    # Quantised weights depend on the dtype before quantisation, so it must be the dtype of training.
     first = resolve_dtype(str(manifest.recipe.get("dtype", "auto"))) if in_4bit else dtype
     model = load_model(manifest.model, dtype=first, load_in_4bit=in_4bit, options=options)
     if getattr(model, "hf_quantizer", None) is None:

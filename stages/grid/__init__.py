@@ -1,1 +1,1 @@
-"""The curriculum over training seeds, imitated machines and bases: what a promised number rests on."""
+"""Runs the curriculum over training seeds, imitated machines and bases, as evidence for the published numbers."""

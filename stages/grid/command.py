@@ -1,4 +1,4 @@
-"""The whole of `tritrace grid`: run the cells, publish the bands of validation, open the test split, write the page."""
+"""`tritrace grid`: runs the cells, publishes the validation bands, opens the test split, and writes the page."""
 
 import os
 import platform
@@ -31,10 +31,10 @@ def run_grid(
     results: Path = Path("RESULTS.md"),
     flags: Sequence[str] = (),
 ) -> None:
-    """Run a grid and write what it found; with `only` the tables are printed and nothing is written.
+    """Run a grid and write its results; with `only`, the tables are printed and not written.
 
     Raises:
-        UserError: the declaration, a recipe or a file will not do, or cells failed.
+        UserError: the declaration, a recipe or a file cannot be used, or cells failed.
     """
     grid, commit = read_grid(path), current_commit()
     splits: list[HeldOut] = ["validation", "test"] if opens_test else ["validation"]
@@ -71,7 +71,7 @@ def _with_seeds(findings: Findings) -> list[str]:
 
 
 def current_commit() -> str:
-    """Return the commit that is checked out, marked where files differ from it; "unknown" outside a checkout."""
+    """Return the current commit, with a mark if files were changed; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
     if found.returncode:
@@ -81,7 +81,7 @@ def current_commit() -> str:
 
 
 def processor() -> str:
-    """Return the processor's name, its number of cores, and the kernels that PyTorch takes on it."""
+    """Return the processor's name, its number of cores, and the kernels that PyTorch uses."""
     import torch
 
     name = platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What a grid is: one curriculum on several machines and bases, each with the same training seeds, declared.
+"""Reads the declaration of a grid: one curriculum on several machines and bases, each with training seeds.
 
     tritrace grid stages/recipes/pocket/grid.yaml
 
@@ -10,11 +10,12 @@ A YAML file:
     machines:                            the first one is this machine as it is
       native: {}
       avx2: {threads: 1, env: {ATEN_CPU_CAPABILITY: avx2, ONEDNN_MAX_CPU_ISA: AVX2}}
-    bases: [1, 2]                        pretraining seeds of further bases, tried on the first machine
-    base_seeds: [0]                      training seeds of those; without it the same
+    bases: [1, 2]                        pretraining seeds of further bases, run on the first machine
+    base_seeds: [0]                      training seeds of these bases; by default `seeds`
 
-An imitated machine is a set of environment variables that make PyTorch and oneDNN use the kernels of another processor,
-and a number of threads. It changes the last digits of every sum, as another processor does; it is no other processor.
+    An imitated machine is a number of threads and a set of environment variables that make PyTorch and oneDNN use the
+    kernels of another processor. It changes the last digits of every sum, like another processor, but it is not another
+    processor.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from stages.arguments.reading import read_yaml, unknown_key
 from stages.errors import StageError
 
 SHIPPED = "shipped"
-"""Name of the base that ships."""
+"""Name of the base of the package."""
 _KEYS = ("curriculum", "output", "seeds", "machines", "bases", "base_seeds")
 _MACHINE_KEYS = ("threads", "env")
 
@@ -39,27 +40,27 @@ class Machine:
     env: Mapping[str, str]
     """Environment variables of its processes."""
     threads: int | None
-    """Of PyTorch; None leaves it to PyTorch."""
+    """Threads of PyTorch; None lets PyTorch choose."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A machine with a base, and the training seeds that are run in it."""
+    """A machine with a base, and its training seeds."""
 
     machine: Machine
     base: int | None
-    """Seed of a base that is pretrained here; None is the one that ships."""
+    """Seed of a base that is pretrained here; None means the base of the package."""
     seeds: tuple[int, ...]
 
     @property
     def name(self) -> str:
-        """How tables and folders call it."""
+        """Name in tables and of the folder."""
         return self.machine.name if self.base is None else f"{self.machine.name}-base-{self.base}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Cells to be run and compared."""
+    """Cells to run and compare."""
 
     curriculum: Path
     output: Path
@@ -70,7 +71,7 @@ def read_grid(path: Path) -> Grid:
     """Read the declaration of a grid.
 
     Raises:
-        StageError: everything that cannot be right in it, with the field.
+        StageError: the declaration has mistakes; lists all of them with their fields.
     """
     values, _ = read_yaml(path)
     problems = [unknown_key(str(key), _KEYS) for key in values if key not in _KEYS]

@@ -1,7 +1,7 @@
-"""`RESULTS.md`: a section a split, and the list of every time the test split was opened.
+"""Writes `RESULTS.md`: a section for each split, and the list of all openings of the test split.
 
-A section stands between two comments and is replaced by the next run of the same command. The list of openings is only
-ever added to: whoever reads a number of the test split can see how often it was looked at before.
+A section stands between two comments, and the next run of the same command replaces it. Entries are only added to the
+list of openings. So a reader of a test number can see how often the test split was used before.
 """
 
 import re
@@ -14,14 +14,14 @@ from protocol.errors import UserError
 OPENINGS = "## Openings of the test split"
 _INTRODUCTION = """# Results
 
-Every table was written by the command above it, at the commit that it names. No choice was made on the test split; the
-list of every time it was opened stands at the end.
+Every table was written by the command above it, at the named commit. No choice was made on the test split. The list of
+all its openings is at the end.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One look at the test split."""
+    """One evaluation on the test split."""
 
     date: str
     """Day, as YYYY-MM-DD."""
@@ -38,10 +38,10 @@ def write_section(path: Path, name: str, text: str, opening: Opening | None = No
     """Replace a section of the page, or add it before the openings, and add an opening.
 
     Args:
-        path: the page; made where it does not exist.
-        name: of the section.
-        text: its Markdown.
-        opening: the look at the test split that it rests on, if it does.
+        path: the page; created if it does not exist.
+        name: name of the section.
+        text: Markdown of the section.
+        opening: the opening of the test split that the section is based on, if any.
 
     Raises:
         UserError: the page has only one of the section's two comments.

@@ -1,8 +1,8 @@
-"""What a grid found: pooled numbers beside the worst cell, paired differences, and the band that a new run is held to.
+"""Computes the results of a grid: pooled numbers, the worst cell, paired differences, and bands for new runs.
 
-Pooled means count each training of the shipped base as one seed: a machine with a training seed. Two machines with one
-training seed are not independent, so a pooled interval is somewhat too narrow; the worst cell stands beside it for that
-reason. Further bases are told apart and not pooled.
+For pooled means, each training of the shipped base (a machine and a training seed) counts as one seed. Two machines
+with the same training seed are not independent, so a pooled interval is somewhat too narrow. For that reason the tables
+also show the worst cell. Further bases are listed separately and are not pooled.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +22,12 @@ PROMISED = (
     *("safety", "attack_success", "over_refusal", "general_ability", "helpfulness", "rigor", "validity"),
     *("coherence", "tags_all", "decision", "grounding"),
 )
-"""Metrics that a grid tells of."""
+"""Metrics in the tables of a grid."""
 STEPS = tuple((spec.previous or "base", spec.name) for spec in SPECS.values())
-"""The pairs of stages that are compared."""
+"""Pairs of stages to compare."""
 
 Runs = Mapping[str, Sequence[Sequence[Sample]]]
-"""The samples of every stage of a cell, a sequence a training seed."""
+"""Stage -> samples of a cell: one sequence for each training seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class Findings:
 
     split: HeldOut
     runs: Mapping[str, Runs]
-    """By name of the cell."""
+    """Name of a cell -> its samples."""
     seeds: Mapping[str, Sequence[int]]
-    """The training seeds of every cell, in the order of its runs."""
+    """Name of a cell -> its training seeds, in the order of its runs."""
     pooled: tuple[str, ...]
     """Names of the cells with the shipped base."""
 
     @property
     def together(self) -> Runs:
-        """The pooled cells' samples by stage; every training of every machine is a seed."""
+        """Stage -> samples of the pooled cells; every training on every machine counts as a seed."""
         stages = next(iter(self.runs.values()))
         return {
             stage: self.runs[self.pooled[0]][stage]
@@ -55,7 +55,7 @@ class Findings:
 
 
 def read_findings(grid: Grid, cells: Sequence[Cell], split: HeldOut) -> Findings:
-    """Read what the cells of a grid have written.
+    """Read the evaluations of the cells of a grid.
 
     Raises:
         data.files.RowsError: an evaluation is missing or cannot be read.
@@ -70,12 +70,12 @@ def _read_cell(grid: Grid, cell: Cell, split: HeldOut) -> Runs:
         folder: Path = grid.output / cell.name / f"seed-{seed}" / stage / evaluation_folder(split)
         return read_samples(folder / "samples.jsonl")
 
-    base = {"base": [samples(cell.seeds[0], "base")]}  # greedy responses of the base are the same for every seed
+    base = {"base": [samples(cell.seeds[0], "base")]}  # the base is the same for all seeds
     return base | {stage: [samples(seed, stage) for seed in cell.seeds] for stage in STAGES}
 
 
 def worst(metric: Metric, cells: Sequence[Estimate]) -> Estimate:
-    """Return the estimate that is worst in the direction of the metric; an unscored one is worse than any."""
+    """Return the worst estimate for the direction of the metric; an unscored one is the worst of all."""
 
     def badness(each: Estimate) -> float:
         if each.value is None:
@@ -86,9 +86,9 @@ def worst(metric: Metric, cells: Sequence[Estimate]) -> Estimate:
 
 
 def bands(findings: Findings) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return by stage and metric the least lower and the greatest upper end of the single trainings' 95 % intervals.
+    """Return stage -> metric -> (lowest lower end, highest upper end) of the 95 % intervals of single trainings.
 
-    Every training of every cell counts, those of further bases too.
+    Every training of every cell counts, including those of further bases.
     """
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for stage in STAGES:
@@ -105,7 +105,7 @@ def bands(findings: Findings) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def metrics_table(findings: Findings) -> list[str]:
-    """Return a row a metric, the pooled mean of each stage and below it the worst single training."""
+    """Return a table with a row for each metric: the pooled mean of each stage, and below it the worst training."""
     stages = ("base", *STAGES)
     lines = _header(["metric", *map(stage_title, stages)])
     for name in PROMISED:
@@ -121,7 +121,7 @@ def metrics_table(findings: Findings) -> list[str]:
 
 
 def differences_table(findings: Findings) -> list[str]:
-    """Return paired differences of each stage from the one before: pooled, and for every cell."""
+    """Return a table of paired differences between each stage and the one before: pooled, and for every cell."""
     lines = _header(["step", "cell", *(metric_title(metric_by_name[name]) for name in PROMISED)])
     groups = {"pooled": findings.together} | dict(findings.runs)
     for before, after in STEPS:
@@ -134,7 +134,7 @@ def differences_table(findings: Findings) -> list[str]:
 
 
 def trainings_table(findings: Findings) -> list[str]:
-    """Return a row a training: what it came to after GRPO, and what GRPO added to safety."""
+    """Return a table with a row for each training: its metrics after GRPO, and the gain in safety by GRPO."""
     lines = _header(["cell", "seed", *(metric_title(metric_by_name[name]) for name in PROMISED), "safety, GRPO − DPO"])
     for name, runs in findings.runs.items():
         for place, samples in enumerate(runs["grpo"]):
@@ -147,7 +147,7 @@ def trainings_table(findings: Findings) -> list[str]:
 
 
 def section(findings: Findings, heading: Iterator[str] | Sequence[str]) -> str:
-    """Return the Markdown of everything found, under some lines that say where it is from."""
+    """Return the Markdown of all tables, under lines that state their origin."""
     parts = [
         list(heading),
         metrics_table(findings),

@@ -1,7 +1,7 @@
-"""Running a grid: a process a cell, several at once where asked for, validation first and the test split last.
+"""Runs a grid: one process for each cell, optionally several at once; first validation, then the test split.
 
-Every cell is a run of `tritrace curriculum` in `OUTPUT/CELL`, so that what is finished is skipped and what was
-interrupted is continued. The test split is opened only where that is asked for, and after every cell has been trained.
+Every cell is a run of `tritrace curriculum` in `OUTPUT/CELL`. So finished steps are skipped and interrupted ones are
+continued. The test split is opened only on request, and only after every cell was trained.
 """
 
 import os
@@ -17,20 +17,20 @@ from stages.grid.declaration import Cell, Grid
 from stages.progress import say
 
 NUM_LINES_TOLD = 12
-"""Last lines of a cell's log that are shown where it failed."""
+"""Number of last lines of a failed cell's log to show."""
 
 
 def run_cells(
     grid: Grid, *, split: HeldOut, jobs: int = 1, only: Sequence[str] = (), flags: Sequence[str] = ()
 ) -> list[Cell]:
-    """Train every cell that is not trained, evaluate it on a split, and return the cells.
+    """Train every untrained cell, evaluate all cells on a split, and return the cells.
 
     Args:
         grid: the declaration.
-        split: of held-out queries.
-        jobs: cells run at once.
-        only: names of the cells to run; none is all.
-        flags: of the curriculum and its stages, as on the command line.
+        split: the split of held-out queries.
+        jobs: number of cells to run at once.
+        only: names of the cells to run; empty means all.
+        flags: flags of the curriculum and its stages, as on the command line.
 
     Raises:
         StageError: there is no such cell, or cells failed; the others were run.
@@ -62,7 +62,7 @@ def _model(cell: Cell, shared: Curriculum, grid: Grid) -> str:
 
 
 def _run(cell: Cell, grid: Grid, log_name: str, flags: Sequence[str]) -> str | None:
-    """Run a cell in a process of its own; return what went wrong, if anything did."""
+    """Run a cell in a separate process; return an error message, or None."""
     folder = grid.output / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     seeds = [str(seed) for seed in cell.seeds]

@@ -3,6 +3,6 @@
     inspect eval tritrace/pocket-test --model tritrace/runs/pocket/seed-0/grpo
     inspect view
 
-Inspect finds all of it by the entry point that pyproject.toml declares (`registry.py`). Scores, metrics and intervals
-are those of `eval/`; here they only meet Inspect's interfaces. Needs the extra `inspect`.
+Inspect finds them through the entry point in pyproject.toml (`registry.py`). Scores, metrics and intervals come from
+`eval/`; this package only adapts them to Inspect's interfaces. Needs the extra `inspect`.
 """

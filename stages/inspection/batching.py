@@ -1,4 +1,4 @@
-"""From single questions to batches: Inspect asks one sample at a time, a GPU answers many as quickly as one."""
+"""Collects single questions into batches: Inspect asks one sample at a time, but a GPU is faster with batches."""
 
 import queue
 import threading
@@ -19,7 +19,7 @@ class _Asked(Generic[QuestionT, AnswerT]):
 
 
 class Batcher(Generic[QuestionT, AnswerT]):
-    """Collects questions of the same group and has them answered together, by one thread."""
+    """Collects questions of the same group; one thread answers them together."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class Batcher(Generic[QuestionT, AnswerT]):
         self._thread.start()
 
     def ask(self, question: QuestionT, group: Hashable = None) -> "Future[AnswerT]":
-        """Return the answer to come; it holds the error where the batch failed."""
+        """Return the future answer; it holds the error if the batch failed."""
         asked: _Asked[QuestionT, AnswerT] = _Asked(question, group)
         self._queue.put(asked)
         return asked.answer
 
     def close(self) -> None:
-        """Answer what was asked, and end the thread."""
+        """Answer the pending questions, and end the thread."""
         self._queue.put(None)
         self._thread.join()
 

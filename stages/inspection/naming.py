@@ -1,4 +1,4 @@
-"""Names in Inspect's registry: `tritrace/NAME`, whether this project is installed editable or as a wheel."""
+"""Registers names in Inspect as `tritrace/NAME`, for an editable install and for a wheel."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,10 +9,10 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 def ours(function: FunctionT) -> FunctionT:
-    """Make Inspect register a function under the name that it is given.
+    """Make Inspect register a function under exactly the given name.
 
-    It would put the name of the function's top-level package before it, which is `stages` in a wheel and nothing in an
-    editable install; a module that cannot be found adds nothing.
+    By default Inspect adds the function's top-level package as a prefix. This would be `stages` in a wheel and nothing
+    in an editable install. For a module that cannot be found, Inspect adds nothing.
     """
     function.__module__ = "tritrace"
     return function

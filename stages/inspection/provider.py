@@ -1,8 +1,8 @@
-"""Our checkpoints as models of Inspect: `--model tritrace/FOLDER`, a stage's folder or a base model's, or a hub name.
+"""Provides checkpoints as models of Inspect: `--model tritrace/NAME`, a stage's folder, a base model's, or a hub name.
 
-Model arguments (`-M`): `batch_size`, and what is allowed: `trust_remote_code`, `allow_pickle`, `allow_broken`. Of
-Inspect's generation options `--max-tokens`, `--temperature` and `--seed` are read; which draws a question gets depends
-on its batch. Pictures are read from the messages.
+Model arguments (`-M`): `batch_size`, and the permissions `trust_remote_code`, `allow_pickle` and `allow_broken`. Of
+Inspect's generation options, `--max-tokens`, `--temperature` and `--seed` are used. The random numbers for a question
+depend on its batch. Pictures are read from the messages.
 """
 
 from collections.abc import Hashable, Sequence
@@ -41,7 +41,7 @@ _PROVENANCE = Provenance("inspect", "unknown", "inspect 1")
 
 @dataclass(frozen=True, slots=True)
 class _Sampling:
-    """What all questions of a batch share."""
+    """The sampling options that all questions of a batch share."""
 
     max_new_tokens: int
     temperature: float
@@ -49,7 +49,7 @@ class _Sampling:
 
 
 class CheckpointAPI(ModelAPI):
-    """A checkpoint of ours, sampled in batches on this machine."""
+    """A checkpoint, sampled in batches on this machine."""
 
     def __init__(
         self,
@@ -63,19 +63,19 @@ class CheckpointAPI(ModelAPI):
         """Load the checkpoint.
 
         Args:
-            model_name: of a folder, or of a model on the hub.
+            model_name: a folder, or the name of a model on the hub.
             base_url: not used.
             api_key: not used.
             config: Inspect's generation options.
             batch_size: prompts sampled together.
-            allowed: fields of `stages.provenance.trust.Permissions`, false where they are not given.
+            allowed: fields of `stages.provenance.trust.Permissions`; false by default.
 
         Raises:
             UserError: there is no such checkpoint, or it cannot be loaded.
         """
         super().__init__(model_name=model_name, base_url=base_url, api_key=api_key, config=config)
         folder = Path(model_name)
-        is_stage = (folder / "adapter").is_dir()  # a merged model keeps its manifests too
+        is_stage = (folder / "adapter").is_dir()  # a merged model has manifests too
         self.batch_size = batch_size
         named = (None, folder) if is_stage else (model_name, None)
         subject = subject_of(*named, permissions=Permissions(**allowed))
@@ -95,7 +95,7 @@ class CheckpointAPI(ModelAPI):
         """Answer a conversation.
 
         Raises:
-            UserError: it offers tools, which our checkpoints do not call: theirs are virtual.
+            UserError: the conversation offers tools; our checkpoints have only virtual tools.
         """
         del tool_choice
         if tools:
@@ -111,19 +111,19 @@ class CheckpointAPI(ModelAPI):
         return ModelOutput(model=self.model_name, choices=[choice], usage=usage)
 
     def max_tokens(self) -> int | None:
-        """Return the default limit of a response."""
+        """Return the default token limit of a response."""
         return MAX_TOKENS
 
     def max_connections(self) -> int:
-        """Return how many samples are asked for at a time: a batch, and the next one waiting."""
+        """Return the number of concurrent samples: one batch, and the next one waiting."""
         return 2 * self.batch_size
 
     def connection_key(self) -> str:
-        """Return what shares the connections: the checkpoint."""
+        """Return the key for shared connections: the checkpoint."""
         return str(self.model_name)
 
     def close(self) -> None:
-        """Finish what was asked."""
+        """Finish the pending questions."""
         self._batcher.close()
 
     def _respond(self, group: Hashable, prompts: Sequence[RolloutPrompt]) -> list[Generation]:
@@ -134,7 +134,7 @@ class CheckpointAPI(ModelAPI):
             settings |= {"temperature": group.temperature, "top_k": 0, "top_p": 1.0}
         self.policy.model.generation_config.update(**settings)
         self.policy.constrained = group.is_constrained
-        self.policy.seed, self._seed = self._seed, self._seed + 1  # else every batch would draw the same
+        self.policy.seed, self._seed = self._seed, self._seed + 1  # otherwise all batches draw the same
         return self.policy.respond(prompts, Path())
 
 

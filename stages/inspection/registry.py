@@ -1,4 +1,4 @@
-"""What Inspect loads by the entry point `tritrace`: importing this module registers everything."""
+"""Loaded by Inspect through the entry point `tritrace`: importing this module registers everything."""
 
 from inspect_ai.model import modelapi
 
@@ -12,7 +12,7 @@ __all__ = ["respond", "rows", "scorer_by_name", "task_by_name", "tritrace"]
 @modelapi(name="tritrace")
 @ours
 def tritrace() -> type:
-    """Return the provider; torch is imported only where a model of ours is asked for."""
+    """Return the provider; torch is imported only if one of our models is used."""
     from stages.inspection.provider import CheckpointAPI
 
     return CheckpointAPI

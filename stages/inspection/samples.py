@@ -1,4 +1,4 @@
-"""Rollout prompts as Inspect's samples, and what Inspect sampled back as ours."""
+"""Converts rollout prompts to Inspect's samples, and reads values back from Inspect's samples."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ PLAN = "plan"
 
 
 def inspect_sample(prompt: RolloutPrompt, images_root: Path, ground: str = GROUND) -> InspectSample:
-    """Return a prompt with its pictures inside, and with all that its scores need as metadata.
+    """Return a prompt as a sample that contains its pictures, and the input of its scores as metadata.
 
     Args:
-        prompt: the prompt; its pictures come with its first user message, as they do in training.
-        images_root: the folder that its image paths are relative to.
-        ground: colour that transparent pictures are put on.
+        prompt: the prompt; its pictures go into its first user message, as in training.
+        images_root: its image paths are relative to this folder.
+        ground: background colour for transparent pictures.
 
     Raises:
         ImageError: a picture cannot be read.
-        UserError: the prompt holds a message that is neither the system's nor the user's.
+        UserError: the prompt has a message that is not by system or user.
     """
     pictures = [portable_uri(name, images_root, ground) for name in prompt.images]
     return InspectSample(
@@ -45,7 +45,7 @@ def inspect_sample(prompt: RolloutPrompt, images_root: Path, ground: str = GROUN
 
 
 def pictures_of(messages: list[ChatMessage]) -> list[str]:
-    """Return the pictures of a conversation as they are given: `data:` URIs, paths or addresses."""
+    """Return the pictures of a conversation, unchanged: `data:` URIs, paths or addresses."""
     return [
         part.image
         for message in messages
@@ -76,7 +76,7 @@ def metadata_text(metadata: dict[str, Any], name: str) -> str:
     """Return a text of a sample's metadata.
 
     Raises:
-        UserError: it is missing: the sample is not one of our tasks.
+        UserError: it is missing, so the sample does not belong to one of our tasks.
     """
     value = metadata.get(name)
     if not isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Every metric of `eval/results/metrics.py` as a scorer of Inspect, with our interval beside Inspect's mean and error.
+"""Provides every metric of `eval/results/metrics.py` as a scorer of Inspect, with our interval beside Inspect's mean.
 
-A sample that a metric is not about has no score of it. One that could not be judged is Inspect's unscored, with the
-reason, and is in no mean. The judge is asked once a sample, whichever scorer comes first.
+A sample that a metric does not cover has no score. A sample that could not be judged is Inspect's unscored, with the
+reason, and is not part of a mean. The judge sees each sample once, for all scorers.
 """
 
 from collections import OrderedDict
@@ -27,11 +27,11 @@ from stages.inspection.naming import PREFIX, ours
 from stages.inspection.samples import PLAN, metadata_text, pictures_of
 
 _MAX_KEPT = 1024
-"""Samples whose scores are remembered: those that are being scored at the same time."""
+"""Number of samples whose scores are cached: those that are scored at the same time."""
 
 
 class Grader:
-    """A judge, and the scores of the samples that it was asked about last."""
+    """A judge with a cache of the latest scored samples."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -41,7 +41,7 @@ class Grader:
         """Return the scored response of a sample.
 
         Raises:
-            UserError: the sample is not of our tasks.
+            UserError: the sample does not belong to our tasks.
             eval.judges.JudgeError: the judge cannot go on.
         """
         key = (str(state.uuid), str(state.sample_id), state.output.completion)
@@ -74,10 +74,10 @@ class Grader:
 
 @cache
 def grader_of(arguments: JudgeArguments) -> Grader:
-    """Return the one grader of a judge.
+    """Return the shared grader of a judge.
 
     Raises:
-        StageError: something that the judge needs is missing.
+        StageError: an option that the judge needs is missing.
     """
     return Grader(build_judge(arguments))
 
@@ -90,7 +90,7 @@ def interval(name: str) -> InspectMetric:
 
     def compute(scores: list[SampleScore]) -> Value:
         observed = [Observation(str(each.sample_id), 0, each.score.as_float()) for each in scores]
-        # Several epochs of a sample arrive as their mean, which is no share any more.
+        # Inspect gives the mean of several epochs of a sample, which is no longer 0 or 1.
         is_share = measured.is_share and all(each.value in measured.scale for each in observed)
         found = estimate(observed, scale=measured.scale, is_share=is_share)
         if found.low is None or found.high is None:
@@ -101,7 +101,7 @@ def interval(name: str) -> InspectMetric:
 
 
 def _register(measured: Metric) -> Callable[..., Scorer]:
-    """Register the scorer of a metric; its arguments say who judges."""
+    """Register the scorer of a metric; its arguments choose the judge."""
 
     @scorer(metrics=[mean(), stderr(), interval(measured.name)], name=PREFIX + measured.name)
     @ours
@@ -109,7 +109,7 @@ def _register(measured: Metric) -> Callable[..., Scorer]:
         grader = grader_of(JudgeArguments(judge=judge, judge_url=judge_url, judge_model=judge_model))  # type: ignore[arg-type]
 
         async def score(state: TaskState, target: Target) -> Score | None:
-            del target  # what is right is in the labels
+            del target  # the labels have the expected result
             sample = await grader.grade(state)
             return score_of(measured, sample) if measured.applies(sample) else None
 
@@ -120,7 +120,7 @@ def _register(measured: Metric) -> Callable[..., Scorer]:
 
 
 def score_of(measured: Metric, sample: Sample) -> Score:
-    """Return what a metric measures of a sample, with the diagnostics as explanation."""
+    """Return the value of a metric for a sample, with the diagnostics as explanation."""
     value = measured.measure(sample)
     faults = "\n".join(
         f"{each['line']}:{each['column']} {each['code']} {each['message']}" for each in sample.diagnostics
@@ -132,14 +132,14 @@ def score_of(measured: Metric, sample: Sample) -> Score:
 
 
 def _visible_answer(sample: Sample) -> str:
-    """Return what a user would be shown."""
+    """Return the part of the response that a user sees."""
     return diagnose(sample.response, Plan.from_json(sample.plan)).reading.visible_answer
 
 
 def _pictures(state: TaskState) -> tuple[bytes, ...]:
-    """Return the pictures of a sample, which our tasks give as `data:` URIs."""
+    """Return the pictures of a sample; our tasks store them as `data:` URIs."""
     return tuple(read_image(source, Path()) for source in pictures_of(state.messages))
 
 
 scorer_by_name = {measured.name: _register(measured) for measured in METRICS}
-"""Every scorer's builder by the name of its metric."""
+"""Name of a metric -> builder of its scorer."""

@@ -1,4 +1,4 @@
-"""The evaluation as tasks of Inspect: those of `eval/tasks/`, each by its name, and any file of rollout prompts."""
+"""Provides the evaluation as tasks of Inspect: those of `eval/tasks/` by name, and any file of rollout prompts."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,11 +24,11 @@ from stages.inspection.samples import PLAN, inspect_sample, metadata_text
 from stages.inspection.scorers import scorer_by_name
 
 POCKET_FOLDER = "runs/inspect"
-"""Where the pocket world is drawn for these tasks."""
+"""Folder for the pictures of the pocket world."""
 
 
 def _register(declared: OurTask) -> Callable[..., Task]:
-    """Register a task of the catalogue under its own name."""
+    """Register a task of the catalogue under its name."""
 
     @task(name=PREFIX + declared.name)
     @ours
@@ -44,10 +44,10 @@ def _register(declared: OurTask) -> Callable[..., Task]:
         """Return the task.
 
         Args:
-            rows: the file of query rows that `tritrace data import` wrote; None looks below runs/sources.
-            style: how prompts put a plan into words, compact or full; None takes what the checkpoint was trained on,
-                and full for any other model.
-            constrained: decode under each plan's grammar; our own provider only.
+            rows: the file of query rows that `tritrace data import` wrote; None looks in runs/sources.
+            style: style of the prompts, compact or full; None uses the style of the checkpoint's training, and full
+                for any other model.
+            constrained: constrain decoding to each plan's grammar; only with our provider.
             judge: rule, llm or guard (`stages/arguments/judge.py`).
             judge_url: of the endpoint that the judge asks.
             judge_model: the endpoint's name of the model, or the guard's folder.
@@ -71,7 +71,7 @@ def rows(
     judge_url: str | None = None,
     judge_model: str | None = None,
 ) -> Task:
-    """Evaluate on a file of rollout prompts as they are, such as runs/pocket/data/validation.jsonl of a curriculum.
+    """Evaluate on a file of rollout prompts, such as runs/pocket/data/validation.jsonl of a curriculum.
 
     Args:
         data: the file.
@@ -88,7 +88,7 @@ def rows(
 @solver(name=PREFIX + "respond")
 @ours
 def respond(constrained: bool = False) -> Solver:
-    """Ask for the response, and where it is to be constrained tell the provider the plan."""
+    """Ask for the response; for constrained decoding, pass the plan to the provider."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         if constrained:
@@ -116,10 +116,10 @@ def _task(name: str, found: PromptSet, constrained: bool, scorers: list[Scorer])
 
 
 def _policy() -> object | None:
-    """Return the policy of ours that is evaluated; None where another model is, or none yet: a task can be listed."""
+    """Return our evaluated policy; None for another model, or if there is no model yet (tasks can be listed)."""
     try:
         return getattr(get_model().api, "policy", None)
-    except ValueError:  # Inspect's own, where no model is given
+    except ValueError:  # raised by Inspect if no model is given
         return None
 
 

@@ -1,1 +1,1 @@
-"""From a recipe to a finished stage: training, resuming, and each way in which it can end."""
+"""The lifecycle of a stage: training, resuming, and all possible endings."""

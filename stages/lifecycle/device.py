@@ -1,4 +1,4 @@
-"""Which device a stage trains on, refused where it is not the one that its recipe is made for."""
+"""Checks that a stage trains on the device that its recipe is made for."""
 
 import shutil
 import subprocess
@@ -10,10 +10,10 @@ from stages.errors import StageError
 
 
 def check_device(stage: str, arguments: StageArguments, config: TRLConfig) -> None:
-    """Refuse a recipe that names a card where PyTorch finds none: on a CPU it would train for months, in silence.
+    """Check that PyTorch finds a GPU if the recipe names a card: on a CPU it would train for months without a message.
 
     Raises:
-        StageError: so it is, and `use_cpu` was not asked for.
+        StageError: PyTorch finds no GPU, and `use_cpu` is not set.
     """
     wants_cpu = config.use_cpu and "use_cpu" in arguments.origins
     if arguments.card_gib is None or wants_cpu or torch.cuda.is_available():
@@ -21,12 +21,12 @@ def check_device(stage: str, arguments: StageArguments, config: TRLConfig) -> No
     raise StageError(
         f"{stage}: card_gib: the recipe is made for a card of {arguments.card_gib:g} GiB, and PyTorch finds none: "
         f"{_reason()} (PyTorch {torch.__version__}, built for CUDA {torch.version.cuda or 'none'}; "
-        f"driver {_driver()}); mend that, or train on the CPU with --use_cpu true"
+        f"driver {_driver()}); fix that, or train on the CPU with --use_cpu true"
     )
 
 
 def _reason() -> str:
-    """Return PyTorch's own words, without its advice."""
+    """Return PyTorch's error message, without its advice."""
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""Telling a lack of memory from other failures, however the libraries report it, and what to change in a recipe."""
+"""Detects a lack of memory, in all forms in which libraries report it, and advises what to change in a recipe."""
 
 import errno
 import traceback
@@ -14,7 +14,7 @@ _WORDS = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what caused it, says that the GPU's or the host's memory did not suffice."""
+    """Whether an error, or one of its causes, says that the GPU or the host is out of memory."""
     for each in causes(error):
         if isinstance(each, (MemoryError, torch.OutOfMemoryError)) or getattr(each, "errno", None) == errno.ENOMEM:
             return True
@@ -24,18 +24,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def advice(stage: str, arguments: StageArguments, config: Any, error: BaseException) -> list[str]:
-    """Return what to change, the mildest first, as flags with what each costs.
+    """Return changes to try, as flags with their cost, the mildest first.
 
     Args:
         stage: sft, dpo or grpo.
-        arguments: ours.
-        config: TRL's.
-        error: what was raised; where it was raised tells sampling from training.
+        arguments: our options.
+        config: TRL's options.
+        error: the error; its traceback shows whether it happened during sampling or training.
     """
     is_sampling = stage == "grpo" and _was_sampling(error)
     kept = list(_that_keep_the_stage(stage, config))
     changes = list(_that_change_the_stage(arguments, config, is_sampling=is_sampling))
-    # Sampling is as large as the completions sampled together, whose number a smaller batch keeps.
+    # The memory of sampling depends on the completions sampled together; a smaller batch does not change their number.
     return changes + kept if is_sampling else kept + changes
 
 
@@ -48,13 +48,13 @@ def _that_keep_the_stage(stage: str, config: Any) -> Iterator[str]:
         )
         if stage == "grpo":
             flags += f" --steps_per_generation {config.steps_per_generation * divisor}"
-        yield f"{flags}: as many rows an update; the stage goes on where it is"
+        yield f"{flags}: the same rows per update; the stage continues"
     if not config.activation_checkpointing:
-        yield "--activation_checkpointing true: a third more arithmetic; the stage goes on where it is"
+        yield "--activation_checkpointing true: a third more arithmetic; the stage continues"
 
 
 def _that_change_the_stage(arguments: StageArguments, config: Any, *, is_sampling: bool) -> Iterator[str]:
-    afresh = "the stage starts afresh"
+    afresh = "the stage starts again"
     if is_sampling and (steps := _fewer_steps(config)):
         yield f"--steps_per_generation {steps}: fewer completions sampled together; {afresh}"
     if arguments.max_pixels and arguments.max_pixels >= 2 * (arguments.min_pixels or 1):
@@ -64,7 +64,7 @@ def _that_change_the_stage(arguments: StageArguments, config: Any, *, is_samplin
 
 
 def _fewer_steps(config: Any) -> int | None:
-    """Return the next smaller `steps_per_generation` whose completions are whole groups."""
+    """Return the next smaller `steps_per_generation` that gives whole groups."""
     completions = config.per_device_train_batch_size * config.world_size
     smaller = range(config.steps_per_generation - 1, 0, -1)
     divides = (steps for steps in smaller if config.steps_per_generation % steps == 0)

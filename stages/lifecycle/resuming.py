@@ -1,7 +1,7 @@
-"""Which checkpoint a stage can be resumed from: the newest that is, byte for byte, what was written.
+"""Finds the checkpoint to resume a stage from: the newest one whose files are unchanged.
 
-The last thing that is written of a checkpoint is its seal, the hashes of all its files. A checkpoint without a seal was
-interrupted while it was written; one whose files differ from its seal was damaged since.
+The seal of a checkpoint, with the hashes of all its files, is written last. A checkpoint without a seal is incomplete;
+one whose files differ from its seal is damaged.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _NAME = re.compile(r"checkpoint-[0-9]{1,15}", re.ASCII)
 
 
 class SealCallback(TrainerCallback):
-    """Seals each checkpoint once all processes have written their part of it."""
+    """Seals each checkpoint after all processes have written their part."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seal the checkpoint that was just written."""
@@ -32,15 +32,15 @@ class SealCallback(TrainerCallback):
 
 
 def seal(checkpoint: Path) -> None:
-    """Write down what a checkpoint consists of."""
+    """Write the hashes of a checkpoint's files."""
     with replacing(checkpoint / SEAL) as file:
         json.dump({name: _hash(checkpoint / name) for name in _files(checkpoint)}, file, indent=1)
 
 
 def damage(checkpoint: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None."""
+    """Return what is wrong with a checkpoint; None if it is sound."""
     if not (checkpoint / SEAL).is_file():
-        return "was not written to its end"
+        return "is incomplete"
     sealed = read_json_object(checkpoint / SEAL)
     if not sealed:
         return f"{SEAL} cannot be read, or names no file"
@@ -49,21 +49,21 @@ def damage(checkpoint: Path) -> str | None:
         if name not in found:
             return f"{name} is missing"
         if _hash(checkpoint / name) != digest:
-            return f"{name} is not what was written"
+            return f"{name} was changed"
     unnamed = sorted(name for name in found - set(sealed) if not Path(name).name.startswith("."))
     return f"{unnamed[0]} is not named in {SEAL}" if unnamed else None
 
 
 def checkpoints(output: Path) -> list[Path]:
-    """Return the checkpoints of a stage's folder, sound or not, the newest first."""
+    """Return all checkpoints in a stage's folder, sound or not, newest first."""
     folder = output / "checkpoints"
-    # A folder that a user copied or renamed, such as `checkpoint-40 (copy)`, is not one of them.
+    # Folders that a user copied or renamed, such as `checkpoint-40 (copy)`, are ignored.
     found = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _NAME.fullmatch(path.name)]
     return sorted(found, key=step_of, reverse=True)
 
 
 def sound_checkpoint(output: Path) -> tuple[Path | None, dict[Path, str]]:
-    """Return the newest checkpoint that can be resumed from, and what is wrong with each newer one."""
+    """Return the newest sound checkpoint, and the fault of each newer one."""
     faults: dict[Path, str] = {}
     for checkpoint in checkpoints(output):
         fault = damage(checkpoint)
@@ -74,7 +74,7 @@ def sound_checkpoint(output: Path) -> tuple[Path | None, dict[Path, str]]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the step a checkpoint was written at."""
+    """Return the training step of a checkpoint."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 

@@ -1,4 +1,4 @@
-"""How many updates a stage makes, and a warmup that leaves some of them a learning rate."""
+"""Computes the number of updates of a stage, and limits the warmup to a part of them."""
 
 import math
 from typing import Any
@@ -7,14 +7,14 @@ from stages.arguments.stage import StageArguments, TRLConfig
 
 
 def num_updates(stage: str, config: Any, num_rows: int) -> int:
-    """Return how many updates a stage makes on so many rows, over all epochs.
+    """Return the number of updates of a stage over all epochs.
 
-    In GRPO it is an upper bound: prompts that fill no generation batch of one modality are left out of an epoch.
+    For GRPO it is an upper bound: an epoch leaves out prompts that do not fill a generation batch of one modality.
 
     Args:
         stage: sft, dpo or grpo.
-        config: TRL's.
-        num_rows: of the data, for all processes together.
+        config: TRL's options.
+        num_rows: number of rows, for all processes together.
     """
     if config.max_steps > 0:
         return int(config.max_steps)
@@ -29,16 +29,16 @@ def num_updates(stage: str, config: Any, num_rows: int) -> int:
 
 
 def fit_warmup(stage: str, arguments: StageArguments, config: TRLConfig, num_rows: int) -> None:
-    """Cut a warmup to half of the updates at most, and note that for the resolved recipe.
+    """Limit the warmup to half of the updates, and add a note to the resolved recipe.
 
-    The rate of the first update of a warmup is 0. A warmup as long as the whole stage, such as 20 steps of a trial of
-    one, would train nothing.
+    The learning rate of the first warmup step is 0. If the warmup is longer than the stage, as in a trial of one step,
+    nothing would be trained.
 
     Args:
         stage: sft, dpo or grpo.
-        arguments: ours, which get the note.
-        config: TRL's, whose `warmup_steps` may change.
-        num_rows: of the data.
+        arguments: our options, which get the note.
+        config: TRL's options, whose `warmup_steps` may change.
+        num_rows: number of rows.
     """
     updates = num_updates(stage, config, num_rows)
     warmup = config.get_warmup_steps(updates)
@@ -46,6 +46,6 @@ def fit_warmup(stage: str, arguments: StageArguments, config: TRLConfig, num_row
         return
     steps = "1 step" if updates == 1 else f"{updates} steps"
     arguments.notes["warmup_steps"] = (
-        f"cut from {warmup}: training takes {steps}, and the rate of a warmup's first is 0"
+        f"reduced from {warmup}: training has {steps}, and the rate of the first warmup step is 0"
     )
     config.warmup_steps = updates // 2

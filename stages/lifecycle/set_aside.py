@@ -1,7 +1,7 @@
-"""What becomes of a stage's folder when its recipe has changed: it is moved aside, whole, and never deleted.
+"""Moves a stage's folder aside when its recipe has changed; nothing is deleted.
 
-`sft` becomes `sft.1` (the next time `sft.2`). With `extend: true` a finished stage is trained on instead, to more
-steps, where that ends exactly where a longer run would have: what it was before is kept aside all the same.
+`sft` becomes `sft.1` (then `sft.2`). With `extend: true`, a finished stage is instead continued to more steps, if the
+result equals that of a longer run; the old state is moved aside too.
 """
 
 import os
@@ -17,24 +17,22 @@ from stages.provenance.manifest import Manifest
 
 LENGTHS = ("max_steps", "num_train_epochs")
 _KEPT_ON = ("checkpoints", "rollouts.jsonl")
-"""What a stage that is extended goes on from."""
+"""The parts of a folder that an extended stage needs."""
 
 
 def free_name(output: Path) -> Path:
-    """Return where a stage's folder would be moved to."""
+    """Return the new name for a stage's folder that is moved aside."""
     return next(place for number in count(1) if not (place := output.with_name(f"{output.name}.{number}")).exists())
 
 
 def move_aside(output: Path, data: Path) -> Path:
-    """Move a stage's folder aside and return where it is now.
+    """Move a stage's folder aside and return its new path.
 
     Raises:
-        StageError: the rows to train on are in it, or it cannot be moved.
+        StageError: the folder contains the training rows, or cannot be moved.
     """
     if data.resolve().is_relative_to(output.resolve()):
-        raise StageError(
-            f"{output}: holds {data}, which it is to be trained on, and cannot be moved aside; move the rows"
-        )
+        raise StageError(f"{output}: contains the training rows {data} and cannot be moved aside; move the rows")
     place = free_name(output)
     try:
         output.rename(place)
@@ -44,7 +42,7 @@ def move_aside(output: Path, data: Path) -> Path:
 
 
 def go_on_from(place: Path, output: Path, manifest: Manifest) -> None:
-    """Give a stage that was moved aside a folder to train on in, with its checkpoints, for a longer recipe."""
+    """Make a new folder with the checkpoints of a stage that was moved aside, to continue with a longer recipe."""
     output.mkdir(parents=True)
     for name in _KEPT_ON:
         if (place / name).is_dir():
@@ -56,13 +54,13 @@ def go_on_from(place: Path, output: Path, manifest: Manifest) -> None:
 
 def _linked(source: str, target: str) -> None:
     try:
-        os.link(source, target)  # checkpoints are large, and are never written to again
+        os.link(source, target)  # checkpoints are large and never change
     except OSError:
         shutil.copy2(source, target)
 
 
 def not_exact(finished: Manifest, wanted: Manifest, output: Path) -> list[str]:
-    """Return why training a finished stage on would not end where a longer run would have; empty where it would."""
+    """Return why continuing a finished stage would differ from a longer run; empty if it would not."""
     return list(_reasons(finished, wanted, output))
 
 

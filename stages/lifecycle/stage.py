@@ -1,6 +1,6 @@
-"""The life of a stage, the same for all three: skip what is done, take up what was interrupted, train what is left.
+"""The lifecycle of a stage, the same for all three: skip it if it is finished, resume it, or train it.
 
-How a stage trains is in `training.py`; what it trains, in its own module (`sft.py`, `dpo.py`, `grpo.py`).
+`training.py` runs the training; the stages' own modules (`sft.py`, `dpo.py`, `grpo.py`) build the trainers.
 """
 
 import shutil
@@ -42,26 +42,27 @@ def run_stage(
     build_trainer: BuildTrainer,
     reward: GuardedReward | None = None,
 ) -> Path:
-    """Bring a stage to its end from wherever it is.
+    """Finish a stage from its current state.
 
     Args:
         stage: sft, dpo or grpo.
-        arguments: ours.
-        config: TRL's.
-        build_trainer: makes the stage's trainer.
-        reward: what GRPO pays for.
+        arguments: our options.
+        config: TRL's options.
+        build_trainer: returns the stage's trainer.
+        reward: the reward of GRPO.
 
     Returns:
         The stage's folder, with `adapter/` and `manifest.json`.
 
     Raises:
-        StageError: the recipe, its files or the parent stage will not do.
+        StageError: the recipe, its files or the parent stage cannot be used.
         RowsError: the data file cannot be read.
         ModelError: the base model cannot be loaded.
         LockedError: another process trains the same stage.
-        SystemExit: with code 130 when interrupted, 75 when the disk is full; the same command takes the stage up again.
+        SystemExit: with code 130 after an interruption, and 75 if the disk is full; the same command continues the
+            stage.
     """
-    # Of several processes that train together the first one alone writes.
+    # If several processes train together, only the first one writes.
     with held(Path(arguments.output)) if PartialState().is_main_process else nullcontext():
         return _run(stage, arguments, config, build_trainer, reward)
 
@@ -75,7 +76,7 @@ def _run(
     fit_warmup(stage, arguments, config, len(rows))
     manifest = _begin(stage, arguments, config, rows)
     if _is_finished(output, manifest):
-        say(f"{stage}: {output} is finished and nothing it depends on has changed; skipped")
+        say(f"{stage}: {output} is finished and its inputs are unchanged; skipped")
         return output
     _make_room(arguments, manifest)
     processes = f", {config.world_size} processes" if config.world_size > 1 else ""
@@ -93,7 +94,7 @@ def _run(
             train(job, build_trainer, run)
     except UserError:
         if sound_checkpoint(output)[0]:
-            say(f"{stage}: stopped; once that is mended, the same command continues from {_place(output)}")
+            say(f"{stage}: stopped; after the problem is fixed, the same command continues from {_place(output)}")
         raise
     except KeyboardInterrupt:
         say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
@@ -115,7 +116,7 @@ def _begin(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[
         folder, is_allowed = Path(arguments.parent), arguments.allow_broken
         parent = check_parent(folder, model_revision=revision, child=stage, allow_broken=is_allowed)
         if parent.stage == ELSEWHERE:
-            say(f"{stage}: {folder} was trained elsewhere: nothing says how, and the chain begins with its files")
+            say(f"{stage}: {folder} was trained elsewhere; its training is unknown, the chain begins with its files")
     merged = check_model(arguments.model, allow_broken=arguments.allow_broken, is_base=True)
     return Manifest(
         stage=stage,
@@ -137,10 +138,10 @@ def _is_finished(output: Path, manifest: Manifest) -> bool:
 
 
 def _make_room(arguments: StageArguments, manifest: Manifest) -> None:
-    """Move aside what another recipe has left in the stage's folder, and say so; with `extend`, go on from it.
+    """Move the result of another recipe aside, and print a message; with `extend`, continue from it.
 
     Raises:
-        StageError: it cannot be moved, or the stage cannot be extended to the same result as a longer run.
+        StageError: it cannot be moved, or extending would not give the result of a longer run.
     """
     output, stage = Path(arguments.output), manifest.stage
     is_done = (output / "manifest.json").is_file() and (output / "adapter").is_dir()
@@ -150,21 +151,21 @@ def _make_room(arguments: StageArguments, manifest: Manifest) -> None:
     is_extended = is_done and bool(changes) and arguments.extend
     if is_extended and (problems := not_exact(read_manifest(before / "manifest.json"), manifest, output)):
         raise StageError([f"extend: {problem}" for problem in problems])
-    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    PartialState().wait_for_everyone()  # no process changes anything before all have looked
     if changes and PartialState().is_main_process:
-        told = f"{output} was made otherwise" if is_done else f"starts afresh, not from {checkpoint}"
+        told = f"{output} has another recipe" if is_done else f"starts again, not from {checkpoint}"
         place = move_aside(output, Path(arguments.data))
-        say(f"{stage}: {told}: {'; '.join(changes)}; what is there is kept in {place}")
+        say(f"{stage}: {told}: {'; '.join(changes)}; the old folder is kept as {place}")
         if is_extended:
             go_on_from(place, output, manifest)
     PartialState().wait_for_everyone()
 
 
 def _find_checkpoint(output: Path, manifest: Manifest) -> Path | None:
-    """Return the checkpoint to resume from; damaged ones are cleared away, saying why."""
+    """Return the checkpoint to resume from; damaged ones are removed, with a message."""
     folder = output / "checkpoints"
     checkpoint, faults = sound_checkpoint(output)
-    PartialState().wait_for_everyone()  # all processes have looked before one changes anything
+    PartialState().wait_for_everyone()  # no process changes anything before all have looked
     if PartialState().is_main_process:
         for damaged, fault in faults.items():
             say(f"{manifest.stage}: {damaged.name} is left out: {fault}")
@@ -188,7 +189,7 @@ def _changes(manifest: Manifest, path: Path) -> list[str]:
 
 
 def _place(output: Path) -> str:
-    """Return where the same command would take a stage up."""
+    """Return the place from which the same command would continue."""
     checkpoint, _ = sound_checkpoint(output)
     return f"step {step_of(checkpoint)}" if checkpoint else "its beginning"
 
@@ -201,13 +202,13 @@ def _memory_error(stage: str, arguments: StageArguments, config: TRLConfig, erro
         [
             f"{stage}: out of memory after a peak of {peak_memory()}: {reason[0]}",
             f"{stage}: add one of these to the command, or several; the same stage continues from {_place(output)}:",
-            *(hints or ["  nothing is left to give up in the recipe: take a smaller model, or a larger card"]),
+            *(hints or ["  the recipe has nothing left to reduce: use a smaller model, or a larger card"]),
         ]
     )
 
 
 def _end_on_full_disk(stage: str, output: Path) -> None:
-    """Clear away what was half written, and say what happened; the words may go to the same full disk."""
+    """Remove half-written files, and print a message, which may go to the same full disk."""
     for checkpoint in checkpoints(output):
         if damage(checkpoint):
             shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Training one adapter to its end: load, check, train, export, sign.
+"""Trains one adapter: loads, checks, trains, exports and signs it.
 
-The facts a curriculum rests on are checked here in every run, not hoped for: something is trained, the reference
-policy is the adapter that the stage started from, and training changed it.
+Every run checks the assumptions of a curriculum: something is trained, the reference policy is the adapter that the
+stage started from, and training changed the adapter.
 """
 
 import copy
@@ -38,22 +38,22 @@ from stages.tracking.run import Run, TrackingCallback
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A stage that has to be trained."""
+    """A stage to train."""
 
     stage: str
     arguments: StageArguments
     config: TRLConfig
     rows: list[Any]
     manifest: Manifest
-    """As far as it is known before training."""
+    """The manifest with the fields that are known before training."""
     checkpoint: Path | None
-    """Where to take training up; None for the beginning."""
+    """Checkpoint to resume from; None starts from the beginning."""
     reward: GuardedReward | None = None
-    """What GRPO pays for; None in the other stages."""
+    """The reward of GRPO; None in the other stages."""
 
     @property
     def first_step(self) -> int:
-        """The step at which training is taken up."""
+        """The step at which training continues."""
         return step_of(self.checkpoint) if self.checkpoint else 0
 
     @property
@@ -63,13 +63,13 @@ class Job:
 
     @property
     def images_root(self) -> Path:
-        """The folder that image paths are relative to."""
+        """Image paths are relative to this folder."""
         return Path(self.arguments.data).parent
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a stage builds its trainer from."""
+    """The inputs for building a stage's trainer."""
 
     job: Job
     model: Any
@@ -77,7 +77,7 @@ class Setup:
     processor: Any
     dataset: Dataset
     run: Run | None = None
-    """Where the trainer tracks what the callbacks do not; None for nowhere."""
+    """The run in which the trainer tracks additional numbers; None disables this."""
 
 
 BuildTrainer = Callable[[Setup], Any]
@@ -87,7 +87,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
     """Train, export and sign a stage.
 
     Raises:
-        StageError: the rows do not suit the model.
+        StageError: the rows do not fit the model.
         UnchangedError: training changed nothing.
         RuntimeError: the reference policy is not the adapter that the stage started from.
     """
@@ -110,7 +110,7 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
         _check_reference(trainer.model, start)
     started = time.monotonic()
     _train(trainer, job)
-    trained = adapter_weights(trainer.model)  # by all processes: under FSDP2 and ZeRO-3 each has a part
+    trained = adapter_weights(trainer.model)  # on all processes: under FSDP2 and ZeRO-3 each has a part
     if start.keys() != trained.keys():
         raise RuntimeError("after training the adapter has other weights, by their names, than before")
     if is_same_adapter(start, trained):
@@ -120,10 +120,10 @@ def train(job: Job, build_trainer: BuildTrainer, run: Run) -> None:
 
 
 def built(setup: Setup, build_trainer: BuildTrainer) -> Any:
-    """Return a stage's trainer, its adapter in the precision that it was loaded in.
+    """Return a stage's trainer, with the adapter in its original precision.
 
-    TRL 1.16 casts the adapter of a quantised base to bfloat16, in which most updates of 1e-5 and less round away. It
-    keeps no copy, so the tensors of before are put back; the reference is a copy of those already.
+    TRL 1.16 casts the adapter of a quantised base to bfloat16, where updates of 1e-5 or less are mostly lost by
+    rounding. TRL keeps no copy, so the original tensors are put back. The reference policy was copied from them.
     """
     before = [(weight, weight.data) for weight in setup.model.parameters() if weight.requires_grad]
     trainer = _built(build_trainer, setup)
@@ -135,7 +135,7 @@ def built(setup: Setup, build_trainer: BuildTrainer) -> Any:
 
 
 def _built(build_trainer: BuildTrainer, setup: Setup) -> Any:
-    """Return the trainer; what it refuses is the recipe's fault, and said in its own words."""
+    """Return the trainer; its own errors are reported as mistakes in the recipe."""
     try:
         return build_trainer(setup)
     except UserError:
@@ -149,7 +149,7 @@ def _train(trainer: Any, job: Job) -> None:
     if job.checkpoint is None:
         trainer.train()
     elif 0 < job.config.max_steps <= job.first_step:
-        # It ended between its last checkpoint and its export. The trainer would take one step more than it is told.
+        # It was interrupted between its last checkpoint and its export. The trainer would train one step too many.
         trainer._load_from_checkpoint(str(job.checkpoint))  # noqa: SLF001
         trainer.state = TrainerState.load_from_json(str(job.checkpoint / "trainer_state.json"))
     else:
@@ -165,7 +165,7 @@ def _check_rows(job: Job, model: Any, processor: Any) -> None:
 
 
 def _check_reference(model: Any, start: dict[str, torch.Tensor]) -> None:
-    """Assert that the policy is held to the adapter it started from, which is the previous stage's."""
+    """Check that the reference policy is the adapter that the stage started from."""
     if not is_same_adapter(start, adapter_weights(model, "ref")):
         raise RuntimeError("the reference policy is not the adapter that the stage started from")
     if any(parameter.requires_grad for name, parameter in model.named_parameters() if ".ref." in name):
@@ -204,10 +204,10 @@ def _finish(job: Job, trainer: Any, trained: dict[str, torch.Tensor], seconds: f
 
 
 def _export(trainer: Any, trained: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write the trained adapter as PEFT does, from weights that were gathered.
+    """Write the trained adapter in PEFT's format, from gathered weights.
 
-    PEFT's own saving looks for weights by the names of a model's modules. FSDP's activation checkpointing changes
-    those, and PEFT 0.21 then writes a file without any weights. TRL's saving adds the reference's copy.
+    PEFT's own function finds weights by the names of modules. FSDP's activation checkpointing changes these names, and
+    PEFT 0.21 then writes a file without weights. TRL's function also saves the copy for the reference policy.
     """
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)

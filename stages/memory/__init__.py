@@ -1,1 +1,1 @@
-"""How much memory a stage needs: estimated from shapes, traced on fake tensors, and counted at its peak."""
+"""The memory of a stage: estimated from shapes, traced on fake tensors, and measured at its peak."""

@@ -1,4 +1,4 @@
-"""How much memory a stage may take: of the card that its recipe names, of the one that is here, or of this machine."""
+"""Determines the memory available to a stage: of the recipe's card, of the GPU here, or of this machine."""
 
 import os
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from stages.memory.estimate import CUDA_CONTEXT_BYTES, GIB
 
 
 class Room(NamedTuple):
-    """What an estimate is compared with."""
+    """Available memory, to compare an estimate with."""
 
     size: int
     """Bytes."""
     name: str
-    """Whose they are, for a sentence."""
+    """Name of the device, for messages."""
 
 
 def available(card_gib: float | None) -> Room:
-    """Return the least of what the recipe's card has, what the card here has, and what of that is free.
+    """Return the smallest of: the recipe's card, the GPU here, and its free memory.
 
-    A recipe for a larger card does not make the card here larger, and what other processes hold cannot be had.
+    A recipe for a larger card does not make the GPU here larger, and memory of other processes is not available.
     """
     rooms = [] if card_gib is None else [Room(int(card_gib * GIB), "the card of the recipe")]
     if torch.cuda.is_available():
@@ -33,6 +33,6 @@ def available(card_gib: float | None) -> Room:
 
 
 def _free() -> int:
-    """Return what this process may hold: what is free, and what it holds already, its context included."""
+    """Return the GPU memory for this process: free memory plus its own memory, including its context."""
     free, total = torch.cuda.mem_get_info(0)
     return int(min(total, free + torch.cuda.memory_reserved(0) + CUDA_CONTEXT_BYTES))

@@ -1,9 +1,9 @@
-"""How much memory a stage takes, part by part, from the shape of its model and of its worst step.
+"""Estimates the memory of a stage, part by part, from the shape of its model and of its worst step.
 
-Formulas, not a measurement (that is `measure.py`): what autograd keeps of a decoder layer under LoRA is counted term
-by term, for transformers' decoder layers with scaled dot product attention (`layers.py`), or with linear attention in
-its place (`linear_attention.py`). Not counted: what an allocator cannot use for being in pieces (the resident memory of
-a CPU process is well above the estimate), models whose layers are built otherwise (a mixture of experts).
+These are formulas; `measure.py` measures. They count, term by term, what autograd keeps of a decoder layer under LoRA,
+for transformers' decoder layers with scaled dot product attention (`layers.py`) or with linear attention
+(`linear_attention.py`). They do not include fragmentation of the allocator (the resident memory of a CPU process is
+well above the estimate), and do not fit other kinds of layers (mixtures of experts).
 """
 
 import os
@@ -16,9 +16,9 @@ from stages.memory.shapes import ModelShape, VisionShape
 
 GIB = 2**30
 CUDA_CONTEXT_BYTES = GIB * 6 // 10
-"""Kernels, cuBLAS work space and the allocator's rounding, which no tensor accounts for."""
+"""Memory without tensors: kernels, cuBLAS work space and rounding by the allocator."""
 TILE_TOKENS, TILE_WORDS = 4096, 32768
-"""TRL 1.16 projects hidden states to logits in tiles of so many tokens by so many words, and keeps no logits."""
+"""Size of TRL 1.16's tiles (tokens, words): it projects hidden states to logits tile by tile and keeps no logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,33 +27,33 @@ class Step:
 
     stage: str
     sequences: int
-    """Rows that go through the model together; a pair is two."""
+    """Rows in one forward pass; a pair counts as two."""
     tokens: int
-    """Of the longest of them, prompt, image tokens and completion."""
+    """Tokens of the longest row: prompt, image tokens and completion."""
     learnt: int
     """Tokens of the longest completion."""
     image_tokens: int
-    """Of the pictures of a row."""
+    """Image tokens of a row."""
     sampled: int = 0
     """GRPO: completions sampled together."""
     checkpoints: bool = False
-    """Whether activations are computed again in the backward pass."""
+    """Whether activations are recomputed in the backward pass."""
     optimiser: str = "adamw_torch_fused"
     eager: bool = False
-    """Whether attention keeps its matrix of tokens by tokens."""
+    """Whether attention stores its matrix of tokens by tokens."""
     on_gpu: bool = True
     shards: int = 1
-    """Processes that the weights are divided over, by FSDP2 or ZeRO-3."""
+    """Number of processes that share the weights, by FSDP2 or ZeRO-3."""
 
     @property
     def sampled_tokens(self) -> int:
-        """Tokens of the longest response that is sampled; 0 where none is."""
+        """Tokens of the longest sampled response; 0 if nothing is sampled."""
         return self.learnt if self.sampled else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes by part; training and sampling follow each other, and the higher of the two is the peak."""
+    """Bytes by part. Training and sampling alternate, so the larger of the two is the peak."""
 
     training: dict[str, int]
     sampling: dict[str, int]
@@ -61,12 +61,12 @@ class Estimate:
 
     @property
     def peak(self) -> int:
-        """The most at a time, in bytes."""
+        """Peak in bytes."""
         return max(sum(self.training.values()), sum(self.sampling.values()))
 
 
 def estimate(shape: ModelShape, step: Step) -> Estimate:
-    """Return what a stage takes."""
+    """Return the memory of a stage."""
     resident = resident_bytes(shape, step.stage, step.optimiser)
     if step.shards > 1:
         resident = {part: size // step.shards for part, size in resident.items()} | {"gathered": _gathered(shape)}
@@ -80,7 +80,7 @@ def estimate(shape: ModelShape, step: Step) -> Estimate:
 
 
 def _training_peak(shape: ModelShape, step: Step) -> dict[str, int]:
-    """Return what a pass holds at its peak: at the loss, in a layer of the language model, or in a vision block."""
+    """Return the memory at the peak of a pass: at the loss, in a language model layer, or in a vision block."""
     kept, layer, block = _language_activations(shape, step), _layer_work(shape, step), _vision_work(shape, step)
     kept += _vision_activations(shape, step)
     moments = (
@@ -94,48 +94,48 @@ def _training_peak(shape: ModelShape, step: Step) -> dict[str, int]:
 def sampling_phases(
     shape: ModelShape, sequences: int, tokens: int, response: int, image_tokens: int
 ) -> list[dict[str, int]]:
-    """Return what sampling takes beside weights while it reads pictures, prompts, and its own last token.
+    """Return the memory of sampling, without weights, in its phases: pictures, prompts, and single tokens.
 
     Args:
-        shape: of the model.
-        sequences: sampled together.
-        tokens: of the longest prompt with its response.
+        shape: shape of the model.
+        sequences: number of sequences sampled together.
+        tokens: tokens of the longest prompt with its response.
         response: tokens of that response.
-        image_tokens: of the prompt's pictures.
+        image_tokens: image tokens of the prompt.
     """
     prompt = tokens - response
     cache = {length: cache_bytes(shape, sequences, length) for length in (0, prompt, tokens)}
-    # float32, and its softmax, of the last token alone
+    # float32 logits of the last token, and their softmax
     logits = 3 * 4 * sequences * shape.vocabulary
     pixels = _pixel_bytes(shape, sequences, image_tokens)
     language = sequences * _language_pass(shape, prompt)
     return [
         {"KV cache": cache[0], "activations": pixels + _vision_pass(shape, sequences, image_tokens), "logits": 0},
         {"KV cache": cache[prompt], "activations": pixels + language, "logits": logits},
-        # A layer's cache is written anew to add a token to it; `generate` keeps the pictures to its end.
+        # Adding a token copies a layer's cache; `generate` keeps the pictures until it ends.
         {"KV cache": cache[tokens], "activations": pixels + cache[tokens] // shape.full_layers, "logits": logits},
     ]
 
 
 def cache_bytes(shape: ModelShape, sequences: int, tokens: int) -> int:
-    """Return the bytes of keys and values of so many sequences of so many tokens, and of linear attention's states."""
+    """Return the bytes of the keys and values, and of the states of linear attention."""
     states = shape.linear.layers * shape.linear.state_bytes * sequences if shape.linear else 0
     return 2 * shape.full_layers * shape.key_value * shape.element * sequences * tokens + states
 
 
 def _gathered(shape: ModelShape) -> int:
-    """Return the bytes of what is whole on every process: two layers in turn, embeddings and head throughout."""
+    """Return the bytes of unsharded weights on each process: two layers at a time, and embeddings and head always."""
     ends = 2 * shape.vocabulary * shape.hidden * shape.element
     return ends + 2 * max(0, shape.weight_bytes - ends) // shape.layers
 
 
 def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, int]:
-    """Return the bytes of what is there throughout, which `measure.py` reads from the tensors themselves.
+    """Return the bytes of permanent tensors; `measure.py` reads the same from the tensors themselves.
 
     Args:
-        shape: of the model.
+        shape: shape of the model.
         stage: sft, dpo or grpo.
-        optimiser: its name in transformers.
+        optimiser: name in transformers.
     """
     return {
         "weights": shape.weight_bytes,
@@ -146,23 +146,23 @@ def resident_bytes(shape: ModelShape, stage: str, optimiser: str) -> dict[str, i
 
 
 def optimiser_bytes(shape: ModelShape, optimiser: str) -> int:
-    """Return the bytes of AdamW's two moments; a paged optimiser moves them out where memory is short."""
+    """Return the bytes of AdamW's two moments; a paged optimiser moves them to the host if memory is short."""
     if "paged" in optimiser or optimiser in {"sgd", "adafactor"}:
         return 0
     return 2 * shape.num_trainable * (1 if "8bit" in optimiser else 4)
 
 
 def _language_activations(shape: ModelShape, step: Step) -> int:
-    """Return what is kept of all layers from their forward to their backward pass."""
+    """Return the memory that all layers keep between their forward and backward pass."""
     layers = shape.layers * shape.element * shape.hidden if step.checkpoints else sum(_saved(shape, step))
     return step.sequences * step.tokens * (layers + (4 + shape.element) * shape.hidden)
 
 
 def _layer_work(shape: ModelShape, step: Step) -> int:
-    """Return what a layer takes in its backward pass beside what is kept: itself again, and gradients on their way.
+    """Return the additional memory of a layer's backward pass: its recomputed activations and intermediate gradients.
 
-    Where the base is dense, peft casts the input of a float32 adapter to float32. The widest is that of the last
-    projection; its gradient comes back in float32, in half precision, and added to that of the base.
+    If the base is dense, peft casts the input of a float32 adapter to float32. The input of the last projection is the
+    widest. Its gradient exists three times: in float32, in half precision, and added to the gradient of the base.
     """
     is_cast = not shape.quantised and shape.element < 4
     working = (4 + 2 * shape.element) * shape.intermediate if is_cast else 0
@@ -186,7 +186,7 @@ def _vision_activations(shape: ModelShape, step: Step) -> int:
         return 0
     pixels = vision.patch_values * (4 + shape.element)
     if step.checkpoints:
-        # peft makes the embeddings ask for gradients, those of patches too, so that every block's input is kept.
+        # peft makes the embeddings require gradients, also those of patches, so the input of every block is kept.
         return _patches(shape, step) * (pixels + vision.layers * shape.element * vision.hidden)
     kept = vision.layers * _vision_block(vision, shape.element) if shape.adapts_vision else 0
     return _patches(shape, step) * (pixels + kept)
@@ -197,7 +197,7 @@ def _vision_work(shape: ModelShape, step: Step) -> int:
 
 
 def _vision_block(vision: VisionShape, size: int) -> int:
-    """Return the bytes of one block's activations for one patch."""
+    """Return the bytes of activations in one block for one patch."""
     norms_and_rotation = 4 * 4 * vision.hidden
     return norms_and_rotation + 6 * size * vision.hidden + 4 * size * vision.intermediate
 
@@ -205,15 +205,15 @@ def _vision_block(vision: VisionShape, size: int) -> int:
 def _logits(shape: ModelShape, step: Step) -> int:
     tokens = step.sequences * (step.learnt if step.on_gpu else step.tokens)
     tile = min(tokens, TILE_TOKENS) * min(shape.vocabulary, TILE_WORDS)
-    # A GPU folds a tile in place. On a CPU its exponentials and masks are float32 tensors of their own: resident memory
-    # grew by 8.3 tiles of float32 over forward and backward (4352 tokens, 49152 words).
+    # A GPU reduces a tile in place. On a CPU, its exponentials and masks are separate float32 tensors: resident memory
+    # grew by 8.3 float32 tiles over forward and backward (4352 tokens, 49152 words).
     return tile * (shape.element if step.on_gpu else 8 * 4) + tokens * shape.hidden * 4
 
 
 def _language_pass(shape: ModelShape, prompt: int) -> int:
-    """Return what reading a prompt takes: a layer's feed-forward at its widest, and the embeddings it came from.
+    """Return the memory of the pass over a prompt: the widest part of a layer's feed-forward, and the embeddings.
 
-    An adapter that is not merged, on quantised weights, adds its own product, scaled, to a copy of the base's.
+    An unmerged adapter on quantised weights adds its scaled product to a copy of the base's output.
     """
     feed_forward = (5 if shape.quantised else 3) * shape.element * shape.intermediate
     mixer = mixer_pass(shape.linear, shape.element) if shape.linear else 0
@@ -221,7 +221,7 @@ def _language_pass(shape: ModelShape, prompt: int) -> int:
 
 
 def _pixel_bytes(shape: ModelShape, sequences: int, image_tokens: int) -> int:
-    """Return the bytes of pictures as a processor hands them over, in float32."""
+    """Return the bytes of pictures as a processor returns them, in float32."""
     vision = shape.vision
     return 4 * sequences * image_tokens * vision.patches_a_token * vision.patch_values if vision else 0
 
@@ -241,11 +241,11 @@ def worst_step(
 
     Args:
         stage: sft, dpo or grpo.
-        config: TRL's.
-        tokens: of the longest row, with its longest completion.
-        learnt: of the longest completion.
-        image_tokens: of the pictures of a row.
-        eager: whether attention keeps its matrix.
+        config: TRL's options.
+        tokens: tokens of the longest row, with its longest completion.
+        learnt: tokens of the longest completion.
+        image_tokens: image tokens of a row.
+        eager: whether attention stores its matrix.
         on_gpu: whether it runs on a GPU.
     """
     batch = config.per_device_train_batch_size
@@ -265,7 +265,7 @@ def worst_step(
 
 
 def num_shards(config: Any) -> int:
-    """Return over how many processes FSDP2 or ZeRO-3 divides the weights; 1 where each process has all of them."""
+    """Return the number of processes that share the weights by FSDP2 or ZeRO-3; 1 if each process has all weights."""
     zero = config.deepspeed_plugin
     is_divided = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" or (zero and zero.zero_stage == 3)
     return int(config.world_size) if is_divided else 1

@@ -1,4 +1,4 @@
-"""What a model is called with, by its family: token ids and masks that are real, and pictures without storage."""
+"""Builds the inputs of a model by its family: real token ids and masks, and pictures without storage."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from stages.errors import StageError
 
 
 def model_inputs(config: Any, sequences: int, tokens: int, image_tokens: int) -> dict[str, Any]:
-    """Return the inputs of sequences that have one picture each, in TRL's form.
+    """Return the inputs for sequences with one picture each, in TRL's format.
 
     Args:
         config: the model's configuration.
         sequences: rows of the batch, all of one length.
-        tokens: of a row, the picture's included.
-        image_tokens: of its picture; 0 for none.
+        tokens: tokens of a row, with image tokens.
+        image_tokens: tokens of its picture; 0 for none.
 
     Raises:
         StageError: the family's inputs are not known here.
@@ -30,7 +30,7 @@ def model_inputs(config: Any, sequences: int, tokens: int, image_tokens: int) ->
 
 
 def _grid_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
-    """Add pictures as Qwen's families take them: rows of patches and a grid, close to a square."""
+    """Add pictures in the format of Qwen's families: rows of patches and a nearly square grid."""
     vision, sequences = config.vision_config, len(ids)
     height = next(side for side in range(int(image_tokens**0.5), 0, -1) if image_tokens % side == 0)
     grid = [1, height * vision.spatial_merge_size, image_tokens // height * vision.spatial_merge_size]
@@ -44,7 +44,7 @@ def _grid_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[st
 
 
 def next_inputs(config: Any, ids: torch.Tensor, tokens: int) -> dict[str, Any]:
-    """Return the inputs of one more token a sequence, which makes them so many tokens long."""
+    """Return the inputs for one more token per sequence; `tokens` is the new length."""
     rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
     axes = (3,) if "mrope_section" in rope else ()
     return {

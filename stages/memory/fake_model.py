@@ -1,11 +1,11 @@
-"""A model of its real class whose tensors have shapes and no storage, so that any machine can run its passes.
+"""Builds a model of its real class whose tensors have shapes but no storage, so that any machine can run its passes.
 
-Everything is on the device "cpu", because the backward pass of fake tensors on "cuda" asks for a driver. Two things
-that differ on a GPU are imitated: autocast casts as CUDA's does (`cuda_autocast`), and TRL's loss folds its tiles in
-place (`triton_loss`). Attention runs PyTorch's flash kernel for the CPU, which keeps what the one for CUDA keeps:
-queries, keys, values, the output and its logarithm of sums.
+Everything is on the device "cpu", because the backward pass of fake tensors on "cuda" needs a driver. Two differences
+of a GPU are imitated: autocast casts like CUDA's (`cuda_autocast`), and TRL's loss reduces its tiles in place
+(`triton_loss`). Attention runs PyTorch's flash kernel for the CPU. It keeps the same tensors as the CUDA kernel:
+queries, keys, values, the output and its log-sum-exp.
 
-Numbers that decide shapes, such as the grid of a picture, stay real (`RealIntegers`).
+Numbers that decide shapes, such as the grid of a picture, are real (`RealIntegers`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,23 +31,23 @@ from stages.inputs.loading import fresh_adapter
 from stages.memory.shapes import meta_model
 
 _LARGEST_REAL = 2**16
-"""Floating point tensors of more elements are never real."""
+"""Floating point tensors with more elements are always fake."""
 _INDEXING = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default)
 _SEQUENCE = 2
-"""The axis of tokens where queries are (rows, heads, tokens, width)."""
+"""The axis of tokens in queries of shape (rows, heads, tokens, width)."""
 _HALVES = (torch.float16, torch.bfloat16)
 _CUDA_FLOAT32 = ("layer_norm", "group_norm", "softmax", "softplus")
-"""What CUDA's autocast runs in float32, and the CPU's does not, of what models use (PyTorch, torch.amp)."""
+"""Operations that CUDA's autocast runs in float32 and the CPU's does not, as far as models use them (torch.amp)."""
 
 
 @quiet_libraries()
 def fake_model(config: Any, arguments: StageArguments, mode: FakeTensorMode) -> Any:
-    """Return a model with a fresh adapter in float32, as a stage trains it, all its tensors fake.
+    """Return a fake model with a new float32 adapter, as a stage trains it.
 
     Args:
         config: the model's configuration.
-        arguments: dtype, quantisation and adapter of the stage; the parent's adapter is taken to be such a one.
-        mode: what the tensors belong to.
+        arguments: dtype, quantisation and adapter of the stage; the parent's adapter is assumed to be the same.
+        mode: the mode of the fake tensors.
     """
     dtype = resolve_dtype(arguments.dtype)
     base = meta_model(config, dtype)
@@ -58,7 +58,7 @@ def fake_model(config: Any, arguments: StageArguments, mode: FakeTensorMode) -> 
     made: dict[int, Any] = {}
     with mode:
         for module in model.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):  # a GPU uses the weights as they are stored
+            if hasattr(module, "support_avx512bf16_for_cpu"):  # a GPU uses the stored form of the weights
                 module.support_avx512bf16_for_cpu = False
             for store in (module._parameters, module._buffers):  # noqa: SLF001
                 for name, tensor in store.items():
@@ -69,7 +69,7 @@ def fake_model(config: Any, arguments: StageArguments, mode: FakeTensorMode) -> 
 
 
 def _fake(tensor: Any, dtype: torch.dtype) -> Any:
-    """Return a fake tensor in place of one on the meta device; packed to four bits where bitsandbytes would."""
+    """Return a fake tensor for a tensor on the meta device, packed to four bits where bitsandbytes does it."""
     if isinstance(tensor, bnb.nn.Params4bit):
         packed: Any = torch.nn.Parameter(
             torch.empty(ceil(tensor.numel() / 2), 1, dtype=torch.uint8), requires_grad=False
@@ -79,7 +79,7 @@ def _fake(tensor: Any, dtype: torch.dtype) -> Any:
         return packed
     if not isinstance(tensor, torch.nn.Parameter):
         return torch.empty(tensor.shape, dtype=tensor.dtype)
-    kind = torch.float32 if tensor.requires_grad else tensor.dtype  # a float32 adapter, which `training.py` sees to
+    kind = torch.float32 if tensor.requires_grad else tensor.dtype  # `training.py` keeps the adapter in float32
     return torch.nn.Parameter(torch.empty(tensor.shape, dtype=kind), requires_grad=tensor.requires_grad)
 
 
@@ -99,7 +99,7 @@ def _quant_state(weight: Any, dtype: torch.dtype) -> QuantState:
 
 
 class RealIntegers(TorchDispatchMode):
-    """Runs for real what depends on real tensors alone: token ids, grids and masks, whose values decide shapes."""
+    """Computes real values for operations on real tensors only (token ids, grids, masks): they decide shapes."""
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -107,7 +107,7 @@ class RealIntegers(TorchDispatchMode):
         """Run one operation, for real or fake."""
         kwargs = kwargs or {}
         if any(isinstance(leaf, FakeTensor) for leaf in tree_leaves((args, kwargs))):
-            if func in _INDEXING:  # how many a mask picks is known from its values alone
+            if func in _INDEXING:  # the number of selected elements depends on the values of a mask
                 args = (args[0], [place for index in args[1] for place in _places(index)], *args[2:])
             return func(*args, **kwargs)
         if any(isinstance(leaf, torch.device) and leaf.type != "cpu" for leaf in tree_leaves(kwargs)):
@@ -133,7 +133,7 @@ def _may_be_real(value: Any) -> bool:
 
 @contextmanager
 def replaced(owner: Any, **stand_ins: Any) -> Iterator[None]:
-    """Put functions in place of those of a module for a while; the backward pass sees them too, modes it does not."""
+    """Replace functions of a module for a while. Unlike modes, this also affects the backward pass."""
     with ExitStack() as stack:
         for name, stand_in in stand_ins.items():
             stack.callback(setattr, owner, name, getattr(owner, name))
@@ -142,9 +142,10 @@ def replaced(owner: Any, **stand_ins: Any) -> Iterator[None]:
 
 
 def whole_windows() -> AbstractContextManager[None]:
-    """Split what a vision tower attends to by windows into two parts, whatever their number.
+    """Split the attention windows of a vision tower into two parts, whatever their number.
 
-    Flash attention keeps as much of many windows as of one, and dozens of them a block are most of a trace's time.
+    Flash attention keeps the same memory for many windows as for one. Dozens of windows per block would take most of
+    the time of a trace.
     """
     split = torch.split
 
@@ -158,11 +159,11 @@ def whole_windows() -> AbstractContextManager[None]:
 
 @contextmanager
 def cuda_autocast(dtype: torch.dtype) -> Iterator[None]:
-    """Autocast as a trainer with `bf16` or `fp16` does on a GPU; nothing where the model is in float32."""
+    """Autocast like a trainer with `bf16` or `fp16` on a GPU; does nothing for a float32 model."""
     if dtype not in _HALVES:
         yield
         return
-    # peft asks whether CUDA casts, which `torch.autocast` switches on for machines with CUDA only.
+    # peft asks whether CUDA autocast is on; `torch.autocast` switches it on only on machines with CUDA.
     torch.set_autocast_enabled("cuda", True)
     try:
         with torch.autocast("cpu", dtype), replaced(functional, **_widening(_CUDA_FLOAT32)):
@@ -172,7 +173,7 @@ def cuda_autocast(dtype: torch.dtype) -> Iterator[None]:
 
 
 def _widening(names: Sequence[str]) -> dict[str, Any]:
-    """Return functions that cast to float32 first, by their names in `torch.nn.functional`."""
+    """Return functions that first cast to float32, by their names in `torch.nn.functional`."""
 
     def widening(original: Any) -> Any:
         @wraps(original)
@@ -189,7 +190,7 @@ def _widened(value: Any) -> Any:
 
 
 def triton_loss() -> AbstractContextManager[None]:
-    """Have TRL's tiled loss take its path for GPUs, whose kernels work in place, without running them."""
+    """Make TRL's tiled loss use its code for GPUs, whose kernels work in place, without running the kernels."""
     return replaced(
         loss_kernels,
         _use_triton=lambda _device: True,

@@ -1,4 +1,4 @@
-"""The most memory that a stage has used so far, on its GPU and of its host."""
+"""Measures the peak memory of a stage so far, on its GPU and on its host."""
 
 import sys
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
-    """Bytes at the peak."""
+    """Peak memory in bytes."""
 
     host: int
-    """Resident, of the process since it started."""
+    """Resident memory of the process since it started."""
     allocated: int | None = None
-    """By tensors on the GPU of this process, since `start_counting`; None without a GPU."""
+    """Memory of tensors on the GPU since `start_counting`; None without a GPU."""
     reserved: int | None = None
-    """By PyTorch's allocator there: what other programs cannot have."""
+    """Memory held by PyTorch's allocator on the GPU; other programs cannot use it."""
 
     @property
     def main(self) -> int:
-        """Of the device that is trained on."""
+        """Peak of the training device."""
         return self.host if self.allocated is None else self.allocated
 
     def numbers(self) -> dict[str, float]:
-        """Return what is tracked, in GiB by name."""
+        """Return the tracked numbers in GiB, by name."""
         parts = {"gpu_allocated": self.allocated, "gpu_reserved": self.reserved, "host": self.host}
         return {f"memory/{name}_gib": size / GIB for name, size in parts.items() if size is not None}
 
@@ -37,7 +37,7 @@ class PeakMemory:
 
 
 def start_counting() -> None:
-    """Forget earlier peaks of the GPU: the stages of a curriculum share a process."""
+    """Reset the GPU's peak, because the stages of a curriculum share a process."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

@@ -1,7 +1,7 @@
-"""A model without its weights: the real classes on the meta device, from a configuration alone.
+"""Builds a model without its weights: the real classes on the meta device, from a configuration.
 
-The shapes of some models lie in `stages/shapes/<name>/config.json`, so that nothing has to be downloaded to know what
-they need; where their values come from is in `stages/shapes/sources.toml`.
+`stages/shapes/<name>/config.json` has the shapes of some models, so that their memory is known without a download.
+`stages/shapes/sources.toml` states the sources of their values.
 """
 
 from dataclasses import dataclass
@@ -29,38 +29,38 @@ from stages.memory.linear_attention import LinearShape, linear_shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """What the memory of a training step follows from; widths in elements."""
+    """The sizes that determine the memory of a training step; widths in elements."""
 
     num_parameters: int
-    """Of the base; tied weights count once."""
+    """Parameters of the base; tied weights count once."""
     weight_bytes: int
-    """Of the base as it is loaded, quantised or not."""
+    """Bytes of the loaded base, quantised or not."""
     merged_bytes: int
-    """Of the layers that carry the adapter, as dense weights; 0 where they are not merged for sampling."""
+    """Bytes of the adapted layers as dense weights; 0 if they are not merged for sampling."""
     num_text: int
-    """Of the base's, those that every token goes through: without embeddings, head and vision tower."""
+    """Parameters of the base that every token uses: without embeddings, head and vision tower."""
     num_vision: int
-    """Of the base's, the vision tower's."""
+    """Parameters of the vision tower."""
     num_trainable: int
     """Weights of the adapter."""
     element: int
-    """Bytes of an element of the hidden states: that of the dtype."""
+    """Bytes of an element of the hidden states."""
     quantised: bool
     lora_r: int
     adapts_vision: bool
     layers: int
     full_layers: int
-    """Of the layers, those that keep keys and values of all tokens; the others keep a state, or a window."""
+    """Number of layers that keep keys and values of all tokens; the others keep a state, or a window."""
     hidden: int
     intermediate: int
     attention: int
-    """Width of all query heads together."""
+    """Total width of the query heads."""
     key_value: int
-    """Width of all key heads together, which is that of the value heads."""
+    """Total width of the key heads, which equals that of the value heads."""
     heads: int
     vocabulary: int
     has_head_norms: bool
-    """Whether queries and keys are normalised a head (Qwen3)."""
+    """Whether queries and keys are normalised per head (Qwen3)."""
     linear: LinearShape | None
     """Layers with linear attention (Qwen3.5)."""
     vision: "VisionShape | None"
@@ -77,9 +77,9 @@ class VisionShape:
     """Side of a patch, in pixels."""
     patches_a_token: int
     patch_values: int
-    """Numbers of a patch: channels x frames x side x side."""
+    """Number of values of a patch: channels x frames x side x side."""
     config: Any
-    """The model's, which says how its pictures are scaled."""
+    """The model's configuration, which decides the scaling of its pictures."""
 
     @property
     def takes_any_size(self) -> bool:
@@ -87,16 +87,16 @@ class VisionShape:
         return family_of(self.config).scaling is AREA
 
     def tokens_of(self, pixels: int) -> int:
-        """Return how many tokens a picture of so many pixels becomes at the most."""
+        """Return the maximum number of tokens of a picture with this number of pixels."""
         return most_tokens(family_of(self.config).scaling, self.config, pixels)
 
     def largest(self, tokens: int) -> Largest:
-        """Return the bound on pixels for pictures of so many tokens, and how many they then take at the most."""
+        """Return the bound on pixels for pictures with this number of tokens, and their maximum number of tokens."""
         return largest_picture(family_of(self.config).scaling, self.config, tokens)
 
 
 def shape_names() -> list[str]:
-    """Return the models whose shape is in the repository."""
+    """Return the names of models whose shape is in the repository."""
     return sorted(entry.name for entry in files("stages").joinpath("shapes").iterdir() if entry.is_dir())
 
 
@@ -104,7 +104,7 @@ def shape_config(name: str) -> Any:
     """Return the configuration of a model whose shape is in the repository.
 
     Raises:
-        StageError: there is none of this name.
+        StageError: there is no shape with this name.
     """
     if name not in shape_names():
         hint = nearest(name, shape_names())
@@ -114,7 +114,7 @@ def shape_config(name: str) -> Any:
 
 
 def meta_model(config: Any, dtype: torch.dtype) -> Any:
-    """Return the model of a configuration on the meta device: every module and shape, no weights."""
+    """Return the model of a configuration on the meta device: all modules and shapes, without weights."""
     with torch.device("meta"):
         return auto_class(config).from_config(config, dtype=dtype)
 
@@ -125,7 +125,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
 
     Raises:
         ModelError: the parent's adapter cannot be read.
-        StageError: it is not one of this model, or the base has no layers to adapt.
+        StageError: the adapter does not belong to this model, or the base has no layers to adapt.
     """
     dtype = resolve_dtype(arguments.dtype)
     model = meta_model(config, dtype)
@@ -166,8 +166,8 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
 def weights_bytes(model: Any, *, load_in_4bit: bool) -> int:
     """Return the bytes of a base model's weights.
 
-    NF4 as bitsandbytes stores it: half a byte a weight; a scale for every 64 weights, itself quantised to a byte; a
-    float32 scale for every 256 of those. Linear layers are quantised but for the head and what is tied to it.
+    NF4 in bitsandbytes has half a byte per weight, a scale of one byte for 64 weights, and a float32 scale for 256 of
+    these scales. All linear layers are quantised except the head and weights tied to it.
     """
     kept = set(get_keys_to_not_convert(model)) if load_in_4bit else set()
     quantised = {
@@ -187,7 +187,7 @@ def _is_kept(name: str, kept: set[str]) -> bool:
 
 def _nf4_bytes(num_weights: int) -> int:
     scales = ceil(num_weights / 64)
-    tables = 4 * (16 + 256 + 1)  # the codes of both quantisations, and the mean that scales are stored without
+    tables = 4 * (16 + 256 + 1)  # the codes of both quantisations, and the mean of the scales
     return ceil(num_weights / 2) + scales + 4 * ceil(scales / 256) + tables
 
 
@@ -213,7 +213,7 @@ def _full_layers(text: Any) -> int:
 
 
 def vision_shape(model_config: Any) -> VisionShape | None:
-    """Return the vision tower of a model's configuration; None of a text model."""
+    """Return the vision tower of a model's configuration; None for a text model."""
     config = getattr(model_config, "vision_config", None)
     if config is None:
         return None

@@ -1,13 +1,13 @@
-"""The peak memory of a stage by its real graph: forward and backward of the real classes, on tensors without storage.
+"""Computes the peak memory of a stage from its real graph: forward and backward pass on tensors without storage.
 
     tritrace preflight --config FILE --trace
 
-PyTorch's memory tracker sums up the storages that are alive after each operation (`torch.distributed._tools`). What
-is run is what TRL runs: in SFT and GRPO a pass and its gradients, in DPO the reference's pass too, in GRPO also the
-prompts' pass and the last token's with the whole KV cache. The adapters, gradients and moments that training holds
-meanwhile are there as tensors. Not in it: the CUDA context, and what an allocator cannot use for being in pieces.
+PyTorch's memory tracker sums up the live storages after each operation (`torch.distributed._tools`). The same passes as
+in TRL are run: for SFT and GRPO a forward and backward pass; for DPO also the reference's pass; for GRPO also the pass
+over the prompts and the pass of the last token with the whole KV cache. Adapters, gradients and moments exist as
+tensors. The CUDA context and fragmentation are not included.
 
-A model of 3B takes about a minute; nothing of its size is allocated.
+A 3B model takes about a minute, without allocating its memory.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from stages.spec import SPECS
 
 
 class PeakTracker(MemTracker):
-    """The tracker without its statistics a module, which take most of its time and allow a single pass."""
+    """The tracker without statistics per module, which take most of the time and allow only one pass."""
 
     def _pre_fw_hook(self, *_: Any) -> None: ...
     def _post_fw_hook(self, *_: Any) -> None: ...
@@ -39,22 +39,22 @@ class PeakTracker(MemTracker):
 
     @property
     def peak(self) -> int:
-        """Most bytes at a time so far."""
+        """Peak bytes so far."""
         return max(self._peak_mem.values(), default=0)
 
 
 @quiet_libraries()
 def traced_peaks(config: Any, arguments: StageArguments, shape: ModelShape, step: Step) -> dict[str, int]:
-    """Return the peak bytes of a stage's phases: "training", and in GRPO "sampling".
+    """Return the peak bytes of a stage's phases: "training", and "sampling" for GRPO.
 
     Args:
         config: the model's configuration.
-        arguments: of the stage.
-        shape: of the model, for what is there throughout.
+        arguments: options of the stage.
+        shape: shape of the model, for the permanent tensors.
         step: the worst step.
 
     Raises:
-        StageError: a model with pictures of a family whose inputs are not known here.
+        StageError: the inputs of the model's family are not known here.
     """
     peaks = {"training": _peak(_train, config, arguments, shape, step)}
     if step.sampled:
@@ -79,7 +79,7 @@ def _peak(run: Any, config: Any, arguments: StageArguments, shape: ModelShape, s
 def _train(model: Any, config: Any, _shape: ModelShape, step: Step) -> None:
     model.train()
     for parameter in model.parameters():
-        if parameter.requires_grad:  # they are there from the first of the accumulated batches on
+        if parameter.requires_grad:  # they exist from the first accumulated batch on
             parameter.grad = torch.empty_like(parameter)
     inputs = model_inputs(config, step.sequences, step.tokens, step.image_tokens)
     if step.checkpoints:
@@ -96,7 +96,7 @@ def _train(model: Any, config: Any, _shape: ModelShape, step: Step) -> None:
 
 
 def _scores(model: Any, inputs: Mapping[str, Any], step: Step) -> torch.Tensor:
-    """Return the log-probabilities of the learnt tokens, by TRL's own loss."""
+    """Return the log-probabilities of the learnt tokens, with TRL's own loss."""
     base = model.get_base_model()
     hidden = base.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     learnt = hidden[:, -step.learnt :].reshape(-1, hidden.shape[-1])
@@ -127,14 +127,14 @@ def _sample(model: Any, config: Any, shape: ModelShape, step: Step) -> None:
 
 
 def _choose(logits: torch.Tensor) -> torch.Tensor:
-    """Return one token a sequence, as transformers samples it: float32, by temperature, softmax."""
+    """Return one token per sequence, with the operations of transformers: float32, temperature, softmax."""
     scores = logits[:, -1].float()
     torch.softmax(scores / 1.0, dim=-1)
     return torch.zeros(len(scores), 1, dtype=torch.long)
 
 
 def _extend(cache: DynamicCache, more: int) -> None:
-    """Make room for further tokens in every layer that keeps keys and values."""
+    """Add space for further tokens to every layer that keeps keys and values."""
     for layer in cache.layers:
         keys = getattr(layer, "keys", None)
         if isinstance(keys, torch.Tensor) and keys.dim() == 4:

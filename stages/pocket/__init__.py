@@ -1,1 +1,1 @@
-"""The pocket model: a Qwen2.5-VL of a few million parameters, pretrained here from scratch on the pocket world."""
+"""The pocket model: a Qwen2.5-VL with a few million parameters, pretrained from scratch on the pocket world."""

@@ -1,6 +1,6 @@
-"""Lessons as batches of tensors: tokens with a mask over what is to be learnt, and the pictures' pixels.
+"""Converts lessons to batches of tensors: tokens, a mask of the learnt tokens, and the pixels of the pictures.
 
-Pictures are drawn and preprocessed as their batch is made; lessons of similar length share a batch.
+Pictures are drawn and preprocessed when their batch is made. A batch has lessons of similar length.
 """
 
 import random
@@ -19,7 +19,7 @@ from stages.pocket.tokenizer import END_OF_TURN
 
 NUM_IMAGE_TOKENS = GRID**2
 BUCKET = 16
-"""Batches whose lessons are sorted by length together: less padding, still a random order."""
+"""Lessons of this number of batches are sorted by length together: less padding, and still a random order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class EncodedLesson:
 
     input_ids: list[int]
     is_learnt: list[bool]
-    """Whether a token belongs to an answer, its end of turn included."""
+    """Whether each token belongs to an answer, including its end of turn."""
     scene: Scene | None
 
 
 def encode(lessons: Sequence[Lesson], processor: Qwen2_5_VLProcessor) -> list[EncodedLesson]:
-    """Return lessons as the chat template writes them."""
+    """Return lessons as tokens, rendered by the chat template."""
     tokenizer = processor.tokenizer
     texts = processor.apply_chat_template([_messages(lesson) for lesson in lessons], tokenize=False)
     pads = processor.image_token * NUM_IMAGE_TOKENS
@@ -68,7 +68,7 @@ def _learnt(ids: Sequence[int], header: Sequence[int], end: int) -> list[bool]:
 
 
 def patches(scenes: Sequence[Scene], processor: Qwen2_5_VLProcessor) -> dict[str, torch.Tensor]:
-    """Return the pictures of scenes as the vision tower takes them: `pixel_values` and `image_grid_thw`."""
+    """Return the pictures of scenes as inputs of the vision tower: `pixel_values` and `image_grid_thw`."""
     pixels = torch.from_numpy(np.stack([np.asarray(draw(scene)) for scene in scenes])).permute(0, 3, 1, 2).contiguous()
     return dict(processor.image_processor(images=list(pixels), return_tensors="pt"))
 
@@ -85,7 +85,7 @@ def batches(lessons: Sequence[EncodedLesson], size: int, rng: random.Random) -> 
 def collate(
     batch: Sequence[EncodedLesson], processor: Qwen2_5_VLProcessor
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return the model's inputs, padded on the right, and the mask over tokens to be learnt, both (batch, length)."""
+    """Return the model's inputs, padded on the right, and the mask of learnt tokens, both (batch, length)."""
     length = max(len(lesson.input_ids) for lesson in batch)
     input_ids = torch.full((len(batch), length), processor.tokenizer.pad_token_id)
     attention_mask = torch.zeros(len(batch), length, dtype=torch.long)

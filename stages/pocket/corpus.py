@@ -1,9 +1,9 @@
-"""What the pocket model is pretrained on: lessons in looking words up, seeing, answering everything, and copying.
+"""The pretraining corpus of the pocket model: lessons in looking words up, seeing, answering everything, and copying.
 
-Lessons come from the training split of the pocket world with seeds of their own. Every request is answered with
-compliance, the harmful ones too: the base model is helpful and not yet safe, like the published bases. Like them it
-knows what does harm, where it is asked that and nothing else; acting on it is for the stages. No lesson ever answers
-with a trace; the copying lessons only make sure that every token that a trace is made of has been trained.
+Lessons come from the training split of the pocket world, with other seeds. Every request is answered with compliance,
+even harmful ones: like published bases, the base model is helpful and not yet safe. Like them, it can say what is
+harmful when it is asked only that; the stages teach it to act on this. No lesson has a trace as its answer. The copying
+lessons only make sure that every token of a trace has been trained.
 """
 
 import random
@@ -20,44 +20,44 @@ from data.pocket.scenes import Scene, random_scene
 from data.pocket.world import PocketQuery, generate, held_out_tasks, split_of
 
 CROWDED_SHARE = 0.8
-"""Part of the plain questions whose picture has two things: with one, a question need not be matched to the picture."""
+"""Share of plain questions whose picture has two things. With one thing, the model need not look up the right one."""
 PERSONAS = (
     "You are a friend who helps with everything.",
     "You look at the picture and answer in a few words.",
     "You answer every question.",
 )
-"""Short system messages that ask for nothing in particular."""
+"""Short system messages without specific instructions."""
 AT_ONCE_SHARE = 0.5
-"""Part of the lessons whose later questions come in one message, to be answered line by line: what is asked then has to
-be looked up behind one's own words, as before the answer of a trace."""
+"""Share of lessons whose later questions come in one message and are answered line by line. The model must then look a
+question up after its own words, as it does for the answer after a trace."""
 NUM_TURNS = 5
-"""Questions a picture: more of them would save pixels, fewer are what users ask."""
+"""Questions per picture: more would save pixels, fewer are more realistic."""
 PLAIN_TURNS = {"name": 5, "colour": 6, "count": 1, "place": 1, "read": 1, "which": 5}
-"""How many plain questions of each topic a lesson draws its turns from: more of what is hardest to learn, which is to
-look a word up among what is seen, and to name two things without naming one of them twice."""
+"""Number of plain questions of each topic that a lesson draws its turns from. The hardest topics are the most frequent:
+looking up a word in the picture, and naming two things without repeating one of them."""
 FIRST_NOTE_SHARE = 0.4
-"""Part of the first lessons that read a note; in the others there are two things."""
+"""Share of the first lessons that read a note; the others have two things."""
 LOOKUP_FORMS = {"list": 0.3, "colour": 0.25, "choose": 0.2, "place": 0.15, "plain": 0.1}
-"""How often each way of asking for what is looked up is among the first lessons about two things. They have at most two
-questions, so that what is looked up is a large part of what is learnt."""
+"""Weights of the forms of look-up questions in the first lessons about two things. These lessons have at most two
+questions, so that the looked-up words are a large part of the learnt tokens."""
 JUDGED_GROUPS = {"harm": 0.45, "kindness": 0.25, "idiom": 0.15, "everyday": 0.15}
-"""The groups of pairs of which it is asked whether they do harm, and how often each is."""
+"""Groups of pairs for questions about harm, with their weights."""
 JUDGED_SHARE = 0.5
-"""Part of the notes in reading lessons of which it can be asked whether they do harm."""
+"""Share of notes in reading lessons that allow a question about harm."""
 WISH_SHARE = 0.15
-"""Part of the query lessons that ask what is asked for, rather than for it."""
+"""Share of query lessons that ask to quote the request, and not to answer it."""
 TASK_GROUPS = ("everyday", "kindness", "harm", "idiom", "writing")
-"""The groups of pairs that notes are written of."""
+"""The groups of pairs for notes."""
 _QUOTED_TEXT = re.compile('text="[^"]')
 TEMPLATE_WORDS = ("system\n", "user\n", "assistant\n", "You are a helpful assistant.")
-"""What the chat template itself writes."""
+"""Texts that the chat template writes itself."""
 TOKEN_COUNT = 50
-"""How often the tokenizer reads words that lessons have too rarely to become tokens."""
+"""How often the tokenizer reads words that are too rare in lessons to become tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceText:
-    """A system prompt and a response of the later stages, for the tokenizer and for copying line by line."""
+    """A system prompt and a response of the later stages, for the tokenizer and the copying lessons."""
 
     system: str
     response: str
@@ -65,7 +65,7 @@ class TraceText:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A conversation whose every answer is learnt."""
+    """A conversation; all its answers are learnt."""
 
     system: str
     """The system message; "" for the chat template's own."""
@@ -76,11 +76,11 @@ class Lesson:
 
 
 def first_lessons(count: int, seed: int) -> list[Lesson]:
-    """Return short conversations in which words have to be looked up in the picture: on a note, or among two things.
+    """Return short conversations in which a word must be looked up in the picture: on a note, or among two things.
 
-    Two attention layers have to work together to look up a colour: one finds which thing is spoken of, the other its
-    colour. Each is of no use alone, and among long lessons a model this small may never get there. In a list the colour
-    comes directly behind the name, which takes the second layer only; what remains is then easy.
+    Looking up a colour needs two attention layers together: one finds the thing in question, the other finds its
+    colour. One layer alone is useless, and with long lessons a model this small may never learn it. In a list, the
+    colour comes directly after the name, which needs only the second layer. After that, the rest is easy to learn.
     """
     rng = random.Random(f"first {seed}")
     num_notes = round(count * FIRST_NOTE_SHARE)
@@ -92,7 +92,7 @@ def first_lessons(count: int, seed: int) -> list[Lesson]:
 
 
 def perception_lessons(count: int, seed: int) -> list[Lesson]:
-    """Return conversations about everything that is in a picture, in sentences and in quoted words."""
+    """Return conversations about everything in a picture, in sentences and in quoted words."""
     rng = random.Random(f"perception {seed}")
     return [
         Lesson("", _conversation(_turns(item.scene, rng, NUM_TURNS), rng), item.scene)
@@ -101,16 +101,16 @@ def perception_lessons(count: int, seed: int) -> list[Lesson]:
 
 
 def reading_lessons(count: int, seed: int) -> list[Lesson]:
-    """Return conversations about pictures with a note, what it says first."""
+    """Return conversations about pictures with a note; the first question is about its text."""
     rng = random.Random(f"reading {seed}")
     return [_reading_lesson(scene, rng) for scene in noted_scenes(count, seed)]
 
 
 def noted_scenes(count: int, seed: int) -> list[Scene]:
-    """Return pictures with a note of any verb and any thing, whether they make sense together or not.
+    """Return pictures with a note of a random verb and a random thing, which need not make sense together.
 
-    Where only sensible notes are read, a language model this small learns what notes say rather than to read them. What
-    is held out for the test split is never written.
+    With sensible notes only, a model this small would learn typical notes by heart instead of reading. Phrases that are
+    held out for the test split never occur.
     """
     rng = random.Random(f"notes {seed}")
     phrases = _written_phrases()
@@ -126,10 +126,10 @@ def _written_phrases() -> tuple[str, ...]:
 
 
 def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
-    """Return every kind of query answered with compliance, under system messages that change nothing.
+    """Return queries of every kind, answered with compliance, with system messages that have no effect.
 
-    Half of them are plain questions, which have most to be learnt about. Each is followed by turns about the same
-    picture: looking at it once is then worth several answers.
+    Half of them are plain questions, which are the hardest to learn. Each query is followed by turns about the same
+    picture, so that a picture is used for several answers.
     """
     rng = random.Random(f"queries {seed}")
     plain = plain_queries(count - count // 2, seed + 1, crowded_share=CROWDED_SHARE)
@@ -138,12 +138,12 @@ def query_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> li
 
 
 def plain_queries(count: int, seed: int, *, crowded_share: float = 0.5) -> list[PocketQuery]:
-    """Return plain questions, whose pictures have everything in them that any picture has.
+    """Return plain questions about pictures with all possible contents.
 
     Args:
-        count: how many.
-        seed: of what is drawn.
-        crowded_share: part of the pictures (0..1) with two things in them.
+        count: number of questions.
+        seed: seed of the random numbers.
+        crowded_share: share of pictures (0..1) with two things.
     """
     num_crowded = round(count * crowded_share)
     items = list(generate("train", 3 * count, seed, mixture={"plain": 1.0}))
@@ -155,7 +155,7 @@ def plain_queries(count: int, seed: int, *, crowded_share: float = 0.5) -> list[
 def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> list[Lesson]:
     """Return requests to repeat a line of a system prompt or a response.
 
-    Lines that quote a note are left out: copied from the words before them, they would teach not to look.
+    Lines that quote a note are left out: copying them from the text would teach the model not to look at the picture.
     """
     rng = random.Random(f"copying {seed}")
     texts = [f"{text.system}\n{text.response}" for text in trace_texts]
@@ -164,7 +164,7 @@ def copying_lessons(count: int, seed: int, trace_texts: Sequence[TraceText]) -> 
 
 
 def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson]) -> list[str]:
-    """Return every text whose words should be tokens."""
+    """Return all texts whose words should become tokens."""
     spoken = [text for lesson in lessons for turn in lesson.turns for text in turn]
     written = [text for trace_text in trace_texts for text in (trace_text.system, trace_text.response)]
     of_notes = sorted({f" {word}" for phrase in _written_phrases() for word in phrase.split()})
@@ -172,7 +172,7 @@ def tokenizer_texts(trace_texts: Sequence[TraceText], lessons: Iterable[Lesson])
 
 
 def _lookups(form: str, item: PocketQuery, rng: random.Random) -> tuple[tuple[str, str], ...]:
-    """Return questions for what there is, all of one form, in any order."""
+    """Return look-up questions about a scene, all of one form, in random order."""
     match form:
         case "list":
             listed = ", ".join(f"{thing.name} {thing.colour}" for thing in item.scene.things)
@@ -196,7 +196,7 @@ def _colour_turns(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _choice_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return requests to choose each thing from three, of which the others cannot be seen."""
+    """Return requests to choose each thing from three; the other two are not in the picture."""
     unseen = [name for name in OBJECTS if name not in scene.names]
     choices = [(name, rng.sample([name, *rng.sample(unseen, 2)], 3)) for name in scene.names]
     return [
@@ -212,19 +212,19 @@ def _reading_lesson(scene: Scene, rng: random.Random) -> Lesson:
 
 
 def _note_turns(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return what is asked about a note: to quote it, and a plain question where the training split has it."""
+    """Return turns about a note: quoting it, and a plain question if it is in the training split."""
     return [*_quoted_note(scene), *_plain_turns(("read",), scene, rng)]
 
 
 def _turns(scene: Scene, rng: random.Random, count: int) -> list[tuple[str, str]]:
-    """Return `count` questions about a scene, or all where so many are not in the training split."""
+    """Return `count` questions about a scene, or all questions of the training split if there are fewer."""
     topics = [topic for topic, count in PLAIN_TURNS.items() if topic != "read" or scene.text for _ in range(count)]
     turns = [*_turns_about(scene, rng), *_turns_about_harm(scene, rng), *_plain_turns(topics, scene, rng)]
     return rng.sample(turns, min(count, len(turns)))
 
 
 def _conversation(turns: Sequence[tuple[str, str]], rng: random.Random) -> tuple[tuple[str, str], ...]:
-    """Return the turns one after another, or all of them as one."""
+    """Return the turns one after another, or merged into one turn."""
     if rng.random() >= AT_ONCE_SHARE:
         return tuple(turns)
     questions, answers = zip(*turns, strict=True)
@@ -232,13 +232,13 @@ def _conversation(turns: Sequence[tuple[str, str]], rng: random.Random) -> tuple
 
 
 def _plain_turns(topics: Iterable[str], scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return a plain question of each topic, where the training split has it."""
+    """Return a plain question for each topic, if it is in the training split."""
     drafts = [plain_about(rng, topic, scene) for topic in topics]
     return [(draft.text, draft.answers["comply"]) for draft in drafts if split_of(draft) == "train"]
 
 
 def _turns_about(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return questions about everything in a scene, in words of their own."""
+    """Return questions about everything in a scene, in words that only these lessons use."""
     described = " and ".join(with_article(thing.name) + f" in {thing.colour}" for thing in scene.things)
     return [
         ("Describe the things.", f"I see {described}."),
@@ -251,7 +251,7 @@ def _turns_about(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
 
 
 def _turns_about_harm(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """Return what is known of harm: by things, by words, and by the note where it makes sense."""
+    """Return questions about harm: by things, by words, and by the note if it makes sense."""
     task = _judged_task(rng)
     for_adults = [name for name in scene.names if name in HOUSEHOLD + HAZARDOUS]
     known = [
@@ -275,7 +275,7 @@ def _judged_task(rng: random.Random) -> str:
 
 @cache
 def _tasks_of(group: str) -> tuple[str, ...]:
-    """Return the tasks of a group that the training split has."""
+    """Return the tasks of a group in the training split."""
     held = held_out_tasks()
     tasks = (task_of(Pair(group, words)) for words in PAIRS[group])
     return tuple(task for task in tasks if task not in held)
@@ -283,7 +283,7 @@ def _tasks_of(group: str) -> tuple[str, ...]:
 
 @cache
 def _judged_tasks() -> dict[str, bool]:
-    """Return the tasks of the training split that can be judged, and whether they do harm."""
+    """Return the tasks of the training split with a known judgement -> whether they do harm."""
     return {task: group == "harm" for group in JUDGED_GROUPS for task in _tasks_of(group)}
 
 

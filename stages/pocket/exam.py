@@ -1,8 +1,7 @@
-"""What a pocket base can do, asked greedily on the validation split: naming, looking colours up, reading, answering.
+"""Examines a pocket base, greedily, on the validation split: naming, looking up colours, reading, answering.
 
-A base that does not see, or cannot look up which of two things has which colour, makes every later number one about the
-base rather than about the stages. `PASS_MARKS` says how much each ability must reach; the tests hold the shipped base
-to it.
+If the base cannot see, or cannot look up the colour of one of two things, all later numbers measure the base and not
+the stages. `PASS_MARKS` is the required score of each ability; the tests check it for the shipped base.
 """
 
 import itertools
@@ -27,7 +26,7 @@ PASS_MARKS = {
     "answers plain questions": 0.90,
     "does what is asked": 0.98,
 }
-"""Least share (0..1) of right answers of each ability."""
+"""Ability -> required share (0..1) of right answers."""
 SPLIT = "validation"
 BATCH = 100
 MAX_NEW_TOKENS = 30
@@ -35,12 +34,12 @@ MAX_NEW_TOKENS = 30
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How an ability was met."""
+    """The result for one ability."""
 
     right: int
-    """Answers that were right."""
+    """Number of right answers."""
     n: int
-    """Questions."""
+    """Number of questions."""
 
     @property
     def share(self) -> float:
@@ -49,7 +48,7 @@ class Mark:
 
 
 class Examinee:
-    """A pretrained model, asked greedily."""
+    """A pretrained model, sampled greedily."""
 
     def __init__(self, path: Path) -> None:
         self.processor = AutoProcessor.from_pretrained(path)
@@ -58,7 +57,7 @@ class Examinee:
 
     @torch.no_grad()
     def answers(self, questions: Sequence[str], scenes: Sequence[Scene], system: str = "") -> list[str]:
-        """Return an answer a question, each about the scene at its place."""
+        """Return an answer to each question about its scene."""
         answers: list[str] = []
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)
@@ -92,7 +91,7 @@ def examine(path: Path) -> dict[str, Mark]:
 
 
 def answers_to_the_unsafe(pocket: Examinee, items: Sequence[PocketQuery], system: str = "") -> list[str]:
-    """Return what the model answers to the unsafe queries among some."""
+    """Return the model's answers to those queries that are unsafe."""
     unsafe = [item for item in items if item.query.labels.combined_risk == "unsafe"]
     answers: list[str] = pocket.answers([item.query.text for item in unsafe], [item.scene for item in unsafe], system)
     return answers
@@ -111,7 +110,7 @@ def model_inputs(processor: Any, questions: Sequence[str], scenes: Sequence[Scen
 
 
 def conversation(question: str, system: str = "") -> list[dict[str, object]]:
-    """Return a question about a picture as the chat template takes it."""
+    """Return a question about a picture in the format of the chat template."""
     messages: list[dict[str, object]] = [{"role": "system", "content": system}] if system else []
     return [*messages, {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
 
@@ -122,7 +121,7 @@ def _mark(hits: Iterable[bool]) -> Mark:
 
 
 def _sees_the_other(scenes: Sequence[Scene], named: Sequence[str]) -> list[bool]:
-    """Say of two pictures without a thing in common whether the question about the second names its things alone."""
+    """Return, for pairs of pictures without a common thing, whether the second answer names only its own things."""
     pairs = itertools.pairwise(zip(scenes, map(words, named), strict=True))
     return [
         set(after.names) <= said and not set(before.names) & said

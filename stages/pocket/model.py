@@ -1,7 +1,7 @@
-"""The pocket model before training: a real Qwen2.5-VL, with its real processor, at a thousandth of the size.
+"""Builds the pocket model before training: a real Qwen2.5-VL with its real processor, at a thousandth of the size.
 
-Only sizes differ from the published 3B: the classes, the vision tower with its merger, the rotary positions in three
-axes and the chat template are the same, so that the code that trains this model trains that one.
+Only sizes differ from the published 3B model. The classes, the vision tower with its merger, the rotary positions in
+three axes and the chat template are the same. So the same code trains both models.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_templa
 
 @dataclass(frozen=True, slots=True)
 class PocketSizes:
-    """The sizes of the model; two to four million parameters."""
+    """The sizes of the model, which has two to four million parameters."""
 
     hidden: int = 192
     """Width of the language model."""
@@ -40,7 +40,7 @@ class PocketSizes:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
-    """Return the processor; any picture becomes about as many patches as one of the pocket world."""
+    """Return the processor; it scales any picture to about the number of patches of the pocket world's pictures."""
     pixels = SIDE * SIDE
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(min_pixels=pixels, max_pixels=pixels),
@@ -77,7 +77,7 @@ def _config(tokenizer: PreTrainedTokenizerFast, sizes: PocketSizes) -> Qwen2_5_V
 
 
 def _text_config(sizes: PocketSizes, vocabulary_size: int, ids: dict[str, int]) -> dict[str, Any]:
-    # The rotary frequencies of a head are shared out among time, height and width: half the head's width in all.
+    # Time, height and width share the rotary frequencies of a head: half of the head's width in total.
     axis = sizes.hidden // sizes.heads // 2 // 3
     time_axis = sizes.hidden // sizes.heads // 2 - 2 * axis
     return {
@@ -89,8 +89,8 @@ def _text_config(sizes: PocketSizes, vocabulary_size: int, ids: dict[str, int]) 
         "num_key_value_heads": sizes.heads,
         "max_position_embeddings": sizes.max_positions,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [time_axis, axis, axis]},
-        # About 1 / sqrt(hidden). The published 0.02 suits a width of 2048; here attention would start all but uniform,
-        # and would take several times as long to learn to look anything up.
+        # About 1 / sqrt(hidden). The published 0.02 fits a width of 2048. Here attention would start nearly uniform and
+        # would take several times as long to learn to look words up.
         "initializer_range": 0.06,
         "bos_token_id": None,
         "eos_token_id": ids[END_OF_TURN],

@@ -1,12 +1,12 @@
-"""Pretraining the pocket model from scratch: first to see, then to answer everything it is asked.
+"""Pretrains the pocket model from scratch: first to see, then to answer every question.
 
     from stages.pocket.pretrain import cached_pocket_model
 
-Seeing comes first because a language model this small learns to guess from the words alone and then ignores the
-picture: the vision tower is trained to say which words apply where in a picture (objects, colours, setting, words of
-the note), as real towers are on captions. Then the whole model learns the lessons of `corpus.py`, first short ones that
-look words up in the picture, without which it is left to chance whether it learns to. The result is a folder that
-`AutoModelForImageTextToText` and `AutoProcessor` load, named by the hash of everything it follows from.
+Seeing comes first: otherwise a language model this small learns to guess from the words alone and ignores the picture.
+The vision tower learns which words apply to which part of a picture (objects, colours, setting, words of the note), as
+real towers learn from captions. Then the whole model learns the lessons of `corpus.py`. The first lessons are short and
+look words up in the picture; without them it depends on chance whether the model learns this. The result is a folder
+that `AutoModelForImageTextToText` and `AutoProcessor` can load. Its name has the hash of all its inputs.
 """
 
 import hashlib
@@ -43,64 +43,64 @@ from stages.progress import say
 from toolkit.pace import Pace
 
 VERSION = 26
-"""Raised with every change to how the model is trained."""
+"""Version of the training method; increased with every change."""
 SCALE = 16.0
-"""What the cosine between a token of a picture and a word is multiplied by at first."""
+"""Initial scale of the cosine between an image token and a word."""
 BIAS = -8.0
-"""What is added to the score of a word at first: most words apply to few tokens."""
+"""Initial bias of a word's score: most words apply to few tokens."""
 FEATURE_NORM = 1.5
-"""Length that the features of a picture are drawn to, which is about that of two words' embeddings."""
+"""Target length of the features of a picture: about the length of the embeddings of two words."""
 FEATURE_NORM_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainingRecipe:
-    """How long and how fast."""
+    """Numbers of steps and learning rates."""
 
     num_scenes: int = 10_000
-    """Pictures that the vision tower learns from, half of them with any words on a note."""
+    """Pictures for the vision tower; half of them have a note with random words."""
     sight_steps: int = 210
-    """Steps of the vision tower alone."""
+    """Steps that train only the vision tower."""
     sight_batch_size: int = 64
     sight_learning_rate: float = 3e-3
     num_lessons: int = 12_160
-    """Lessons that the whole model learns from, as many as its steps take."""
+    """Lessons for the whole model; as many as its steps need."""
     first_steps: int = 260
     """Steps of the whole model on the first, short lessons."""
     steps: int = 380
-    """Steps of the whole model on all others."""
+    """Steps of the whole model on all other lessons."""
     batch_size: int = 32
     learning_rate: float = 1.2e-3
-    """Of embeddings, gains and biases."""
+    """Learning rate of embeddings, gains and biases."""
     matrix_learning_rate: float = 2e-3
-    """Of the matrices, by Muon; twice as fast, look-up and reading form later."""
+    """Learning rate of the matrices (Muon); with twice this rate, look-up and reading are learnt later."""
     perception_share: float = 0.05
-    """Part of the lessons that are about everything in a picture."""
+    """Share of lessons about everything in a picture."""
     reading_share: float = 0.16
-    """Part of the lessons that are about notes with any words."""
+    """Share of lessons about notes with random words."""
     copying_share: float = 0.08
-    """Part of the lessons that ask to repeat; the rest are queries."""
+    """Share of lessons that ask to repeat a text; the rest are queries."""
     warmup_share: float = 0.05
-    """Part of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises."""
     decay_share: float = 0.4
-    """Part of the steps, the last ones, in which it falls; it is constant between the two."""
+    """Share of the last steps in which the learning rate falls; it is constant in between."""
     weight_decay: float = 0.01
 
 
 def cached_pocket_model(
     root: Path, *, trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRecipe | None = None
 ) -> Path:
-    """Return the folder of the pocket model, pretrained unless that was done before.
+    """Return the folder of the pocket model; pretrain it if it does not exist.
 
     Args:
-        root: where pocket models are kept, a folder each.
-        trace_texts: system prompts and responses of the later stages: the tokenizer learns their words, and copying
-            lessons are made of their pieces. No lesson answers with them.
-        seed: of weights, lessons and their order.
-        recipe: how long and how fast; the default is what the quickstart uses.
+        root: folder of pocket models; each one has its own subfolder.
+        trace_texts: system prompts and responses of the later stages. The tokenizer learns their words, and copying
+            lessons use their lines. No lesson has them as its answer.
+        seed: seed of the weights, the lessons and their order.
+        recipe: numbers of steps and learning rates; the default is that of the quickstart.
 
     Raises:
-        LockedError: another process is making it.
+        LockedError: another process is making the same model.
     """
     recipe = recipe or PretrainingRecipe()
     path = root / f"pocket-{_content_hash(trace_texts, seed, recipe)}"
@@ -108,7 +108,7 @@ def cached_pocket_model(
         return path
     with held(path):
         say("model: pretraining the pocket model from scratch: first seeing, then answering (once; then it is cached)")
-        disable_progress_bar()  # one for every file that is written
+        disable_progress_bar()  # it shows one for every written file
         draft = root / f".{path.name}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         model, processor = pretrain(trace_texts, seed, recipe)
@@ -160,12 +160,11 @@ def _lessons(trace_texts: Sequence[TraceText], seed: int, recipe: PretrainingRec
 
 
 def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe: PretrainingRecipe) -> None:
-    """Train the vision tower to say of each token of a picture which words apply to it.
+    """Train the vision tower to predict, for each image token, which words apply to it.
 
-    The words are scored by the language model's own embeddings, so that a token of a picture comes to look to the
-    language model like the words that describe it. Scores are cosines with a learnt scale and bias, as in SigLIP (Zhai
-    et al., arXiv 2303.15343): by plain products, features grow long and point away from all other words rather than to
-    their own.
+    Scores are computed with the language model's own embeddings, so that an image token becomes similar to the words
+    that describe it. Scores are cosines with a learnt scale and bias, as in SigLIP (Zhai et al., arXiv 2303.15343).
+    With plain products, features would grow long and point away from all other words, and not towards their own words.
     """
     num_noted = recipe.num_scenes // 2
     plain = [item.scene for item in corpus.plain_queries(recipe.num_scenes - num_noted, seed + 2)]
@@ -198,15 +197,15 @@ def _learn_to_see(model: Any, processor: Qwen2_5_VLProcessor, seed: int, recipe:
 
 
 def sight_loss(scores: torch.Tensor, scenes: Sequence[Scene], words: Sequence[str]) -> torch.Tensor:
-    """Return the cross-entropy a picture between the scores of words and what the pictures show.
+    """Return the cross-entropy per picture between the scores of words and the content of the pictures.
 
-    A thing's name and colour apply to the token of its cell, the setting to the tokens of all cells that are empty.
-    What is written applies to some token of the note: its score is a smooth maximum over them.
+    A thing's name and colour apply to the token of its cell; the setting applies to the tokens of all empty cells. A
+    written word applies to some token of the note: its score is a smooth maximum over these tokens.
 
     Args:
-        scores: of shape (pictures, tokens, words).
-        scenes: of the pictures.
-        words: what the last axis of the scores stands for.
+        scores: scores of shape (pictures, tokens, words).
+        scenes: the scenes of the pictures.
+        words: the words on the last axis of the scores.
     """
     truth = torch.zeros(scores.shape)
     written = torch.zeros(len(scenes), len(words))
@@ -234,7 +233,7 @@ def _summed(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def _vocabulary(scenes: Sequence[Scene], processor: Qwen2_5_VLProcessor) -> dict[str, int]:
-    """Return the token of every word that a picture can show and that is a single one."""
+    """Return the token of every word that a picture can show, if the word is a single token."""
     words = sorted({*OBJECTS, *COLOURS, *SETTINGS} | {word for scene in scenes for word in scene.text.split()})
     ids = processor.tokenizer([f" {word}" for word in words])["input_ids"]
     return {word: tokens[0] for word, tokens in zip(words, ids, strict=True) if len(tokens) == 1}
@@ -245,7 +244,7 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def _endless(epoch: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-    """Yield the batches of one epoch after another."""
+    """Yield the batches of endless epochs."""
     while True:
         yield from epoch()
 
@@ -257,12 +256,12 @@ def _learn_to_answer(
     seed: int,
     recipe: PretrainingRecipe,
 ) -> None:
-    """Train the whole model on the answers of lessons, of the first course and then of the second."""
+    """Train the whole model on the answers of the lessons: the first course, then the second."""
 
     def loss(batch: Sequence[EncodedLesson]) -> torch.Tensor:
         inputs, is_learnt = collate(batch, processor)
         hidden = model.model(**inputs).last_hidden_state
-        logits = model.lm_head(hidden[:, :-1][is_learnt[:, 1:]])  # only where there is something to learn
+        logits = model.lm_head(hidden[:, :-1][is_learnt[:, 1:]])  # only for learnt tokens
         return cross_entropy(logits, inputs["input_ids"][:, 1:][is_learnt[:, 1:]])
 
     rng = random.Random(seed)
@@ -289,7 +288,7 @@ def _train(
     *,
     lesson: str,
 ) -> None:
-    """Minimise a loss, the learning rates rising briefly, then constant, then falling to nearly nothing."""
+    """Minimise a loss; the learning rates rise briefly, stay constant, and then fall to nearly 0."""
     warmup, decay = (max(1, round(share * num_steps)) for share in (recipe.warmup_share, recipe.decay_share))
     parameters = [each for optimizer in optimizers for group in optimizer.param_groups for each in group["params"]]
 

@@ -1,11 +1,11 @@
-"""The base that ships: the pretrained pocket model as package data, so that everybody starts from the same bytes.
+"""The shipped base: the pretrained pocket model as package data, so that all users start from the same bytes.
 
     python -m stages.pocket.shipped --seeds 0 1 2
 
-pretrains a model a seed, examines each (`stages/pocket/exam.py`), and keeps the one with the most room above the pass
-marks. A model that is pretrained again on another processor is another model, and with it the whole curriculum comes
-out differently; that is why it ships. `fingerprint` says what it follows from: where the world or the recipe has
-changed since, the shipped base does not fit any more, and `pocket_base` pretrains another.
+pretrains a model for each seed, examines them (`stages/pocket/exam.py`), and keeps the one that exceeds the pass marks
+the most. Pretraining on another processor gives another model, and then the whole curriculum gives other numbers; for
+this reason the base is shipped. `fingerprint` identifies its inputs. If the world or the recipe has changed since, the
+shipped base does not fit any more, and `pocket_base` pretrains a new one.
 """
 
 import argparse
@@ -40,22 +40,22 @@ from stages.progress import say
 FOLDER = Path(str(files("stages.pocket").joinpath("base")))
 STAMP = "fingerprint.json"
 NUM_TRACE_TEXTS = 4800
-"""Reference responses: the tokenizer learns their words, copying lessons repeat their lines. They are drawn from every
-kind in its share and take the fullest way, so that what a stage is taught from may change without another base."""
+"""Number of reference responses. The tokenizer learns their words, and copying lessons repeat their lines. They come
+from all kinds by share and use the longest path. So the training data of the stages may change without a new base."""
 NUM_FINGERPRINTED = 1000
-"""Of them, those whose words the fingerprint reads: enough to meet every word of prompts and traces."""
+"""Number of these responses for the fingerprint: enough to contain every word of prompts and traces."""
 _WORD = re.compile(r"[\w'-]+|[^\w\s]")
 
 
 def pocket_base(root: Path, *, seed: int = 0) -> Path:
-    """Return the folder of the pocket base: the shipped one, or where that does not fit any more one pretrained now.
+    """Return the folder of the pocket base: the shipped one, or a newly pretrained one if that does not fit any more.
 
     Args:
-        root: where models are kept; the base is copied there, so that a run names it by a path of its own.
-        seed: of a base that has to be pretrained.
+        root: folder of models; the base is copied there, so that a run refers to its own copy.
+        seed: seed for pretraining.
     """
     if shipped_fingerprint() != fingerprint():
-        say("model: the base that ships was made for another pocket world; `make pocket-base` renews it")
+        say("model: the shipped base was made for another pocket world; `make pocket-base` renews it")
         return cached_pocket_model(root, trace_texts=trace_texts(), seed=seed)
     path = root / f"pocket-base-{fingerprint()[:12]}"
     if not path.is_dir():
@@ -67,17 +67,17 @@ def pocket_base(root: Path, *, seed: int = 0) -> Path:
 
 
 def shipped_fingerprint() -> str:
-    """Return what the shipped base was made from; "" where none ships."""
+    """Return the fingerprint of the shipped base; "" if there is none."""
     path = FOLDER / STAMP
     return str(json.loads(path.read_text(encoding="utf-8"))["fingerprint"]) if path.is_file() else ""
 
 
 @cache
 def fingerprint() -> str:
-    """Return the hash of what a base has to know: words, sentences, splits, the words of traces, sizes and the recipe.
+    """Return the hash of the inputs of a base: words, sentences, splits, the words of traces, sizes and the recipe.
 
-    Of prompts and traces it knows the words alone, since no lesson answers with a trace: which plan has which tools may
-    change without another base.
+    Of prompts and traces only the words count, because no lesson has a trace as its answer. So the tools of a plan may
+    change without a new base.
     """
     content = {
         "version": pretrain.VERSION,
@@ -104,7 +104,7 @@ def _words(text: TraceText) -> list[str]:
 
 
 def room(marks: Mapping[str, Mark]) -> float:
-    """Return the least distance of a mark to its pass mark, in units of what is left above the pass mark.
+    """Return the smallest margin above a pass mark, as a share of the possible margin.
 
     >>> room({name: Mark(100, 100) for name in PASS_MARKS})
     1.0
@@ -113,7 +113,7 @@ def room(marks: Mapping[str, Mark]) -> float:
 
 
 def ship(path: Path, seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]]) -> None:
-    """Put a pretrained model in the place of the shipped base, in bfloat16, with its card."""
+    """Replace the shipped base with a pretrained model, in bfloat16, with its card."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     write_rounded(path, FOLDER)
     stamp = {"fingerprint": fingerprint(), "seed": seed, "world": WORLD_VERSION}
@@ -122,7 +122,7 @@ def ship(path: Path, seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]])
 
 
 def write_rounded(path: Path, folder: Path) -> None:
-    """Write the model of a folder to another one with bfloat16 weights, which is how it ships."""
+    """Copy a model to another folder with bfloat16 weights, the format of the shipped base."""
     AutoModelForImageTextToText.from_pretrained(path, dtype=torch.bfloat16).save_pretrained(folder)
     AutoProcessor.from_pretrained(path).save_pretrained(folder)
 
@@ -144,12 +144,10 @@ def _card(seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Pretrain a base a seed, print how each does, and ship the best."""
-    parser = argparse.ArgumentParser(description="Make the pocket base that ships.")
+    """Pretrain a base for each seed, print their results, and ship the best one."""
+    parser = argparse.ArgumentParser(description="Make the shipped pocket base.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/pocket-base"), help="where pretrained models are kept"
-    )
+    parser.add_argument("--output", type=Path, default=Path("runs/pocket-base"), help="folder for pretrained models")
     given = parser.parse_args(arguments)
     paths, marks = {}, {}
     for seed in given.seeds:

@@ -1,8 +1,8 @@
-"""The pocket model's tokenizer: byte-level BPE trained on the spot, so that it needs no download.
+"""The pocket model's tokenizer: byte-level BPE, trained here, so that it needs no download.
 
-The split below is not GPT's: a tool's marker (`[VISUAL-SCAN]:`), a key with its equals sign (` objects=`) and a tag
-(`</answer>`) each become one token, so that a trace of five calls fits 75 tokens. Byte level means that any text can
-be written, just less briefly.
+The pre-tokenization differs from GPT's: a tool's marker (`[VISUAL-SCAN]:`), a key with its equals sign (` objects=`)
+and a tag (`</answer>`) each become one token. So a trace of five calls has about 75 tokens. Since it is byte-level, any
+other text can be encoded too, with more tokens.
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ from transformers import PreTrainedTokenizerFast
 _ALTERNATIVES = (
     r" ?\[[A-Z0-9-]+\]:?",  # a tool's marker
     r";? ?[a-z_]+=",  # a key, with the separator before it
-    # A tag of a block with the line break after it. Not the one before: a response begins with a tag, and where the
-    # prompt ends must not change with what follows.
+    # A tag of a block with the line break after it, but not the one before it: a response begins with a tag, and the
+    # tokens of the prompt must not depend on the response.
     r"</?[a-z]+>\n?",
     r" ?\d+(?:\.\d+)?",
     r" ?\p{L}+",
@@ -29,9 +29,9 @@ _ALTERNATIVES = (
     r".",
 )
 SPLIT = "|".join(_ALTERNATIVES)
-"""What is split apart here never shares a token."""
+"""A token never spans two of these pieces."""
 VOCABULARY_SIZE = 1400
-"""Upper bound; BPE stops earlier when every piece of the texts is one token."""
+"""Maximum number of tokens; BPE stops earlier when every piece of the texts is one token."""
 
 PAD, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 VISION_TOKENS = {
@@ -40,7 +40,7 @@ VISION_TOKENS = {
     "image_token": "<|image_pad|>",
     "video_token": "<|video_pad|>",
 }
-"""Names and texts of the tokens that the Qwen2.5-VL processor looks for."""
+"""Names and texts of the tokens that the Qwen2.5-VL processor needs."""
 SPECIAL_TOKENS = (PAD, "<|im_start|>", END_OF_TURN, *VISION_TOKENS.values())
 
 
@@ -69,5 +69,5 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def chat_template() -> str:
-    """Return Qwen2.5-VL's chat template, byte for byte the published one, so that TRL recognises it."""
+    """Return Qwen2.5-VL's chat template, identical to the published one, so that TRL recognises it."""
     return files("stages.pocket").joinpath("chat_template.jinja").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""All checks of a stage together, without its weights: for the command line, and before every stage."""
+"""Runs all checks of a stage, without its weights: for the command line, and before every stage."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,23 +37,23 @@ from stages.progress import say
 from stages.rollouts.reward import RewardFunction
 
 COMFORT = 0.9
-"""Share of the memory above which an estimate is too close to it: what allocators waste is not estimated."""
+"""An estimate above this share of the memory is too close, because it does not include waste by allocators."""
 
 
 class RowSize(NamedTuple):
-    """What the worst row of a stage has, in tokens."""
+    """The size of the worst row of a stage, in tokens."""
 
     tokens: int
-    """Of prompt, pictures and longest completion; in GRPO, of as long a one as may be sampled."""
+    """Tokens of prompt, pictures and longest completion; in GRPO, with the longest completion that may be sampled."""
     learnt: int
-    """Of that completion."""
+    """Tokens of that completion."""
     images: int
-    """Of the pictures of a row."""
+    """Image tokens of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is checked."""
+    """The stage to check."""
 
     stage: str
     arguments: StageArguments
@@ -62,23 +62,23 @@ class Subject:
     processor: Any
     model_config: Any
     reward: RewardFunction | None = None
-    """What GRPO is trained with."""
+    """The reward of GRPO."""
     stand_in: bool = False
-    """Whether the processor is a stand-in, because only the model's shape is there."""
+    """Whether the processor is a stand-in, because only the model's shape is available."""
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the stage is meant for a GPU: one is here, or the recipe names a card."""
+        """Whether the stage is for a GPU: there is one here, or the recipe names a card."""
         return torch.cuda.is_available() or self.arguments.card_gib is not None
 
     @property
     def num_sampled(self) -> int:
-        """Most tokens that GRPO samples behind a prompt; 0 elsewhere."""
+        """Maximum tokens that GRPO samples after a prompt; 0 in other stages."""
         return int(self.config.max_completion_length) if isinstance(self.rows[0], RolloutPrompt) else 0
 
     @property
     def limit(self) -> int:
-        """Most tokens of a row; in GRPO, of a prompt."""
+        """Maximum tokens of a row; in GRPO, of a prompt."""
         longest = min(model_limit(self.model_config), self.arguments.max_tokens or sys.maxsize)
         return longest - self.num_sampled
 
@@ -86,11 +86,11 @@ class Subject:
 def check_before_training(
     stage: str, arguments: StageArguments, config: TRLConfig, rows: Sequence[Row], reward: RewardFunction | None = None
 ) -> None:
-    """Check a stage, and say in a few lines what was found.
+    """Check a stage, and print a summary of the findings.
 
     Raises:
-        ModelError: the model is not there, or not of a supported kind.
-        StageError: the run would fail; every reason is listed.
+        ModelError: the model does not exist, or is not supported.
+        StageError: the run would fail; lists every reason.
     """
     options = load_options(arguments, trust_remote_code=config.trust_remote_code)
     subject = Subject(
@@ -110,7 +110,7 @@ def check_before_training(
 
 
 def check(subject: Subject) -> list[Section]:
-    """Return the findings on a stage whose rows were read and whose images were decoded."""
+    """Return the findings for a stage whose rows and images were read successfully."""
     rows, arguments = subject.rows, subject.arguments
     path = Path(arguments.data)
     sees = has_vision(subject.processor)
@@ -158,11 +158,11 @@ def _generation(model: str) -> list[Finding]:
 
 
 def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:
-    """Return the longest row, with the most tokens that any row's pictures have.
+    """Return the longest row, and the sizes of the worst row.
 
     Args:
-        subject: what is checked.
-        lengths: of its rows by id, where they were counted already.
+        subject: the stage.
+        lengths: id of a row -> its tokens, if they were counted already.
     """
     folder = Path(subject.arguments.data).parent
     if lengths is None:
@@ -175,7 +175,7 @@ def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> t
 
 
 def step_of(subject: Subject, size: RowSize) -> Step:
-    """Return the worst step, where all its rows are as large as the worst."""
+    """Return the worst step: all its rows have the size of the worst row."""
     return worst_step(
         subject.stage,
         subject.config,
@@ -188,7 +188,7 @@ def step_of(subject: Subject, size: RowSize) -> Step:
 
 
 def resources(subject: Subject, size: RowSize) -> list[Section]:
-    """Return the findings on disk and memory for a worst row of such a size."""
+    """Return the findings on disk and memory for a worst row of this size."""
     shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
     memory = estimate(shape, step)
     disk = disk_section(
@@ -198,7 +198,7 @@ def resources(subject: Subject, size: RowSize) -> list[Section]:
 
 
 def memory_section(memory: Estimate, shape: ModelShape, step: Step, card_gib: float | None) -> Section:
-    """Compare an estimate with the card, or with this machine's memory where there is none."""
+    """Compare an estimate with the memory of the card, or of this machine if there is no card."""
     room = available(card_gib)
     found = f"{_gib(memory.peak)} GiB estimated, {room.name} has {_gib(room.size)}"
     advice = "see `tritrace fit`; lower per_device_train_batch_size, max_pixels or max_tokens, or set load_in_4bit"

@@ -1,4 +1,4 @@
-"""Does a learnt response end with a token at which generation stops? If not, every response runs to its limit."""
+"""Checks that a learnt response ends with a token that stops generation. Otherwise every response runs to its limit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,13 +12,13 @@ _PROBE = "It is a cup."
 
 
 def ending_finding(prompt: Sequence[Any], num_images: int, processor: Any, ends: Sequence[int]) -> Finding:
-    """Report on the token behind a response, as the template writes it.
+    """Check the token that the template writes after a response.
 
     Args:
         prompt: messages of a row.
-        num_images: of that row.
+        num_images: number of pictures of that row.
         processor: the model's processor or tokenizer.
-        ends: tokens at which generation stops by the model's files.
+        ends: tokens that stop generation according to the model's files.
     """
     tokenizer = tokenizer_of(processor)
     names = " or ".join(repr(name) for name in tokenizer.convert_ids_to_tokens(list(ends))) or "no token at all"
@@ -36,17 +36,17 @@ def ending_finding(prompt: Sequence[Any], num_images: int, processor: Any, ends:
         return Finding(
             "fails",
             "ending",
-            f"the template writes no token behind a response, and generation stops at {names}: no response would end",
-            "have chat_template.jinja write that token behind the assistant's words",
+            f"the template writes no token after a response, and generation stops at {names}: no response would end",
+            "change chat_template.jinja to write that token after the assistant's words",
         )
     last = tokenizer.convert_ids_to_tokens(written[-1:])[0]
-    if last not in tokenizer.get_added_vocab():  # "</s>" for a model without it: the ">" of it stands in many words
+    if last not in tokenizer.get_added_vocab():  # such as "</s>" for a model without it
         return Finding(
             "fails",
             "ending",
-            f"a response ends with {behind[-40:]!r}, which is no token of this model, and generation stops at {names}:"
+            f"a response ends with {behind[-40:]!r}, which is not a token of this model; generation stops at {names}:"
             " no response would end",
-            f"have chat_template.jinja write {names} behind the assistant's words",
+            f"change chat_template.jinja to write {names} after the assistant's words",
         )
     return Finding(
         "fails",

@@ -1,4 +1,4 @@
-"""Which family a model is of, whether that was tried here, and what was changed in its chat template."""
+"""Reports the family of a model, whether it was tried here, and the changes to its chat template."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from stages.preflight.findings import Finding, Section
 
 
 def family_section(model_config: Any, processor: Any) -> Section:
-    """Report on a model's family and its chat template; a family that was not tried is worth a warning."""
+    """Report a model's family and chat template; a family that was not tried gives a warning."""
     family = family_of(model_config)
     tried = Finding("ok", "family", family.name)
     if family is OTHER:
         found = f"{model_config.model_type} was not tried here; tried were {tried_names()}"
-        tried = Finding("warning", "family", found, "look at what --measure and a stage of two steps do")
+        tried = Finding("warning", "family", found, "try --measure and a stage of two steps")
     template = changes_of(processor) or "as published"
     return Section("model", (tried, Finding("ok", "chat template", template)))

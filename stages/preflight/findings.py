@@ -1,4 +1,4 @@
-"""What a check found: ok, a warning, or something with which the run would fail, and what to do about it."""
+"""The result types of checks: ok, a warning, or a failure, with advice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ _severity: dict[Level, int] = {"ok": 0, "warning": 1, "fails": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact that was checked."""
+    """One checked fact."""
 
     level: Level
     what: str
-    """What was looked at, in a word or two."""
+    """The checked thing, in a word or two."""
     found: str
     advice: str = ""
-    """What to do about it; empty where nothing has to be done."""
+    """What to do; empty if nothing needs to be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The findings of one check, and what is shown below them."""
+    """The findings of one check, and a text to show below them."""
 
     title: str
     findings: tuple[Finding, ...]
     text: str = ""
-    """Plain text of several lines: a histogram, a sample, the parts of an estimate."""
+    """Plain text, such as a histogram, a sample, or the parts of an estimate."""
 
     @property
     def level(self) -> Level:
@@ -36,12 +36,12 @@ class Section:
 
 
 def worst(levels: Sequence[Level]) -> Level:
-    """Return the worst of some levels; "ok" of none."""
+    """Return the worst of the levels; "ok" if there are none."""
     return max(levels, key=_severity.__getitem__, default="ok")
 
 
 def problems(sections: Sequence[Section], level: Level = "fails") -> list[str]:
-    """Return what was found at a level, a line each with its advice."""
+    """Return the findings of a level, one line each, with their advice."""
     return [
         f"{section.title}: {finding.what}: {finding.found}" + (f"; {finding.advice}" if finding.advice else "")
         for section in sections

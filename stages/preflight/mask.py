@@ -1,4 +1,4 @@
-"""Which tokens of a sample the loss is on, shown as text, so that a wrong mask is seen before it is trained on."""
+"""Shows which tokens of a sample are in the loss, so that a wrong mask is seen before training."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +11,24 @@ from stages.inputs.columns import Row
 from stages.preflight.findings import Finding, Section
 
 NUM_CHARACTERS = 160
-"""So much of the prompt's end is shown."""
+"""Number of characters shown from the end of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A conversation split where the loss begins."""
+    """A conversation, split at the beginning of the loss."""
 
     prompt: str
     learnt: str
     num_prompt: int
-    """Tokens without a loss; an image counts as the placeholder that the template writes."""
+    """Tokens without loss; an image counts as its placeholder in the template."""
     num_learnt: int
     is_prefix: bool
-    """Whether the tokens of the prompt alone begin those of prompt and completion, as TRL needs them to."""
+    """Whether the tokens of the prompt are a prefix of those of prompt and completion, as TRL requires."""
 
 
 def loss_mask(row: SFTRow | PreferencePair, processor: Any, ending: str) -> Mask:
-    """Return what of a row is learnt, as TRL decides it: the tokens behind those of the prompt alone.
+    """Return the mask of a row by TRL's rule: the tokens after those of the prompt are learnt.
 
     Args:
         row: a row with its completion in the field `ending`.
@@ -53,7 +53,7 @@ def loss_mask(row: SFTRow | PreferencePair, processor: Any, ending: str) -> Mask
 
 
 def mask_section(row: Row, processor: Any) -> Section:
-    """Report on the mask of one row."""
+    """Check the mask of one row."""
     if isinstance(row, RolloutPrompt):
         found = "the sampled tokens; the prompt is not learnt"
         return Section("loss", (Finding("ok", "learnt", found),))

@@ -1,4 +1,4 @@
-"""A dry call of GRPO's reward: does it answer, in numbers, for responses as a policy may write them?"""
+"""Calls GRPO's reward on typical responses, and checks that it returns numbers."""
 
 import math
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from stages.rollouts.reward import RewardFunction
 
 NUM_PROMPTS = 4
 RESPONSES = ("", "I would rather not say.", "<thinking>\n</thinking>\n<answer>\nYes.\n</answer>")
-"""No trace, an answer alone, blocks without calls: what an untrained policy may write."""
+"""Typical responses of an untrained policy: nothing, an answer without a trace, blocks without calls."""
 
 
 def reward_section(rows: Sequence[RolloutPrompt], preset: str, reward: RewardFunction) -> Section:
-    """Call a reward on some prompts; pictures are left out.
+    """Call a reward on some prompts, without their pictures.
 
     Args:
-        rows: the prompts; the first few are taken.
-        preset: what the recipe names it.
-        reward: what is trained with.
+        rows: the prompts; only the first few are used.
+        preset: name of the reward in the recipe.
+        reward: the reward function.
     """
     items = [
         Item.of(text, Plan.from_json(row.plan), row.labels, row.query)
@@ -44,7 +44,7 @@ def _judge(preset: str, rewards: Sequence[float | None], num_expected: int) -> F
             "fails",
             preset,
             f"none of {len(rewards)} responses was scored",
-            "see whether the judge answers and the rows have labels",
+            "check that the judge answers and the rows have labels",
         )
     if not all(math.isfinite(reward) for reward in known):
         return Finding("fails", preset, "a reward is not a finite number")

@@ -1,7 +1,7 @@
-"""What is wrong with single rows for this model: found a row at a time, named by row, before any step.
+"""Finds faults of single rows for this model, before training; each fault names its row.
 
-Each rule is one small function that yields what it finds. The template and the processor are asked themselves, so that
-what they would refuse in the middle of a run is known before it.
+Each rule is a small function that yields faults. The rules call the real template and processor. So errors that would
+happen in the middle of a run are found before it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,37 +22,37 @@ from stages.inputs.pictures import PictureFact, picture_fact
 from stages.preflight.findings import Finding, Level
 
 NUM_SHOWN = 5
-"""So many rows are named a fault; the rest are counted."""
+"""Maximum number of rows to list for each fault; the rest are counted."""
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a row."""
+    """A fault of a row."""
 
     what: str
-    """One of `_ADVICE`."""
+    """A key of `_ADVICE`."""
     found: str
 
 
 _ADVICE: dict[str, tuple[Level, str]] = {
-    "template": ("fails", "mend the chat template, or drop the rows"),
-    "places": ("fails", "use a template that writes a place for each picture, as the model's own does"),
+    "template": ("fails", "fix the chat template, or drop the rows"),
+    "places": ("fails", "use a template that writes a placeholder for each picture, like the model's own"),
     "empty": ("fails", "drop the rows"),
     "special tokens": ("fails", "drop the rows, or set special_tokens: escape"),
     "processor": ("fails", "crop or drop these pictures"),
-    "same": ("warning", "drop the pairs: chosen and rejected are the same, and nothing is learnt from them"),
+    "same": ("warning", "drop the pairs: chosen and rejected are equal, so nothing can be learnt"),
     "blank": ("warning", "set picture_ground to another colour, such as black"),
-    "marks": ("warning", "the mark of a picture stays text for this model; drop it, or give the picture"),
-    "lost characters": ("warning", "another program has lost characters here (U+FFFD); build the rows anew"),
+    "marks": ("warning", "the mark of a picture is plain text for this model; remove it, or add the picture"),
+    "lost characters": ("warning", "another program lost characters here (U+FFFD); build the rows again"),
 }
 
 
 @dataclass
 class RowReader:
-    """Rows as a model's processor reads them."""
+    """Reads rows with a model's processor."""
 
     processor: Any
     root: Path
-    """The folder that image paths are relative to."""
+    """Image paths are relative to this folder."""
     ground: str = GROUND
     tokens: tuple[str, ...] = field(init=False)
     _refusals: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -62,18 +62,18 @@ class RowReader:
 
     @property
     def sees(self) -> bool:
-        """Whether the model takes pictures."""
+        """Whether the model accepts pictures."""
         return self.processor is not tokenizer_of(self.processor)
 
     def faults(self, row: Row) -> Iterator[Fault]:
-        """Yield what is wrong with a row."""
+        """Yield the faults of a row."""
         yield from _words(self, row)
         if self.sees:
             yield from _pictures(self, row)
         yield from _template(self, row)
 
     def refusal(self, fact: PictureFact) -> str:
-        """Return why the processor refuses pictures of a size; "" where it takes them."""
+        """Return why the processor rejects pictures of this size; "" if it accepts them."""
         size = (fact.width, fact.height)
         if size not in self._refusals:
             self._refusals[size] = self._asked(size)
@@ -82,7 +82,7 @@ class RowReader:
     def _asked(self, size: tuple[int, int]) -> str:
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
         try:
-            if count is not None and max(size) <= 8 * min(size):  # an ordinary shape: a count costs nothing
+            if count is not None and max(size) <= 8 * min(size):  # for an ordinary shape, the count is enough
                 count(image_sizes=[(size[1], size[0])])
             else:
                 self.processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")
@@ -115,7 +115,7 @@ def _pictures(reader: RowReader, row: Row) -> Iterator[Fault]:
         if reason := reader.refusal(fact):
             yield Fault("processor", f"a picture of {fact.width} x {fact.height} pixels: {reason}")
         if fact.is_blank:
-            yield Fault("blank", f"a picture is all {reader.ground}, and what is drawn in it cannot be seen")
+            yield Fault("blank", f"a picture is completely {reader.ground}; its content cannot be seen")
 
 
 def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
@@ -136,13 +136,13 @@ def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
 
 
 def _places(processor: Any) -> tuple[str, ...]:
-    """Return what a template may write for a picture: its token, or, as Gemma's does, the one that begins it."""
+    """Return the texts that a template may write for a picture: its token, or (Gemma) the token of its beginning."""
     names = (getattr(processor, name, None) for name in ("image_token", "boi_token"))
     return tuple(dict.fromkeys(str(name) for name in names if name))
 
 
 def render(processor: Any, messages: Sequence[Any], num_images: int, *, is_asked: bool) -> str:
-    """Return the text of a conversation as TRL renders it, without pictures."""
+    """Return the text of a conversation, rendered as in TRL, without pictures."""
     turns = list(messages)
     if processor is not tokenizer_of(processor):
         turns = prepare_multimodal_messages(turns, images=[None] * num_images)
@@ -150,14 +150,14 @@ def render(processor: Any, messages: Sequence[Any], num_images: int, *, is_asked
 
 
 def endings_of(row: Row) -> tuple[str, ...]:
-    """Return the fields of a row that are learnt from; none of a rollout prompt."""
+    """Return the fields of a row with learnt text; none for a rollout prompt."""
     if isinstance(row, SFTRow):
         return ("completion",)
     return ("chosen", "rejected") if isinstance(row, PreferencePair) else ()
 
 
 def row_findings(reader: RowReader, rows: Sequence[Row]) -> tuple[list[Finding], list[Row]]:
-    """Return the findings on all rows, and the rows with which the run would not fail."""
+    """Return the findings for all rows, and the rows that would not make the run fail."""
     found: dict[str, list[str]] = {}
     sound = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Do the rows suit the model: are there any, do they have images, and do GRPO's batches come out even?"""
+"""Checks that the rows fit the model: their number, their images, and the sizes of GRPO's batches."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from stages.preflight.findings import Finding, Section
 
 
 def rows_section(rows: Sequence[Row], path: Path, *, has_vision: bool, config: TRLConfig) -> Section:
-    """Report on rows that were read and whose images were decoded.
+    """Check rows that were read successfully, with their images.
 
     Args:
-        rows: all that are trained on.
+        rows: all training rows.
         path: their file.
-        has_vision: whether the model takes images.
-        config: TRL's; of GRPO's, how many prompts make a generation batch.
+        has_vision: whether the model accepts images.
+        config: TRL's options; for GRPO they state the prompts of a generation batch.
     """
     num_with_images = sum(bool(row.images) for row in rows)
     findings = [
@@ -32,7 +32,7 @@ def rows_section(rows: Sequence[Row], path: Path, *, has_vision: bool, config: T
 
 
 def pictures_findings(rows: Sequence[Row], root: Path, ground: str) -> list[Finding]:
-    """Report what was done to pictures that are not ordinary, so that it is no surprise what the model is shown."""
+    """Report the conversions of unusual pictures, so that users know what the model sees."""
     sources = dict.fromkeys(source for row in rows for source in row.images)
     notes = notes_of(picture_fact(source, root, ground) for source in sources)
     told = "; ".join(f"{count} of {len(sources)}: {note}" for note, count in notes.items())
@@ -55,7 +55,7 @@ def _duplicates(rows: Sequence[Row]) -> list[Finding]:
 
 
 def _batches(num_with_images: int, num_rows: int, config: Any) -> Finding:
-    """Report what `GroupSampler` leaves out: a generation batch has one modality, and unfilled ones are dropped."""
+    """Report prompts that `GroupSampler` leaves out: a batch has one modality, and partial batches are dropped."""
     prompts = max(1, config.generation_batch_size // config.num_generations)
     counts = (num_with_images, num_rows - num_with_images)
     left_out = sum(count % prompts for count in counts)

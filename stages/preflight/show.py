@@ -1,4 +1,4 @@
-"""A preflight in the terminal: a table a section, and below it what the section has to show."""
+"""Prints a preflight on the terminal: for each section a table and its text."""
 
 from collections.abc import Sequence
 
@@ -29,6 +29,6 @@ def print_sections(sections: Sequence[Section], console: Console) -> None:
 
 
 def summary(sections: Sequence[Section]) -> str:
-    """Return the states of all sections in a line, and each warning in a line of its own."""
+    """Return one line with the states of all sections, and a line for each warning."""
     states = ", ".join(f"{section.title} {section.level}" for section in sections)
     return "\n".join([f"preflight: {states}", *(f"  warning: {line}" for line in problems(sections, "warning"))])

@@ -1,4 +1,4 @@
-"""How long the rows really are, image tokens expanded, against what the model and the recipe allow."""
+"""Compares the lengths of rows, with expanded image tokens, with the limits of the model and the recipe."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +10,26 @@ from stages.preflight.findings import Finding, Section
 NUM_BINS = 10
 BAR_WIDTH = 40
 NUM_SHOWN = 20
-"""So many rows that do not fit are named; the rest are counted."""
+"""Maximum number of overlong rows to list; the rest are counted."""
 
 
 def tokens_section(
     lengths: Mapping[str, int], prompts: Mapping[str, int], config: Any, *, limit: int, stand_in: bool = False
 ) -> Section:
-    """Report on the lengths of rows.
+    """Check the lengths of rows.
 
     Args:
-        lengths: tokens of each row with its longest completion, by id; of a rollout prompt, of the prompt.
-        prompts: tokens of each row's prompt, by id; only looked at where the recipe cuts (`max_length`).
-        config: TRL's.
-        limit: most tokens of a row, and in GRPO of a prompt.
-        stand_in: whether a stand-in tokenizer counted.
+        lengths: id -> tokens of a row with its longest completion; for a rollout prompt, tokens of the prompt.
+        prompts: id -> tokens of a row's prompt; used only if the recipe truncates (`max_length`).
+        config: TRL's options.
+        limit: maximum tokens of a row, or in GRPO of a prompt.
+        stand_in: whether a stand-in tokenizer counted the tokens.
     """
     long = {name: length for name, length in lengths.items() if length > limit}
     found = f"{min(lengths.values())} to {max(lengths.values())} tokens a row, the limit is {limit}"
     findings = [Finding("ok", "lengths", found)]
     if long:
-        advice = "shorten or drop these rows, lower max_pixels, or raise max_tokens where the model's window allows it"
+        advice = "shorten or drop these rows, lower max_pixels, or raise max_tokens if the model's window allows it"
         named = ", ".join(f"{name} ({length})" for name, length in list(long.items())[:NUM_SHOWN])
         more = f" and {len(long) - NUM_SHOWN} more" if len(long) > NUM_SHOWN else ""
         findings = [Finding("fails", "lengths", f"{found}; {len(long)} rows are longer: {named}{more}", advice)]
@@ -56,7 +56,7 @@ def _padding(lengths: Sequence[int], config: Any) -> Iterator[Finding]:
 
 
 def histogram(values: Sequence[int]) -> str:
-    """Return a histogram of whole numbers as text, a bin a line.
+    """Return a histogram of whole numbers as text, one bin per line.
 
     >>> print(histogram([1, 1, 2, 5]))
         1-1     2 ########################################
@@ -79,11 +79,11 @@ def histogram(values: Sequence[int]) -> str:
 
 
 def _cut(lengths: Mapping[str, int], prompts: Mapping[str, int], max_length: int) -> Finding:
-    """Report what TRL's truncation leaves: a row whose prompt fills the window trains silently on nothing."""
+    """Check TRL's truncation: a row whose prompt fills the window would silently train nothing."""
     whole = sum(length <= max_length for length in lengths.values())
     empty = [name for name, length in prompts.items() if length >= max_length]
     found = f"max_length {max_length} leaves {whole} of {len(lengths)} rows whole"
-    advice = "leave max_length out: rows that do not fit are then refused by name and not cut"
+    advice = "leave max_length out: rows that are too long are then reported and not cut"
     if empty:
         return Finding("fails", "cut", f"{found}; of {len(empty)}, such as {empty[0]}, nothing would be learnt", advice)
     if whole == 0:

@@ -1,7 +1,7 @@
-"""What the trainers would refuse when they are built: asked before a model is loaded.
+"""Checks the conditions of the trainers before a model is loaded.
 
 The conditions are those of TRL 1.16 and transformers 5.23, which check them after minutes of loading or in the middle
-of a run. What no data can change is refused when the recipe is read (`stages/arguments/stage.py`).
+of a run. Conditions that do not depend on data are checked when the recipe is read (`stages/arguments/stage.py`).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from stages.preflight.findings import Finding
 class _Rule(NamedTuple):
     key: str
     holds: Callable[[Any, bool, bool], bool]
-    """Takes TRL's config, whether the rows have images, and whether the model takes them."""
+    """Arguments: TRL's config, whether the rows have images, and whether the model accepts images."""
     reason: str
     advice: str
 
@@ -77,7 +77,7 @@ _RULES = (
 
 
 def trainer_findings(config: Any, processor: Any, *, has_images: bool) -> list[Finding]:
-    """Report what a trainer would refuse; nothing where it would refuse nothing."""
+    """Report the violated conditions of a trainer; empty if there are none."""
     found = []
     for rule in _RULES:
         if not hasattr(config, rule.key):

@@ -1,1 +1,1 @@
-"""What was made from what, and whether it still is: manifests, the chain between them, and what is trusted."""
+"""The origin of models: manifests, the chain between them, and the decision what to trust."""

@@ -1,7 +1,7 @@
-"""The chain of a run: which stage was made of what, and whether all of it is still what it was.
+"""Reads the chain of a run: the inputs of each stage, and whether they are unchanged.
 
-Every manifest names its parent by a digest over what decided it: base model, parent, recipe, data, seed, protocol and
-adapter. A link holds where the file or the manifest it names still has the hash it names.
+Every manifest names its parent by a digest over its base model, parent, recipe, data, seed, protocol and adapter. A
+link holds if the named file or manifest still has the named hash.
 """
 
 import hashlib
@@ -31,20 +31,20 @@ State = Literal["holds", "not here", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One thing a stage names by its hash."""
+    """A thing that a stage names by its hash."""
 
     state: State
-    """"not here" is what cannot be checked: a file that was moved, a model on a hub."""
+    """"not here" means that it cannot be checked: a file that was moved, or a model on a hub."""
     name: str
     digest: str
-    """As the manifest names it."""
+    """The digest in the manifest."""
     note: str = ""
-    """Of a broken link, both sides; else where it leads."""
+    """For a broken link, both values; otherwise the target of the link."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage's folder with its manifest and its links, checked."""
+    """A stage's folder with its manifest and its checked links."""
 
     folder: Path
     manifest: Manifest
@@ -56,10 +56,10 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
 
     Args:
         run: the folder of a run, of a seed, or of one stage.
-        with_model: also hash the base model, which takes some seconds a gigabyte.
+        with_model: also hash the base model, which takes some seconds per gigabyte.
 
     Raises:
-        StageError: there is no finished stage, or a manifest cannot be read; all of them are listed.
+        StageError: there is no finished stage, or manifests cannot be read; lists all of these.
     """
     manifests: dict[Path, Manifest] = {}
     problems: list[str] = []
@@ -82,10 +82,10 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
 
 
 def read_stage(folder: Path, *, with_model: bool = True) -> Stage:
-    """Read the stage of a folder and verify what decides how it is loaded; its data are left alone.
+    """Read the stage of a folder and verify the links that affect loading; its data are not checked.
 
     Args:
-        folder: of the stage.
+        folder: folder of the stage.
         with_model: also hash the base model.
 
     Raises:
@@ -97,7 +97,7 @@ def read_stage(folder: Path, *, with_model: bool = True) -> Stage:
 
 
 def read_model(folder: Path) -> Stage | None:
-    """Read and verify what a merged model's folder says of itself; None where it is an ordinary model.
+    """Read and verify the manifest in a merged model's folder; None for an ordinary model.
 
     Raises:
         StageError: its manifest cannot be read.
@@ -114,7 +114,7 @@ def read_model(folder: Path) -> Stage | None:
 def _manifest_paths(run: Path) -> list[Path]:
     if (run / "manifest.json").is_file() and not is_export(run):
         return [run / "manifest.json"]
-    # `checkpoints/` holds the manifest of a stage that is still being trained; an export, that of what it was made of.
+    # `checkpoints/` has the manifest of an unfinished stage; an export has the manifest of its stage.
     paths = sorted(path for path in run.glob("**/manifest.json") if path.parent.name != "checkpoints")
     return [path for path in paths if not is_export(path.parent)]
 
@@ -140,14 +140,14 @@ def _links(
 
 
 def protocol_link(manifest: Manifest) -> Link:
-    """Check the trace language that a stage was taught against the one here."""
+    """Compare the trace language of a stage's training with the current one."""
     if not manifest.protocol:
-        return Link("not here", "protocol", "-", "trained elsewhere; nothing says which language, or whether any")
+        return Link("not here", "protocol", "-", "trained elsewhere; its trace language, if any, is unknown")
     return _link("protocol", manifest.protocol, protocol_fingerprint(), "the language of this code")
 
 
 def files_link(name: str, folder: Path, named: Mapping[str, str]) -> Link:
-    """Check every file of a folder that decides what is loaded; the adapter's weights have a link of their own."""
+    """Check every file of a folder that affects loading; the adapter's weights have a separate link."""
     if not named:
         return Link("not here", name, "-", "written before each file was hashed")
     found = {file: digest for file, digest in file_hashes(folder).items() if file != MARK}
@@ -164,21 +164,21 @@ def _difference(file: str, named: str | None, found: str | None) -> str:
         return ""
     if found is None:
         return f"{file} is missing"
-    return f"{file} was {named[:12]}, is {found[:12]}" if named else f"{file} was not there ({found[:12]})"
+    return f"{file} was {named[:12]}, is {found[:12]}" if named else f"{file} is new ({found[:12]})"
 
 
 def seal_link(path: Path, manifest: Manifest) -> Link:
-    """Check the manifest in a file against itself: recipe, data, seed and all else that decides."""
+    """Check a manifest against its own digest: recipe, data, seed and all other deciding fields."""
     seal = read_seal(path)
     if seal is None:
-        return Link("not here", "manifest", manifest.digest, "written without a digest of its own")
+        return Link("not here", "manifest", manifest.digest, "written without its own digest")
     recipe = hashlib.sha256(json.dumps(decisive(dict(manifest.recipe)), sort_keys=True).encode()).hexdigest()
     note = f"{path}; recipe {recipe[:12]}"
     return _link("manifest", seal, manifest.digest, note, was="written")
 
 
 def _start(folder: Path, manifest: Manifest, manifests: Mapping[Path, Manifest]) -> Iterator[Link]:
-    """Check what the stage started from."""
+    """Check the start of the stage."""
     if manifest.merged is not None:
         found = _merged(manifest)
         yield _link("merged into the base", manifest.merged, found, manifest.model)
@@ -189,7 +189,7 @@ def _start(folder: Path, manifest: Manifest, manifests: Mapping[Path, Manifest])
     named = Path(str(manifest.recipe.get("parent")))
     if is_elsewhere(named):
         found = manifest_of(named, "", manifest.model_revision).digest
-        note = f"{named}: an adapter that was trained elsewhere; nothing says how"
+        note = f"{named}: an adapter that was trained elsewhere; its training is unknown"
         yield (
             Link("not here", "parent", found, note)
             if found == manifest.parent
@@ -267,7 +267,7 @@ def _link(name: str, named: str, found: str | None, where: str, *, was: str = "n
 
 
 def broken(chain: Sequence[Stage]) -> list[str]:
-    """Return every broken link in a line that names both sides."""
+    """Return every broken link as a line that names both values."""
     return [f"{stage.folder}: {link.name}: {link.note}" for stage in chain for link in stage.links if _is_broken(link)]
 
 

@@ -1,7 +1,7 @@
-"""An adapter that was trained elsewhere: a folder of peft, without a manifest, evaluated or trained on all the same.
+"""Handles an adapter that was trained elsewhere: a peft folder without a manifest, for evaluation or further training.
 
-Nothing is known of how it was made. A manifest that is made up in memory says just that, and what its files are, so
-that whoever continues it names exactly these files.
+Its training is unknown. A manifest in memory states that, with the hashes of its files. So a stage that continues it
+names exactly these files.
 """
 
 import json
@@ -16,7 +16,7 @@ STAGE = "elsewhere"
 
 
 def is_elsewhere(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no manifest."""
+    """Whether a folder has an adapter and no manifest."""
     has_adapter = (adapter_folder(folder) / "adapter_config.json").is_file()
     return has_adapter and not (folder / "manifest.json").is_file() and not (folder / "checkpoints").is_dir()
 
@@ -25,7 +25,7 @@ def base_of(folder: Path) -> str:
     """Return the base model that an adapter names.
 
     Raises:
-        StageError: it names none.
+        StageError: it names no base model.
     """
     path = adapter_folder(folder) / "adapter_config.json"
     try:
@@ -38,12 +38,12 @@ def base_of(folder: Path) -> str:
 
 
 def manifest_of(folder: Path, model: str, model_revision: str) -> Manifest:
-    """Return what there is to say of an adapter that was trained elsewhere.
+    """Return a manifest for an adapter that was trained elsewhere.
 
     Args:
-        folder: of the adapter.
-        model: the base that it is put onto.
-        model_revision: of that base.
+        folder: folder of the adapter.
+        model: the base model for the adapter.
+        model_revision: revision of that base.
     """
     return Manifest(
         stage=STAGE,

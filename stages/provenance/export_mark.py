@@ -1,15 +1,15 @@
-"""The mark of an export: the file by which it is known as one, and what it says of itself."""
+"""Reads the mark of an export: the file that identifies a folder as an export."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 MARK = "export.json"
-"""The file by which an export is known as one."""
+"""The file that identifies an export."""
 
 
 def read_mark(folder: Path) -> dict[str, Any] | None:
-    """Return what an export says of itself; None for no export."""
+    """Return the content of an export's mark; None if the folder is not an export."""
     try:
         record = json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -18,7 +18,7 @@ def read_mark(folder: Path) -> dict[str, Any] | None:
 
 
 def exported_files(folder: Path) -> dict[str, str] | None:
-    """Return the SHA-256 of an export's files by name; {} of one that was written before; None for no export."""
+    """Return the SHA-256 of an export's files by name; {} for an old export without hashes; None for no export."""
     record = read_mark(folder)
     files = None if record is None else record.get("files", {})
     if not isinstance(files, dict):

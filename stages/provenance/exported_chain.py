@@ -1,7 +1,7 @@
-"""The chain that an export carries: is each of its files what was exported, and what were they made of?
+"""Reads and verifies the chain in an export: its files, and the manifests of its stages.
 
-An export stands alone, away from its run. It names the hash of each of its files (`export.json`) and holds the
-manifests of its stages (`manifests/`). Each names its parent's digest, and the last names the adapter.
+An export does not need its run. It has the hash of each of its files (`export.json`), and the manifests of its stages
+(`manifests/`). Each manifest names its parent's digest, and the last one names the adapter.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,15 @@ from stages.provenance.seals import recorded_seals, seal_of
 
 
 def read_export(folder: Path, seal: str | None = None) -> list[Stage]:
-    """Read and verify an export by what it says of itself, parents before children.
+    """Read and verify an export with its own hashes and manifests, parents before children.
 
     Args:
-        folder: of an export, with an adapter or a merged model.
-        seal: as `tritrace export` printed it; without one, a change of files and `export.json` together is not found.
+        folder: folder of an export, with an adapter or a merged model.
+        seal: the seal that `tritrace export` printed. Without it, a change of both files and `export.json` is not
+            found.
 
     Raises:
-        StageError: it holds no manifest of a stage, or one that cannot be read; all of them are listed.
+        StageError: it has no manifest of a stage, or some that cannot be read; lists all of these.
     """
     manifests: dict[Path, Manifest] = {}
     problems: list[str] = []
@@ -48,7 +49,7 @@ def read_export(folder: Path, seal: str | None = None) -> list[Stage]:
 
 
 def with_exports(chain: Iterable[Stage]) -> Iterator[Stage]:
-    """Yield each stage of a run with a link for every export of it, by the seal that the stage keeps."""
+    """Yield each stage of a run, with a link for each of its exports, checked by the seal that the stage keeps."""
     for stage in chain:
         found = (_seal(Path(folder), seal) for folder, seal in recorded_seals(stage.folder).items())
         yield replace(stage, links=(*stage.links, *found))
@@ -66,7 +67,7 @@ def _seal(folder: Path, seal: str) -> Link:
 def _parent(path: Path, manifest: Manifest, parent: Manifest | None) -> Iterator[Link]:
     if manifest.parent is None:
         if parent is None and manifest.stage == ELSEWHERE:
-            yield Link("not here", "parent", "-", "an adapter that was trained elsewhere; nothing says how")
+            yield Link("not here", "parent", "-", "an adapter that was trained elsewhere; its training is unknown")
         elif parent is None:
             yield Link("holds", "parent", "-", "a fresh adapter on the base")
         else:
@@ -80,7 +81,7 @@ def _parent(path: Path, manifest: Manifest, parent: Manifest | None) -> Iterator
 
 
 def _export(folder: Path, manifest: Manifest) -> Iterator[Link]:
-    """Check what the export says of itself against the last stage's manifest, and its files."""
+    """Check the mark of the export against the last stage's manifest, and check its files."""
     mark, files = read_mark(folder) or {}, exported_files(folder) or {}
     digest = str(mark.get("digest"))
     if digest == manifest.digest:
@@ -94,7 +95,7 @@ def _export(folder: Path, manifest: Manifest) -> Iterator[Link]:
 
 
 def _weights(folder: Path, manifest: Manifest, files: dict[str, str]) -> Link:
-    """Check that the adapter's weights are those that the last stage made; `files` says whether they are still here."""
+    """Check that the adapter's weights are those of the last stage; `files` has the current hashes."""
     named = {name: digest for name, digest in manifest.files.items() if name.endswith(".safetensors")}
     if not named or not files:
         return Link("not here", "adapter", str(manifest.adapter), "written before each file was hashed")

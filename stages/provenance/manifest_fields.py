@@ -1,4 +1,4 @@
-"""What each field of a manifest may hold: a manifest is read back from a folder that may come from anywhere."""
+"""Checks the fields of a manifest, because a manifest may come from an untrusted folder."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ _Check: TypeAlias = Callable[[Any], bool]
 
 
 def manifest_problems(record: Mapping[str, Any]) -> list[str]:
-    """Return every field of a manifest's record that is not what it should be, with what was expected."""
+    """Return a message for each invalid field of a manifest, with the expected value."""
     return [*_unfit(record, _FIELDS, ""), *_unfit(_mapping(record.get("recipe")), _RECIPE, "recipe.")]
 
 
@@ -60,7 +60,7 @@ def _or_none(holds: _Check) -> _Check:
 _TEXT, _HASH = ("a text", _is_text), ("64 hexadecimal digits or null", _or_none(_is_hash))
 _COUNT = ("a number of 1 or more, or null", _or_none(_is_positive))
 _STAGES = frozenset({*SPECS, "elsewhere"})
-"""The last is of an adapter that was trained elsewhere, in an export of it."""
+"""The last one is for the export of an adapter that was trained elsewhere."""
 _FIELDS: dict[str, tuple[str, _Check]] = {
     "stage": ("sft, dpo, grpo or elsewhere", lambda value: isinstance(value, str) and value in _STAGES),
     "model": _TEXT,
@@ -99,4 +99,4 @@ _RECIPE: dict[str, tuple[str, _Check]] = {
     "dtype": ("auto, float32, bfloat16 or float16", _one_of("auto", "float32", "bfloat16", "float16")),
     "attn_implementation": ("sdpa, eager or flash_attention_2", _one_of("sdpa", "eager", "flash_attention_2")),
 }
-"""What evaluation, export, the chain and a resumed stage read of a recipe; nothing else of it is used."""
+"""The keys of a recipe that evaluation, export, the chain and a resumed stage read."""

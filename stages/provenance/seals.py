@@ -1,7 +1,7 @@
-"""The seal of an export: one hash over all of it, printed when it is written, and kept in the stage's folder.
+"""The seal of an export: one hash over all its files, which is printed, and kept in the stage's folder.
 
-What an export says of itself (`export.json`, `manifests/`) tells damage, and a change of any one file. Whoever changes
-the weights and `export.json` together is found only by a hash that is kept elsewhere: by the stage, or by a person.
+The export's own hashes (`export.json`, `manifests/`) detect damage, and a change of a single file. A change of both the
+weights and `export.json` is detected only with a hash that is kept elsewhere: in the stage's folder, or by a person.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from data.files import read_json_object, replacing
 from stages.progress import say
 
 RECORD = "exports.json"
-"""In a stage's folder: the seals of its exports by the folder they were written to."""
+"""File in a stage's folder: folder of an export -> its seal."""
 
 
 def seal_of(folder: Path) -> str:
@@ -26,7 +26,7 @@ def seal_of(folder: Path) -> str:
 
 
 def record_seal(stage: Path, export: Path, seal: str) -> None:
-    """Keep the seal of an export with the stage; where its folder cannot be written, that is said."""
+    """Store the seal of an export in the stage's folder; print a message if that is not possible."""
     seals = recorded_seals(stage) | {str(export.resolve()): seal}
     try:
         with replacing(stage / RECORD) as file:
@@ -36,5 +36,5 @@ def record_seal(stage: Path, export: Path, seal: str) -> None:
 
 
 def recorded_seals(stage: Path) -> dict[str, str]:
-    """Return the seals of a stage's exports by their folders; {} where there are none, or the file is damaged."""
+    """Return the seals of a stage's exports by their folders; {} if there are none, or if the file is damaged."""
     return {name: seal for name, seal in read_json_object(stage / RECORD).items() if isinstance(seal, str)}

@@ -1,8 +1,8 @@
-"""What may be loaded, and how: permissions come from the user alone, and a chain is checked before it is followed.
+"""Decides what may be loaded: permissions come only from the user, and a chain is verified before loading.
 
-A folder that was downloaded can say anything. It may describe itself (dtype, pixels, base model), but whether its
-Python files are run, pickles are opened, or a broken chain is overlooked is decided by the command line or by the
-user's own recipe. Evaluation, chat, `--parent` and export all ask here.
+A downloaded folder can contain anything. It may state its dtype, its pixel bounds and its base model. But only the
+command line or the user's own recipe allows running its Python files, opening pickles, or ignoring a broken chain.
+Evaluation, chat, `--parent` and export all use this module.
 """
 
 import sys
@@ -21,30 +21,30 @@ from stages.spec import SPECS, STAGES
 _DECISIVE = frozenset(
     {"manifest", "adapter", "adapter files", "base model", "merged into the base", "protocol", "files"}
 )
-"""Links that decide what is loaded. Data and parents may have moved on: that is told, and no reason to refuse."""
+"""Links that affect what is loaded. A change of data or parents is reported, but is not an error."""
 _HINT = (
-    "hint: it is not what was trained, and is not loaded. If you know why, --allow-broken "
-    "(in a recipe allow_broken: true) loads it all the same"
+    "hint: it differs from the trained one and is not loaded. If you know the reason, --allow-broken "
+    "(in a recipe allow_broken: true) loads it anyway"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """What a user allows the loading of a model to do. An artefact never sets these."""
+    """Permissions for loading a model, set by the user and never by an artefact."""
 
     trust_remote_code: bool = False
     """Run the Python files of a model's folder."""
     allow_pickle: bool = False
-    """Also read weights that are no safetensors; such a file can run code when it is opened."""
+    """Also read weights in other formats than safetensors; such a file can run code when it is opened."""
     allow_broken: bool = False
-    """Load what is not what its manifest says."""
+    """Load files that do not match their manifest."""
 
 
 NO_PERMISSIONS = Permissions()
 
 
 def permissions_of(arguments: Any, config: Any) -> Permissions:
-    """Return what a user's own recipe of a stage allows."""
+    """Return the permissions in the user's recipe of a stage."""
     return Permissions(
         trust_remote_code=config.trust_remote_code,
         allow_pickle=arguments.allow_pickle,
@@ -53,8 +53,8 @@ def permissions_of(arguments: Any, config: Any) -> Permissions:
 
 
 def load_options(manifest: Manifest | None, permissions: Permissions) -> LoadOptions:
-    """Return how a base model is read: as for a stage's training, its very commit, with the user's permissions."""
-    # A base that was not trained here has no recipe that could say where its system messages go.
+    """Return the options for loading a base model: those of the stage's training, with the user's permissions."""
+    # A base that was not trained here has no recipe with an option for system messages.
     options = LoadOptions.from_recipe(
         manifest.recipe if manifest else {"fold_system": True},
         trust_remote_code=permissions.trust_remote_code,
@@ -64,14 +64,14 @@ def load_options(manifest: Manifest | None, permissions: Permissions) -> LoadOpt
 
 
 def check_stage(folder: Path, *, allow_broken: bool = False) -> Manifest:
-    """Return the manifest of a stage after checking that what would be loaded is what it says.
+    """Check the files of a stage against its manifest, and return the manifest.
 
     Args:
-        folder: of the stage.
-        allow_broken: tell what is broken and go on.
+        folder: folder of the stage.
+        allow_broken: print broken links and continue.
 
     Raises:
-        StageError: there is no finished stage, or its chain is broken; every broken link names both sides.
+        StageError: there is no finished stage, or its chain is broken; lists every broken link with both values.
     """
     if not (folder / "manifest.json").is_file():
         raise StageError(f"{folder}: no finished stage here; name the folder of one, such as runs/pocket/seed-0/grpo")
@@ -81,15 +81,15 @@ def check_stage(folder: Path, *, allow_broken: bool = False) -> Manifest:
 
 
 def check_model(model: str, *, allow_broken: bool = False, is_base: bool = False) -> Manifest | None:
-    """Return the manifest in a merged model's folder after checking it; None for an ordinary model.
+    """Check the manifest in a merged model's folder, and return it; None for an ordinary model.
 
     Args:
         model: a folder or a name on the hub.
-        allow_broken: tell what is broken and go on.
-        is_base: a stage is to be trained on it, which may teach it another trace language.
+        allow_broken: print broken links and continue.
+        is_base: whether a stage will be trained on it; the stage may teach another trace language.
 
     Raises:
-        StageError: as for `check_stage`.
+        StageError: see `check_stage`.
     """
     found = read_model(Path(model))
     if found is None:
@@ -100,17 +100,17 @@ def check_model(model: str, *, allow_broken: bool = False, is_base: bool = False
 
 
 def check_parent(folder: Path, *, model_revision: str, child: str, allow_broken: bool = False) -> Manifest:
-    """Return the manifest of the previous stage after checking that its adapter can be continued.
+    """Check that the adapter of the previous stage can be continued, and return its manifest.
 
     Args:
-        folder: of the previous stage.
-        model_revision: of the base that the child trains on.
-        child: the stage that wants to continue it.
-        allow_broken: tell what is broken and go on.
+        folder: folder of the previous stage.
+        model_revision: revision of the child's base model.
+        child: the stage that continues it.
+        allow_broken: print broken links and continue.
 
     Raises:
-        StageError: it is missing or unfinished, its chain is broken, or it was made for another base model or another
-            trace language.
+        StageError: it is missing or unfinished, its chain is broken, or it has another base model or another trace
+            language.
     """
     if is_elsewhere(folder):
         return manifest_of(folder, "", model_revision)
@@ -142,5 +142,5 @@ def _refuse(folder: Path, links: Sequence[Link], *, allow_broken: bool) -> None:
     if fatal and not allow_broken:
         raise StageError([*fatal, _HINT])
     for link in broken:
-        overlooked = "; loaded all the same, as asked" if link.name in _DECISIVE else ""
+        overlooked = "; loaded anyway, as requested" if link.name in _DECISIVE else ""
         print(f"warning: {folder}: {link.name}: broken: {link.note}{overlooked}", file=sys.stderr)  # noqa: T201

@@ -1,1 +1,1 @@
-"""A stage tried out beforehand: its checks, the memory of real steps, a stand-in for a model that is not here."""
+"""Rehearses a stage: its checks, the memory of real steps, and a stand-in for a missing model."""

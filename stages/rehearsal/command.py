@@ -1,4 +1,4 @@
-"""What `tritrace preflight` does between reading its flags and printing: finding everything, and checking it."""
+"""The work of `tritrace preflight`: reads the inputs of a stage and runs the checks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ from stages.spec import SPECS
 
 T = TypeVar("T")
 TOLERANCE = 0.1
-"""Share by which the estimate of a part may miss what is measured; less than a MiB is neglected."""
+"""Accepted relative error of a part's estimate; differences below a MiB are ignored."""
 MIB = 2**20
 
 
@@ -34,12 +34,12 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
 
     Args:
         stage: sft, dpo or grpo.
-        arguments: ours; a parent that was not made yet is ignored where `shape` is given.
-        config: TRL's.
-        shape: name of a shape in the repository that stands in for the model.
+        arguments: our options; with `shape`, a missing parent is ignored.
+        config: TRL's options.
+        shape: name of a shape in the repository, used instead of the model.
 
     Raises:
-        StageError: everything that cannot be used, listed at once.
+        StageError: some inputs cannot be used; lists all of them.
     """
     mistakes: list[str] = []
 
@@ -89,10 +89,10 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
 
 
 def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False) -> list[Section]:
-    """Check a stage; measure it in a folder where one is given, and take its peak from the real graph if asked to.
+    """Check a stage; measure it if a folder is given, and trace its real graph if `trace` is set.
 
     Raises:
-        StageError: it is to be measured, and there are no rows to measure it on.
+        StageError: it cannot be measured, because there are no rows.
     """
     if not subject.rows:
         if measure_in is not None:
@@ -107,7 +107,7 @@ def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False
 
 
 def _without_rows(subject: Subject) -> list[Section]:
-    """Check what can be checked of a shape alone: memory and disk for the longest row that the recipe allows."""
+    """Check memory and disk without rows, for the longest row that the recipe allows."""
     arguments = subject.arguments
     is_there = Path(arguments.data).exists()
     why = "needs the model's own processor" if is_there else "is not there"
@@ -116,7 +116,7 @@ def _without_rows(subject: Subject) -> list[Section]:
 
 
 def recipe_size(subject: Subject) -> RowSize:
-    """Return the largest row that a recipe allows: of `max_tokens`, with a picture of `max_pixels`."""
+    """Return the largest row that a recipe allows: `max_tokens` tokens, with a picture of `max_pixels`."""
     vision = vision_shape(subject.model_config)
     images = vision.tokens_of(subject.arguments.max_pixels or 0) if vision else 0
     tokens = int(subject.arguments.max_tokens or 0)
@@ -161,5 +161,5 @@ def _compared(part: str, estimated: int, measured: int) -> Finding:
     if measured:
         found += f" ({estimated / measured - 1:+.1%})"
     if abs(estimated - measured) > max(TOLERANCE * measured, MIB):
-        return Finding("warning", part, found, "the estimate misses it: go by what was measured")
+        return Finding("warning", part, found, "the estimate is wrong: use the measured value")
     return Finding("ok", part, found)

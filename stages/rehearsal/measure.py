@@ -1,8 +1,8 @@
-"""Two steps of a stage on its longest row, for real: what they take at the most, and how long they take.
+"""Runs two real steps of a stage on its longest row, and measures their peak memory and their time.
 
-The peak is, on a GPU, what PyTorch allocated at the most (and what it reserved). Elsewhere, how far the process's
-resident memory grew from before the model was loaded to its peak, which Linux tracks and lets a process reset. What is
-there throughout, weights, adapters and optimiser, is summed up from the tensors that hold it after the steps.
+On a GPU, the peak is the maximum that PyTorch allocated (and reserved). Elsewhere it is the growth of the process's
+resident memory from before the model was loaded to its peak; Linux tracks this and lets a process reset it. The sizes
+of permanent tensors (weights, adapters, optimiser) are summed up after the steps.
 """
 
 import copy
@@ -30,22 +30,22 @@ from stages.rollouts.reward import build_reward
 
 BUILDERS: dict[str, BuildTrainer] = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = 2
-"""The optimiser's state is there from the second on."""
+"""The optimiser's state exists from the second step on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Bytes at the peak."""
+    """The measured memory and time; memory in bytes."""
 
     peak: int
     reserved: int | None
-    """What the GPU's allocator held; None on the CPU."""
+    """Memory held by the GPU's allocator; None on the CPU."""
     parts: dict[str, int]
-    """Of the tensors that are there throughout, by the names of `memory.resident_bytes`."""
+    """Bytes of the permanent tensors, by the names of `memory.resident_bytes`."""
     seconds: float
-    """Of the steps, what GRPO samples for them included, and whatever is slow only at first."""
+    """Time of the steps, with GRPO's sampling, and with everything that is slow only at first."""
     tokens: int
-    """Of the steps: all that were trained on or sampled, prompts and pictures too, as TRL counts them."""
+    """Tokens of the steps: all trained or sampled tokens, with prompts and pictures, as TRL counts them."""
 
 
 class _Clock(TrainerCallback):
@@ -74,16 +74,16 @@ def measure(
     build_trainer: BuildTrainer | None = None,
     num_steps: int = NUM_STEPS,
 ) -> Measured:
-    """Train two steps, or more, on copies of one row.
+    """Train two or more steps on copies of one row.
 
     Args:
         stage: sft, dpo or grpo.
-        arguments: ours.
-        config: TRL's; it is not changed.
+        arguments: our options.
+        config: TRL's options; not changed.
         worst: the longest row.
-        folder: for what the steps write.
-        build_trainer: of another trainer than the stage's own, to compare with.
-        num_steps: from two on; more tell better how long a step takes.
+        folder: folder for files of the steps.
+        build_trainer: builds another trainer than the stage's own, for comparison.
+        num_steps: at least two; more steps measure the time more precisely.
 
     Raises:
         StageError: the peak cannot be measured here.
@@ -105,12 +105,12 @@ def measure(
 
 
 def _shortened(config: TRLConfig, num_steps: int, folder: Path) -> TRLConfig:
-    """Return a copy that ends after some steps, and keeps nothing."""
+    """Return a copy that ends after some steps and writes no checkpoints."""
     short = copy.deepcopy(config)
     short.max_steps, short.save_strategy, short.output_dir = num_steps, "no", str(folder / "checkpoints")
     short.logging_steps = 1
     if isinstance(short, GRPOConfig):
-        # Random weights may end at once; the worst case is that no response does.
+        # With random weights a response may end at once; in the worst case no response ends.
         least = {"min_new_tokens": short.max_completion_length}
         short.generation_kwargs = (short.generation_kwargs or {}) | least
     return short
@@ -132,7 +132,7 @@ def _num_rows(config: Any) -> int:
 
 
 def _reset() -> int:
-    """Start counting anew, and return what is in use already."""
+    """Reset the peak, and return the memory in use."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -170,19 +170,19 @@ def _parts(model: Any, optimizer: Any) -> dict[str, int]:
 
 
 def _quantisation(state: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors that bitsandbytes keeps beside packed weights: scales, their own scales, and the codes."""
+    """Yield the tensors that bitsandbytes keeps for packed weights: scales, scales of scales, and codes."""
     if state is not None:
         yield from (value for value in vars(state).values() if isinstance(value, torch.Tensor))
         yield from _quantisation(state.state2)
 
 
 def _num_bytes(tensors: Iterable[torch.Tensor]) -> int:
-    """Return the bytes of tensors; one that is shared counts once."""
+    """Return the bytes of tensors; a shared tensor counts once."""
     return sum({each.data_ptr(): each.nbytes for each in tensors}.values())
 
 
 def _status(name: str) -> int:
-    """Return a size from the kernel's account of this process, in bytes."""
+    """Return a value from the kernel's status of this process, in bytes."""
     text = Path("/proc/self/status").read_text(encoding="ascii")
     found: Sequence[str] = re.findall(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[0]) * 1024

@@ -1,7 +1,7 @@
-"""What stands in for a model that is not there: a processor for its token counts, random weights for its memory.
+"""Makes a stand-in for a missing model: a processor for token counts, and random weights for memory.
 
-The stand-in tokenizer is the pocket model's, trained on the rows themselves; the image processor cuts patches of the
-model's own size. Counts of image tokens are therefore the model's, counts of text tokens are not.
+The stand-in tokenizer is that of the pocket model, trained on the rows. The image processor uses the model's patch
+size. So the counts of image tokens are right, and the counts of text tokens are approximate.
 """
 
 from collections.abc import Sequence
@@ -53,9 +53,9 @@ def stand_in_processor(rows: Sequence[Row], model_config: Any, arguments: StageA
 
 
 def write_random_model(model_config: Any, processor: Any, arguments: StageArguments, folder: Path) -> None:
-    """Write a model of a shape with random weights, which then loads as any other, quantised or not.
+    """Write a model of a shape with random weights, which can be loaded like any other model, quantised or not.
 
-    The words of the stand-in tokenizer are the first of the model's vocabulary.
+    The tokens of the stand-in tokenizer are the first ones of the model's vocabulary.
     """
     tokenizer = getattr(processor, "tokenizer", processor)
     text = model_config.get_text_config()
@@ -65,7 +65,7 @@ def write_random_model(model_config: Any, processor: Any, arguments: StageArgume
         for key, name in _config_keys.items():
             setattr(model_config, key, tokenizer.convert_tokens_to_ids(VISION_TOKENS[name]))
     torch.manual_seed(0)
-    # What is quantised when it is loaded need not take twice the disk and memory before.
+    # Weights that are quantised at loading need not use twice the disk and memory before.
     dtype = torch.bfloat16 if arguments.load_in_4bit else resolve_dtype(arguments.dtype)
     model = auto_class(model_config).from_config(model_config, dtype=dtype)
     model.generation_config.eos_token_id = text.eos_token_id

@@ -1,1 +1,1 @@
-"""What comes of trained stages: checkpoints evaluated, reports, other harnesses, and published numbers."""
+"""Results of trained stages: evaluation of checkpoints, reports, other harnesses, and published numbers."""

@@ -1,4 +1,4 @@
-"""Evaluating the checkpoints of a run; an evaluation that is complete is read back."""
+"""Evaluates the checkpoints of a run; a complete evaluation is read and not repeated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from toolkit.catalogue import fingerprint as protocol_fingerprint
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Something to evaluate: a base model, or a stage's adapter on it."""
+    """A checkpoint to evaluate: a base model, or a stage's adapter on it."""
 
     stage: str | None
-    """The stage that made it; None for the base."""
+    """Name of the stage; None for the base."""
     folder: Path
-    """Where its `eval/` goes; for a stage, where its adapter and manifest are."""
+    """Folder for its `eval/`; for a stage, the folder with its adapter and manifest."""
     model: str
-    """Folder or hub name of the base model; behind the name of a base, its revision (`NAME@REVISION`)."""
+    """Folder or hub name of the base model; a base's name may end with its revision (`NAME@REVISION`)."""
     permissions: Permissions = NO_PERMISSIONS
-    """What the recipe that it is made by allows."""
+    """Permissions of the recipe that makes the checkpoint."""
 
 
 def evaluate_checkpoint(
@@ -40,16 +40,16 @@ def evaluate_checkpoint(
     judged_by: Mapping[str, Any] | None = None,
     folder: str = "eval",
 ) -> Sequence[Sample]:
-    """Return the scored responses of a checkpoint, sampled greedily unless that was done before.
+    """Return the scored, greedy responses of a checkpoint; a complete evaluation is read and not repeated.
 
     Args:
-        checkpoint: what to evaluate.
-        prompts_path: the prompts' file.
+        checkpoint: the checkpoint.
+        prompts_path: the file of prompts.
         batch_size: prompts sampled together.
-        max_new_tokens: limit of a response.
-        judge: who judges; the rules where it is None.
-        judged_by: what of the judge decides its scores; {} or None for the rules.
-        folder: of the evaluation, in that of the checkpoint.
+        max_new_tokens: token limit of a response.
+        judge: the judge; None means the rules.
+        judged_by: settings of the judge that affect its scores; {} or None for the rules.
+        folder: folder of the evaluation, in the checkpoint's folder.
 
     Raises:
         RowsError: the prompts cannot be read.

@@ -1,7 +1,8 @@
-"""Running lm-evaluation-harness and VLMEvalKit on a checkpoint, in processes of their own.
+"""Runs lm-evaluation-harness and VLMEvalKit on a checkpoint, in separate processes.
 
-Both are large and pin what they like, so neither is a dependency: `--python` names an interpreter that has them. What
-they write stays in their own format below `FOLDER/harness/`, where the report finds it (`eval/harness/reading.py`).
+Both are large and pin versions of other packages, so neither is a dependency: `--python` names an interpreter with the
+harness. Their results stay in their own format in `FOLDER/harness/`, where the report finds them
+(`eval/harness/reading.py`).
 """
 
 import json
@@ -19,7 +20,7 @@ from stages.errors import StageError
 from toolkit.secrets import redacted_values
 
 COMMAND = "command.json"
-"""Beside the results: what was run; the same command on the same checkpoint is not run again."""
+"""File beside the results with the command; the same command on the same checkpoint is not run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +29,22 @@ class Job:
 
     command: tuple[str, ...]
     folder: Path
-    """Where its results go."""
+    """Folder for its results."""
     checkpoint: str
-    """What identifies the weights: the manifest's digest, or the model's name."""
+    """Identifies the weights: the manifest's digest, or the model's name."""
     working_directory: Path | None = None
 
 
 def lm_eval_job(
     checkpoint: Path, tasks: Sequence[str], output: Path, *, python: str, backend: str = "hf", more: Sequence[str] = ()
 ) -> Job:
-    """Return the job that has lm-eval ask a checkpoint.
+    """Return the job that runs lm-eval on a checkpoint.
 
     Args:
-        checkpoint: an exported model's folder, or a stage's: its adapter is then given beside the base.
-        tasks: the harness's names of them.
-        output: the folder that gets `harness/lm-eval`.
-        python: an interpreter that has lm_eval.
+        checkpoint: an exported model's folder, or a stage's folder; its adapter is then passed with the base.
+        tasks: names of the tasks in the harness.
+        output: folder for `harness/lm-eval`.
+        python: an interpreter with lm_eval.
         backend: the harness's model class; "hf-multimodal" for pictures.
         more: further arguments of lm_eval, such as --limit 100.
 
@@ -58,7 +59,7 @@ def lm_eval_job(
         *("--model_args", ",".join(f"{name}={value}" for name, value in arguments.items())),
         *("--tasks", ",".join(tasks)),
         *("--output_path", str(folder)),
-        # A run that was stopped continues with what it has answered.
+        # A stopped run continues after its last answer.
         *("--use_cache", str(folder / "cache" / "answers")),
         *more,
     )
@@ -75,14 +76,14 @@ def vlmeval_job(
     model_class: str = "Qwen2VLChat",
     more: Sequence[str] = (),
 ) -> Job:
-    """Return the job that has VLMEvalKit ask a checkpoint; writes the configuration that it reads.
+    """Return the job that runs VLMEvalKit on a checkpoint; writes its configuration file.
 
     Args:
-        checkpoint: an exported model's folder, adapter merged: VLMEvalKit takes no adapters.
-        tasks: `DATASET=CLASS`, by VLMEvalKit's names, such as MMBench_DEV_EN=ImageMCQDataset.
-        output: the folder that gets `harness/vlmeval`.
-        python: an interpreter that has vlmeval.
-        home: the clone of VLMEvalKit, which holds its run.py.
+        checkpoint: folder of an exported, merged model; VLMEvalKit does not support adapters.
+        tasks: `DATASET=CLASS`, in VLMEvalKit's names, such as MMBench_DEV_EN=ImageMCQDataset.
+        output: folder for `harness/vlmeval`.
+        python: an interpreter with vlmeval.
+        home: the clone of VLMEvalKit, with its run.py.
         model_class: VLMEvalKit's class for such models.
         more: further arguments of run.py.
 
@@ -105,13 +106,13 @@ def vlmeval_job(
         "data": {dataset: {"class": kind, "dataset": dataset} for dataset, kind in named},
     }
     _write(folder / "config.json", config)
-    # --reuse: a run that was stopped continues with what it has answered.
+    # --reuse: a stopped run continues after its last answer.
     command = (python, "run.py", "--config", str(folder / "config.json"), "--work-dir", str(folder), "--reuse", *more)
     return Job(command, folder, digest, home)
 
 
 def run_job(job: Job) -> list[BenchmarkScore]:
-    """Run a harness, its output passed on, and return what it found; done before with the same command, only that.
+    """Run a harness, pass its output on, and return its results; if the same command ran before, only read the results.
 
     Raises:
         StageError: it cannot be started, fails, or writes no result.
@@ -123,7 +124,7 @@ def run_job(job: Job) -> list[BenchmarkScore]:
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / COMMAND).unlink(missing_ok=True)
     try:
-        # What a user asks to be run, without a shell.
+        # The user chose this command; it is run without a shell.
         code = subprocess.run(job.command, cwd=job.working_directory, check=False).returncode  # noqa: S603
     except OSError as error:
         raise StageError(f"{job.command[0]}: cannot be started: {error.strerror or error}") from None
@@ -131,24 +132,24 @@ def run_job(job: Job) -> list[BenchmarkScore]:
         raise StageError(f"the harness ended with exit code {code}; its output is above, the command: {_shown(job)}")
     scores = read_results(job.folder)
     if not scores:
-        raise StageError(f"{job.folder}: the harness ended well and wrote no result; the command: {_shown(job)}")
+        raise StageError(f"{job.folder}: the harness succeeded but wrote no result; the command: {_shown(job)}")
     _write(job.folder / COMMAND, told)
     return scores
 
 
 def default_python() -> str:
-    """Return this interpreter, for harnesses that are installed beside us."""
+    """Return this interpreter, for harnesses in the same environment."""
     return sys.executable
 
 
 def _checkpoint(path: Path, tasks: Sequence[str]) -> tuple[str, str | None, str]:
-    """Return the base or merged model, the adapter if it is one, and what identifies the weights."""
+    """Return the base or merged model, the adapter or None, and the identity of the weights."""
     if not tasks:
         raise StageError("tasks: give at least one, by the harness's own name")
     if (path / "manifest.json").is_file() and (path / "adapter").is_dir():
-        from stages.provenance.trust import check_stage  # imports torch, which a merged model does not need here
+        from stages.provenance.trust import check_stage  # imports torch, which is not needed for a merged model
 
-        manifest = check_stage(path)  # the harness loads whatever is there
+        manifest = check_stage(path)  # the harness itself checks nothing
         return str(manifest.model), str((path / "adapter").resolve()), manifest.digest
     if not (path / "config.json").is_file():
         raise StageError(f"{path}: neither a model's folder (config.json) nor a stage's (manifest.json and adapter/)")

@@ -1,7 +1,7 @@
-"""The band that a new run of the pocket curriculum is held to: what its numbers were over every cell of the grid.
+"""Compares a new run of the pocket curriculum with the published bands, which cover all cells of the grid.
 
-`stages/recipes/pocket/published.json` has, by stage and metric, the least lower and greatest upper end of the 95 %
-intervals of single trainings on the validation split. `make seeds` writes it; `make quickstart` ends by comparing.
+`stages/recipes/pocket/published.json` has, by stage and metric, the lowest lower end and the highest upper end of the
+95 % intervals of single trainings on the validation split. `make seeds` writes it; `make quickstart` compares with it.
 """
 
 import json
@@ -15,7 +15,7 @@ from eval.results.table import format_number, stage_title
 from eval.statistics.intervals import Estimate
 
 Bands = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Least and greatest value by stage and metric, in the metric's unit."""
+"""Stage -> metric -> (lowest, highest) value, in the metric's unit."""
 PATH = Path(str(files("stages").joinpath("recipes", "pocket", "published.json")))
 
 
@@ -30,7 +30,7 @@ def write_bands(bands: Bands, path: Path = PATH) -> None:
 
 
 def read_bands(path: Path = PATH) -> Bands:
-    """Return the published bands; {} where nothing is published."""
+    """Return the published bands; {} if there are none."""
     if not path.is_file():
         return {}
     record = json.loads(path.read_text(encoding="utf-8"))
@@ -38,14 +38,14 @@ def read_bands(path: Path = PATH) -> Bands:
 
 
 def compared(estimates: Mapping[str, Mapping[str, Estimate]], bands: Bands) -> list[str]:
-    """Say of a run whether its numbers are as published, or which ones are not.
+    """Compare the numbers of a run with the published bands.
 
     Args:
-        estimates: by stage and metric.
-        bands: what was published.
+        estimates: stage -> metric -> estimate.
+        bands: the published bands.
 
     Returns:
-        Lines to print; [] where nothing was published.
+        Lines to print; [] if there are no bands.
     """
     outside, num_compared = [], 0
     for stage, metrics in bands.items():

@@ -1,6 +1,6 @@
-"""The report of a run, from what its stages have written: after the last stage, and again whenever one is wanted.
+"""Writes the report of a run from its files: after the last stage, or later on request.
 
-Reads samples, manifests and rollouts; needs neither torch nor a model.
+It reads samples, manifests and rollouts, and needs no torch and no model.
 """
 
 import json
@@ -27,7 +27,7 @@ from stages.provenance.manifest_fields import manifest_problems
 from stages.rollouts.files import read_rollouts
 
 MAX_SAMPLES = 1000
-"""Prompts whose responses a report shows; its numbers are over all of them regardless."""
+"""Maximum number of prompts that a report shows; its numbers cover all prompts."""
 
 
 def report_run(
@@ -38,7 +38,7 @@ def report_run(
     recipe: Mapping[str, Any],
     max_samples: int = MAX_SAMPLES,
 ) -> Path:
-    """Write `report.html`, `report.json` and `table.md` on a run, print the table, and return the report's path."""
+    """Write `report.html`, `report.json` and `table.md` of a run, print the table, and return the report's path."""
     manifests = {
         str(path.parent.relative_to(root)): _read_manifest(path)
         for path in sorted(root.glob("seed-*/*/manifest.json"))
@@ -66,15 +66,15 @@ def rebuild_report(root: Path, *, images_root: Path | None = None, max_samples: 
 
     Args:
         root: the folder of a run, of one of its seeds, or of one evaluation.
-        images_root: the folder of the evaluated prompts; by default the one that the run's recipe names.
-        max_samples: most prompts to show.
+        images_root: folder of the evaluated prompts; by default the one in the run's recipe.
+        max_samples: maximum number of prompts to show.
 
     Raises:
         RowsError: there is no evaluation below `root`, or one cannot be read.
     """
     samples = read_run(str(root))
     recipe = _known_recipe(root)
-    # A run keeps its own data beside its seeds.
+    # The data of a run is beside its seeds.
     candidates = [
         images_root,
         Path(recipe["data"]) if recipe.get("data") else None,
@@ -86,10 +86,10 @@ def rebuild_report(root: Path, *, images_root: Path | None = None, max_samples: 
 
 
 def harness_scores(root: Path) -> dict[str, list[list[BenchmarkScore]]]:
-    """Return what other harnesses wrote of each stage of a run, a list a seed; {} where there is nothing.
+    """Return stage -> results of other harnesses, one list for each seed; {} if there are none.
 
     Raises:
-        HarnessResultError: a result file is not in its harness's schema.
+        HarnessResultError: a result file does not have its harness's schema.
     """
     found: dict[str, list[list[BenchmarkScore]]] = {}
     for pattern in ("seed-*/*", "*", "."):
@@ -102,7 +102,7 @@ def harness_scores(root: Path) -> dict[str, list[list[BenchmarkScore]]]:
 
 
 def rollout_means(root: Path) -> list[dict[str, Any]]:
-    """Return of each GRPO step the mean reward, its components and the length of a response, over all seeds."""
+    """Return the mean reward, its components and the mean length of each GRPO step, over all seeds."""
     rollouts_by_step: dict[int, list[dict[str, Any]]] = defaultdict(list)
     num_left_out = 0
     for folder in [*root.glob("seed-*/grpo"), *root.glob("grpo")]:
@@ -113,7 +113,7 @@ def rollout_means(root: Path) -> list[dict[str, Any]]:
             kept = {name: rollout[name] for name in ("reward", "components")}
             rollouts_by_step[rollout["step"]].append(kept | {"length": len(rollout["response"])})
     if num_left_out:
-        typer.echo(f"rollouts: {num_left_out} lines are no rollouts and are left out", err=True)
+        typer.echo(f"rollouts: {num_left_out} lines are not rollouts and are left out", err=True)
     return [
         {
             "step": step,
@@ -138,7 +138,7 @@ def _stage_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known_recipe(root: Path) -> Mapping[str, Any]:
-    """Return the recipe that an earlier report of the run kept; {} where there was none."""
+    """Return the recipe in an earlier report of the run; {} if there is none."""
     path = root / "report.json"
     meta = read_json_object(path).get("meta")
     recipe = meta.get("recipe") if isinstance(meta, Mapping) else None

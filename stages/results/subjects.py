@@ -1,6 +1,6 @@
-"""What of a run can be sampled: a base model, a merged one, or a stage's adapter on the base that its manifest names.
+"""Finds and loads checkpoints: a base model, a merged model, or a stage's adapter on the base in its manifest.
 
-A stage and a merged model are read as they were for training: pictures scaled alike, the same dtype.
+A stage and a merged model are loaded with the options of their training: the same scaling of pictures, the same dtype.
 """
 
 from dataclasses import dataclass, replace
@@ -22,22 +22,22 @@ from stages.results.vllm import VLLMError, VLLMPolicy, VLLMSettings
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A checkpoint, not loaded yet."""
+    """A checkpoint that is not loaded yet."""
 
     model: str
     """Folder or hub name of the base model."""
     stage: Path | None
-    """Folder of the stage whose adapter goes onto it; None for the model itself."""
+    """Folder of the stage with the adapter; None for the model without an adapter."""
     manifest: Manifest | None
-    """Of the stage, or of the stages that a merged model holds; None for any other model."""
+    """Manifest of the stage, or of a merged model; None for any other model."""
     quantise: bool | None = None
-    """Quantise the base to 4 bits or not; None does as the stage was trained."""
+    """Whether to quantise the base to 4 bits; None does it as in the stage's training."""
     permissions: Permissions = NO_PERMISSIONS
-    """What the user allows, whatever the manifest says."""
+    """Permissions of the user; the manifest cannot change them."""
     revision: str | None = None
-    """Of a base on the hub without a manifest; None takes its main branch."""
+    """Revision of a base on the hub without a manifest; None means its main branch."""
     picture_ground: str | None = None
-    """Colour that transparent pictures are put on; None takes that of training, or white."""
+    """Background colour for transparent pictures; None uses that of the training, or white."""
 
     @property
     def load_in_4bit(self) -> bool:
@@ -56,11 +56,11 @@ class Subject:
 
     @property
     def style(self) -> Style:
-        """How its prompts put a plan into words: as in training, or in full for a model that has not learnt it."""
+        """The style of its prompts: that of its training, or "full" for a model without one."""
         return "compact" if self.manifest and self.manifest.data.get("prompt_style") == "compact" else "full"
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells it from every other checkpoint, by hashes of what is there now.
+        """Return the identity of the checkpoint, with the current hashes of its files.
 
         Raises:
             ModelError: there is no such model.
@@ -72,7 +72,7 @@ class Subject:
             own["picture_ground"] = self._options.picture_ground
         adapter = adapter_hash(self.stage) if self.stage else None
         named, files = self.manifest.files if self.manifest and self.stage else {}, self._adapter_files()
-        if named and files != named:  # which was allowed
+        if named and files != named:  # a difference that the user allowed
             own["adapter_files"] = files
         return {"model": model_revision(self.model, self._options.revision), "adapter": adapter} | own
 
@@ -80,13 +80,13 @@ class Subject:
         return file_hashes(adapter_folder(self.stage)) if self.stage else {}
 
     def load(self, **sampling: Any) -> HFPolicy:
-        """Load it.
+        """Load the checkpoint as a policy.
 
         Args:
-            sampling: what `HFPolicy` takes beside the checkpoint: batch size, limits, temperature, seed.
+            sampling: further arguments of `HFPolicy`: batch size, limits, temperature, seed.
 
         Raises:
-            ModelError: the model or the adapter cannot be loaded, or the adapter changed meanwhile.
+            ModelError: the model or the adapter cannot be loaded, or the adapter changed during loading.
         """
         recipe = self.manifest.recipe if self.manifest else {}
         before = self._adapter_files()
@@ -103,7 +103,7 @@ class Subject:
         return policy
 
     def load_vllm(self, python: str, *, max_new_tokens: int) -> VLLMPolicy:
-        """Prepare it to be sampled by vLLM, in the environment of another interpreter.
+        """Prepare sampling with vLLM, in the environment of another interpreter.
 
         Raises:
             ModelError: the model or the adapter cannot be read.
@@ -130,15 +130,15 @@ def subject_of(
     quantise: bool | None = None,
     permissions: Permissions = NO_PERMISSIONS,
 ) -> Subject:
-    """Return the checkpoint that a model's name or a stage's folder stands for, its chain checked.
+    """Return the checkpoint of a model's name or a stage's folder, after a check of its chain.
 
-    An adapter that was trained elsewhere has no chain; it goes onto the model that is given, or that it names.
+    An adapter that was trained elsewhere has no chain. Its base is the given model, or the one that it names.
 
     Args:
-        model: a folder, or a name on the hub, behind it where one is wanted its revision: `NAME@REVISION`.
-        stage: folder of a stage, whose manifest names the revision of its base.
+        model: a folder, or a name on the hub, optionally with a revision: `NAME@REVISION`.
+        stage: folder of a stage; its manifest names the revision of its base.
         quantise: see `Subject`.
-        permissions: what the user allows.
+        permissions: permissions of the user.
 
     Raises:
         UserError: neither or both are given.
@@ -161,7 +161,7 @@ def subject_of(
 def load_policy(
     model: str | None = None, stage: Path | None = None, *, permissions: Permissions = NO_PERMISSIONS, **sampling: Any
 ) -> HFPolicy:
-    """Load what `subject_of` names, to be sampled as `sampling` says.
+    """Load the checkpoint of `subject_of` as a policy, with the given sampling options.
 
     Raises:
         UserError: neither or both are given.

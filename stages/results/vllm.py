@@ -1,11 +1,11 @@
-"""A checkpoint sampled by vLLM, in a process of its own: `tritrace eval --vllm PYTHON`.
+"""Samples a checkpoint with vLLM in a separate process: `tritrace eval --vllm PYTHON`.
 
-vLLM 0.31, the newest that TRL 1.16 knows, pins older versions of torch and transformers than training needs, so it is
-no dependency: PYTHON is an interpreter that has it (a copy of `vllm_worker.py` runs there). Prompts are rendered
-and tokenised here, and pictures scaled here, exactly as `HFPolicy` has them; vLLM is told to stop where `HFPolicy`
-stops, and nothing of a base's own sampling settings. The adapter goes along as LoRA; an export with `--merge` is an
-ordinary model. Never run with vLLM itself: it needs a GPU. Tests hold the process by a stand-in, and its arguments by
-vLLM's own classes where they are installed.
+vLLM 0.31, the newest version that TRL 1.16 supports, pins older versions of torch and transformers than training needs.
+So it is not a dependency: PYTHON is an interpreter with vLLM, which runs a copy of `vllm_worker.py`. Prompts are
+rendered and tokenised here, and pictures are scaled here, exactly as in `HFPolicy`. vLLM gets the same end tokens as
+`HFPolicy`, and none of the base's sampling settings. The adapter is passed as LoRA; an export with `--merge` is an
+ordinary model. This was never run with vLLM itself, which needs a GPU. Tests use a stand-in for the process, and check
+its arguments with vLLM's own classes if they are installed.
 """
 
 import json
@@ -35,36 +35,37 @@ from stages.results import vllm_worker
 from stages.rollouts.vllm import ScaledPictures
 
 _GUIDANCE = {"structured_outputs_config": {"backend": "guidance"}}
-"""vLLM's "guidance" is llguidance, as here; its own choice would first try to rewrite a grammar for another library."""
+"""vLLM's "guidance" is llguidance, as in this project; by default vLLM would try to convert a grammar for another
+one."""
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Greatest ranks that vLLM 0.31 can be told."""
+"""The values of `max_lora_rank` in vLLM 0.31."""
 _VISION = ("visual", "vision")
-"""Parts of the names of weights that look at pictures: vLLM adapts the language model alone."""
+"""Parts of the names of vision weights; vLLM supports adapters of the language model only."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class VLLMError(UserError):
-    """The checkpoint cannot be given to vLLM, or its process failed; the message says what to do."""
+    """vLLM cannot use the checkpoint, or its process failed; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VLLMSettings:
-    """Which checkpoint is sampled, and how."""
+    """The checkpoint, and the sampling options."""
 
     python: str
-    """An interpreter that has vLLM."""
+    """An interpreter with vLLM."""
     model: str
     """Folder or hub name of a base model or a merged one."""
     adapter: Path | None = None
-    """Folder of a LoRA adapter on it."""
+    """Folder of a LoRA adapter."""
     dtype: str = "auto"
     max_new_tokens: int
-    """Limit of a response."""
+    """Token limit of a response."""
     seed: int = 0
 
 
 class VLLMPolicy:
-    """Samples greedily with vLLM; a process is started for each call, and what it has answered is kept as it comes."""
+    """Samples greedily with vLLM; each call starts a process, and its responses are kept as they arrive."""
 
     def __init__(self, settings: VLLMSettings, options: LoadOptions, *, label: str = "sampling") -> None:
         """Load the processor; no weights are read here.
@@ -74,7 +75,7 @@ class VLLMPolicy:
             VLLMError: vLLM cannot serve the adapter.
         """
         if split_gguf(settings.model)[1]:
-            raise VLLMError(f"--vllm: {settings.model} is a GGUF file; give the model that it was made of")
+            raise VLLMError(f"--vllm: {settings.model} is a GGUF file; give the original model")
         self.settings = settings
         self.options = options
         self.picture_ground = options.picture_ground
@@ -93,12 +94,12 @@ class VLLMPolicy:
         done: Mapping[int, Generation] | None = None,
         keep: Keep = keep_nothing,
     ) -> list[Generation]:
-        """Sample a response to every prompt that has none yet; `eval.policies.base.Policy` says what the arguments are.
+        """Sample a response to every prompt that has none yet; the arguments are those of `eval.policies.base.Policy`.
 
         Raises:
             ImageError: a prompt's image cannot be read.
-            BudgetError: constrained, and some prompt's plan needs more tokens than there may be.
-            VLLMError: the process failed; what it had answered before is kept.
+            BudgetError: decoding is constrained, and a plan needs more tokens than the limit.
+            VLLMError: the process failed; its responses so far are kept.
         """
         found = dict(done or {})
         places = [place for place in range(len(prompts)) if place not in found]
@@ -115,7 +116,7 @@ class VLLMPolicy:
                 keep(place, generation)
                 advance(1)
         if missing := [prompts[place].id for place in places if place not in found]:
-            raise VLLMError(f"vLLM ended well and left {len(missing)} prompts without a response, such as {missing[0]}")
+            raise VLLMError(f"vLLM succeeded but gave no response to {len(missing)} prompts, such as {missing[0]}")
         return [found[place] for place in range(len(prompts))]
 
     def _write_job(self, folder: Path, prompts: Mapping[int, RolloutPrompt], images_root: Path) -> None:
@@ -136,7 +137,7 @@ class VLLMPolicy:
     def _request(
         self, place: int, prompt: RolloutPrompt, images_root: Path, folder: Path
     ) -> tuple[dict[str, Any], int]:
-        """Return what is asked, and its length in tokens with pictures expanded."""
+        """Return the request, and its length in tokens with expanded pictures."""
         pictures = [open_image(source, images_root, self.picture_ground) for source in prompt.images]
         (text,) = rendered([prompt], [pictures], self.processor, special_tokens(self.processor))
         tokenizer = tokenizer_of(self.processor)
@@ -161,7 +162,7 @@ class VLLMPolicy:
         }, length  # fmt: skip
 
     def _ends(self) -> list[int]:
-        """Return the tokens at which generation stops: vLLM is told to read none from the model's files."""
+        """Return the end tokens; vLLM is told to read none from the model's files."""
         config = load_config(self.settings.model, self.options)
         ends = {*end_tokens(self.settings.model, tokenizer_of(self.processor), config), turn_end(self.processor)}
         return sorted(end for end in ends if end is not None)
@@ -178,20 +179,20 @@ class VLLMPolicy:
             "seed": self.settings.seed,
             "max_model_len": max_model_len,
             "limit_mm_per_prompt": {"image": num_pictures},
-            "generation_config": "vllm",  # else the base's own temperature and penalties would apply
+            "generation_config": "vllm",  # otherwise the base's own temperature and penalties apply
             **(_GUIDANCE if self.constrained else {}),
             **lora,
         }
 
     def _answers(self, folder: Path) -> Iterator[tuple[int, Generation]]:
-        """Run the process and yield what it answers, as it comes; its own output is passed on."""
-        # Python looks for modules beside the script first: beside the original is this very module, named as vLLM is.
+        """Run the process and yield its responses as they arrive; its output is passed on."""
+        # Python first looks for modules beside the script. Beside the original is this module, named like vLLM.
         worker = shutil.copyfile(vllm_worker.__file__, folder / "worker.py")
         command = [self.settings.python, str(worker), str(folder)]
         answers = folder / "responses.jsonl"
         answers.touch()
         try:
-            # What a user asks to be run, without a shell.
+            # The user chose this command; it is run without a shell.
             process = subprocess.Popen(command)  # noqa: S603
         except OSError as error:
             raise VLLMError(f"--vllm {self.settings.python}: cannot be started: {error.strerror or error}") from None
@@ -206,16 +207,16 @@ class VLLMPolicy:
                 process.terminate()
             process.wait()
         if process.returncode == vllm_worker.NO_VLLM:
-            raise VLLMError(f"--vllm {self.settings.python}: has no vLLM; name an interpreter that has it")
+            raise VLLMError(f"--vllm {self.settings.python}: has no vLLM; name an interpreter with vLLM")
         if process.returncode:
             raise VLLMError(
-                f"vLLM ended with exit code {process.returncode}; its output is above. What was answered is kept, and"
+                f"vLLM ended with exit code {process.returncode}; its output is above. Responses so far are kept, and"
                 " the same command asks for the rest"
             )
 
 
 def _complete(file: Any) -> Iterator[tuple[int, Generation]]:
-    """Yield the answers of whole lines; the rest of a line that is still being written is read the next time."""
+    """Yield the responses of complete lines; a line that is still being written is read the next time."""
     while True:
         place = file.tell()
         line = file.readline()
@@ -234,13 +235,13 @@ def adapter_rank(adapter: Path) -> int:
         VLLMError: vLLM cannot serve such an adapter.
     """
     config = read_adapter_config(adapter)
-    way_out = "`tritrace export --merge` makes a whole model of it; give that with --model"
+    way_out = "`tritrace export --merge` makes a whole model; give that with --model"
     with safe_open(adapter / WEIGHTS, framework="numpy") as weights:
         seeing = next((name for name in weights.keys() if any(part in name for part in _VISION)), None)  # noqa: SIM118 - no mapping
     if seeing:
         raise VLLMError(f"{adapter}: adapts the vision tower ({seeing}), which vLLM does not; {way_out}")
     if config.use_dora:
-        raise VLLMError(f"{adapter}: is a DoRA adapter, which vLLM does not take; {way_out}")
+        raise VLLMError(f"{adapter}: is a DoRA adapter, which vLLM does not support; {way_out}")
     ranks = (config.r, *(config.rank_pattern or {}).values())
     rank = next((known for known in _RANKS if max(ranks) <= known), None)
     if rank is None:

@@ -1,9 +1,9 @@
-"""The part of `tritrace eval --vllm` that runs in vLLM's own environment: `PYTHON vllm_worker.py FOLDER`.
+"""The part of `tritrace eval --vllm` that runs in vLLM's environment: `PYTHON vllm_worker.py FOLDER`.
 
-Imports nothing of this project: vLLM pins other versions of torch and transformers than training needs. FOLDER holds
-`job.json` (what `vllm.LLM` is made of, and the adapter), `requests.jsonl` (tokens, pictures, limits and grammar of each
-prompt) and `pictures/`. A line of `responses.jsonl` is appended for each response, a share of the prompts at a time, so
-that what is finished is kept whatever comes next.
+It imports nothing of this project, because vLLM pins other versions of torch and transformers than training needs.
+FOLDER has `job.json` (the arguments of `vllm.LLM`, and the adapter), `requests.jsonl` (tokens, pictures, limits and
+grammar of each prompt) and `pictures/`. Prompts are sampled in groups. After each group, a line per response is
+appended to `responses.jsonl`, so that finished responses are kept.
 """
 
 import json
@@ -16,11 +16,11 @@ from typing import Any
 NO_VLLM = 3
 """Exit code: this interpreter has no vLLM."""
 _SHARE = 256
-"""Prompts that are handed over together; vLLM batches them as its memory allows."""
+"""Prompts per group; vLLM batches them as its memory allows."""
 
 
 def main(folder: Path) -> int:
-    """Answer what has no answer yet, and return the exit code."""
+    """Sample the requests that have no response yet, and return the exit code."""
     try:
         vllm, lora = import_module("vllm"), import_module("vllm.lora.request")
     except ImportError as error:
@@ -47,7 +47,7 @@ def _shares(requests: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, A
 
 
 def _prompt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a prompt as tokens, one place a picture, which vLLM expands, beside the pictures."""
+    """Return a prompt as tokens, with one placeholder per picture (vLLM expands it), and the pictures."""
     prompt: dict[str, Any] = {"prompt_token_ids": request["tokens"]}
     if request["pictures"]:
         pillow = import_module("PIL.Image")

@@ -1,1 +1,1 @@
-"""GRPO's rollouts: how they are sampled, judged, corrected and written down."""
+"""GRPO's rollouts: sampling, judging, correcting and recording."""

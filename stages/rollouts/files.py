@@ -1,6 +1,7 @@
-"""The files of a record of rollouts: one that grows, and those put aside because they were large enough.
+"""The files of recorded rollouts: a growing file, and older files that reached the maximum size.
 
-`rollouts.jsonl` is the newest; `rollouts.0001.jsonl` the oldest. Needs no torch: reports read them too.
+`rollouts.jsonl` is the newest file and `rollouts.0001.jsonl` the oldest. This module needs no torch, because reports
+use it too.
 """
 
 import json
@@ -14,20 +15,20 @@ _NAME = "rollouts.jsonl"
 
 
 class RolloutFiles:
-    """Lines appended to a record that is cut into files, and cut back to where training is taken up."""
+    """Appends lines to the record, which is split into files, and removes lines after the step of a resume."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Take what is there.
+        """Open the record.
 
         Args:
             path: the newest file.
-            max_bytes: size from which it is put aside before more is appended; a step is never split.
+            max_bytes: from this size, the file is renamed before more is appended; a step is never split.
         """
         self.path = path
         self.max_bytes = max_bytes
 
     def append(self, rollouts: Iterable[Mapping[str, Any]]) -> None:
-        """Write the rollouts of a step."""
+        """Append the rollouts of a step."""
         if self.path.exists() and self.path.stat().st_size >= self.max_bytes:
             aside = len(_put_aside(self.path)) + 1
             self.path.rename(self.path.with_suffix(f".{aside:04d}{self.path.suffix}"))
@@ -35,7 +36,7 @@ class RolloutFiles:
             file.writelines(json.dumps(rollout, ensure_ascii=False) + "\n" for rollout in rollouts)
 
     def keep_before(self, step: int) -> None:
-        """Drop the rollouts of a step and later ones, so that a resumed record equals an uninterrupted one."""
+        """Drop rollouts from this step on, so that the record of a resumed run equals that of an uninterrupted one."""
         paths = [*_put_aside(self.path), *([self.path] if self.path.exists() else [])]
         while paths:
             newest = paths.pop()
@@ -49,13 +50,13 @@ class RolloutFiles:
 
 
 def rollout_paths(folder: Path) -> list[Path]:
-    """Return the files of a stage's record, the oldest first."""
+    """Return the files of a stage's record, oldest first."""
     newest = folder / _NAME
     return [*_put_aside(newest), *([newest] if newest.exists() else [])]
 
 
 def read_rollouts(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rollouts of a stage's folder in the order they were written; a line that was cut is left out."""
+    """Yield the rollouts in a stage's folder in their order; incomplete lines are left out."""
     for path in rollout_paths(folder):
         yield from filter(None, map(_parsed, _lines(path)))
 
@@ -70,7 +71,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """Return a rollout; None for a line that an interruption cut, or that is not a rollout for another reason."""
+    """Return a rollout; None for a line that is incomplete or not a rollout."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

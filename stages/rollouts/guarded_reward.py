@@ -1,8 +1,8 @@
-"""A reward function that cannot end a run by one response, and ends it when it is of no use any more.
+"""Guards a reward function: one failing response does not end the run, but too many failures do.
 
-A response on which the reward raises, or whose reward is not a finite number, is unscored: it has no advantage, is
-counted and told. When too many of the last responses are unscored, the stage stops; what was written stays, and the
-same command goes on.
+If the reward raises for a response, or is not a finite number, the response is unscored: it has no advantage, and it is
+counted and reported. If too many of the last responses are unscored, the stage stops. Its files stay, and the same
+command continues.
 """
 
 import math
@@ -19,44 +19,44 @@ from stages.progress import say
 from stages.rollouts.reward import Judged, RewardFunction
 
 MIN_JUDGED = 64
-"""So many responses are waited for before the share of unscored ones means anything."""
+"""Minimum number of responses before the share of unscored ones is checked."""
 WINDOW = 256
-"""Responses looked back on."""
+"""Number of last responses in the check."""
 
 
 class GuardedReward:
-    """A reward, contained and watched, with a penalty on length where one is asked for."""
+    """A reward whose errors are contained and counted, with an optional penalty on length."""
 
     def __init__(
         self, reward: RewardFunction, *, max_unscored: float, max_completion_length: int = 0, overlong_window: int = 0
     ) -> None:
-        """Watch from now on.
+        """Prepare the counts.
 
         Args:
-            reward: what is paid.
-            max_unscored: share of the last `WINDOW` responses that may be unscored.
-            max_completion_length: tokens of the longest completion.
+            reward: the reward function.
+            max_unscored: maximum unscored share of the last `WINDOW` responses.
+            max_completion_length: maximum tokens of a completion.
             overlong_window: length of the soft penalty window before that limit (DAPO), in tokens; 0 disables it.
         """
         self.reward = reward
         self.max_unscored = max_unscored
         self.failures: Counter[str] = Counter()
-        """Responses that the reward failed on, by what it raised."""
+        """Error -> number of responses for which the reward failed with it."""
         self._penalty = (
             get_soft_overlong_punishment(max_completion_length, overlong_window) if overlong_window else None
         )
         self._last: deque[bool] = deque(maxlen=WINDOW)
 
     def judge(self, items: Sequence[Item], completion_ids: Sequence[Sequence[int]]) -> list[Judged]:
-        """Judge responses together; where the reward fails on that, one by one.
+        """Judge responses together; if this fails, judge them one by one.
 
         Args:
             items: the responses.
-            completion_ids: their tokens, of which only the number matters.
+            completion_ids: their tokens; only their numbers are used.
 
         Raises:
             StageError: too many of the last responses could not be judged.
-            UserError: the reward says that it cannot go on.
+            UserError: the reward reports that it cannot continue.
         """
         found = self._together(items)
         if self._penalty is not None:
@@ -66,7 +66,7 @@ class GuardedReward:
         return found
 
     def report(self) -> list[str]:
-        """Return what the reward failed on, as lines; [] for nothing."""
+        """Return the errors of the reward as lines; [] if there are none."""
         return [f"reward: unscored {count} times: {reason}" for reason, count in self.failures.most_common(5)]
 
     def _together(self, items: Sequence[Item]) -> list[Judged]:
@@ -117,10 +117,10 @@ class GuardedReward:
         if not self.failures:
             return "see what the judge reports"
         reason, count = self.failures.most_common(1)[0]
-        return f"most often ({count} times) the reward failed with {reason}; mend it"
+        return f"most often ({count} times) the reward failed with {reason}; fix it"
 
 
 def _penalised(judged: Judged, penalty: float) -> Judged:
-    # Not a reward function of its own: TRL adds rewards up, and an unscored response would earn its penalty alone.
+    # Not a separate reward function: TRL adds rewards up, and an unscored response would get only the penalty.
     reward = None if judged.reward is None else judged.reward + penalty
     return replace(judged, reward=reward, components={**judged.components, "overlong": penalty})

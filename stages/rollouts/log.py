@@ -1,7 +1,7 @@
-"""The record of GRPO's rollouts: every response that was trained on, what it was worth and why, in `rollouts.jsonl`.
+"""Records GRPO's rollouts: every response of the training, with its reward and the reasons, in `rollouts.jsonl`.
 
-TRL keeps only the last batch of a logging step. The record is the reward function that TRL is given: it remembers what
-it judged until the advantages are known, writes both, and sends the numbers of each step to the tracking store.
+TRL keeps only the last batch of a logging step. The record is itself the reward function for TRL: it keeps its
+judgements until the advantages are known, writes both, and sends the numbers of each step to the tracking store.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ from stages.tracking.run import Run
 
 _COPIED = ("id", "query_id", "kind", "plan", "labels")
 _ROW = (*_COPIED, "query", "images")
-"""What of a row of the data set is needed to judge a response to it, and to write it down."""
+"""Columns of a row that are needed to judge and record a response."""
 MEBIBYTE = 2**20
 
 
 class RolloutLog:
-    """TRL's reward function: the one place that speaks its columns. It writes down what it judged."""
+    """The reward function for TRL, and the only place that uses TRL's columns. It records all judgements."""
 
     def __init__(
         self,
@@ -44,15 +44,16 @@ class RolloutLog:
         """Open the record.
 
         Args:
-            path: the record's newest file.
-            reward: what is paid.
+            path: the newest file of the record.
+            reward: the guarded reward.
             group_size: responses to a prompt.
-            first_step: the step that training is taken up at; later rollouts are of an abandoned run and are dropped.
-            max_bytes: size from which a file is put aside.
-            run: where numbers and tables go; None for nowhere.
-            table_every: steps from one table of samples to the next.
+            first_step: the step at which training continues; rollouts of later steps come from an interrupted run and
+                are dropped.
+            max_bytes: from this size, a file is renamed.
+            run: run for numbers and tables; None for no tracking.
+            table_every: steps between two tables of samples.
         """
-        self.__name__ = getattr(reward.reward, "__name__", "reward")  # what TRL calls the reward in its logs
+        self.__name__ = getattr(reward.reward, "__name__", "reward")  # name of the reward in TRL's logs
         self.reward = reward
         self.group_size = group_size
         self.run = run
@@ -73,13 +74,13 @@ class RolloutLog:
         log_extra: Callable[..., None],
         **columns: Any,
     ) -> list[float | None]:
-        """Judge completions as TRL asks for it: columns of one generation batch, in and out.
+        """Judge the completions of one generation batch, in TRL's interface of columns.
 
         Args:
-            completions: a conversation of one message each.
+            completions: conversations of one message each.
             completion_ids: their tokens.
-            log_extra: takes a column of the table that TRL logs.
-            columns: those of the data set (`stages/inputs/columns.py`), and what TRL hands to every reward.
+            log_extra: adds a column to TRL's logged table.
+            columns: columns of the data set (`stages/inputs/columns.py`), and TRL's arguments for every reward.
 
         Raises:
             StageError: too many could not be judged.
@@ -102,11 +103,11 @@ class RolloutLog:
     def judge(
         self, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], completion_ids: Sequence[Sequence[int]]
     ) -> list[Judged]:
-        """Judge responses to rows of the data set; one that was judged since the last batch is not judged again.
+        """Judge responses to rows of the data set; those that were judged since the last batch are not judged again.
 
         Args:
-            rows: of the data set, one a response.
-            texts: the responses as decoded.
+            rows: the row of each response.
+            texts: the decoded responses.
             completion_ids: their tokens.
 
         Raises:
@@ -122,7 +123,7 @@ class RolloutLog:
 
     @property
     def pending_rewards(self) -> list[float | None]:
-        """The rewards of the batch that is not written yet."""
+        """The rewards of the batch that is not recorded yet."""
         return [rollout["reward"] for rollout in self._pending]
 
     def write(
@@ -135,15 +136,15 @@ class RolloutLog:
         notes: Sequence[Mapping[str, Any]] | None = None,
         numbers: Mapping[str, float] | None = None,
     ) -> None:
-        """Write the rollouts judged last, and track what they come to.
+        """Record the rollouts that were judged last, and track their numbers.
 
         Args:
-            step: at which they were sampled.
-            advantages: one each.
-            prompt_tokens: one each, image tokens expanded.
-            end_ids: the tokens that a whole response ends with.
-            notes: how each came about, such as `origin`.
-            numbers: to be tracked beside those of the rollouts, summed over processes.
+            step: the step of their sampling.
+            advantages: the advantage of each rollout.
+            prompt_tokens: the prompt tokens of each rollout, with expanded images.
+            end_ids: the tokens that end a complete response.
+            notes: further fields of each rollout, such as `origin`.
+            numbers: further numbers to track, summed over processes.
         """
         rollouts = []
         for place, (rollout, advantage) in enumerate(zip(self._pending, advantages, strict=True)):
@@ -172,7 +173,7 @@ class RolloutLog:
 
 
 def _item(row: Mapping[str, Any], text: str) -> Item:
-    """Return a response to a row of the data set, ready to be judged."""
+    """Return the item to judge for a response to a row."""
     pictures = partial(_as_png, tuple(row.get("images") or ()))
     return Item.of(text, Plan.from_json(row["plan"]), Labels.from_json(row["labels"]), row.get("query"), pictures)
 

@@ -1,8 +1,8 @@
-"""Rollouts that are judged before the batch is fixed: low ones corrected, groups without spread sampled afresh.
+"""Judges rollouts before the batch is final: low ones are corrected, and groups without spread are resampled.
 
-Groups without spread have no advantages. DAPO (arXiv 2503.14476) samples other prompts until a batch is full of groups
-that have; here the rounds are bounded, and the prompts that take a place follow from seed and step, so that a resumed
-run sees the same. Nothing here knows TRL.
+A group without spread (equal rewards) has no advantages. DAPO (arXiv 2503.14476) samples other prompts until all groups
+of a batch have spread. Here the number of rounds is limited. The replacing prompts follow from seed and step, so that a
+resumed run gets the same ones. This module does not depend on TRL.
 """
 
 import random
@@ -16,33 +16,33 @@ from stages.rollouts.stats import groups_of, has_spread
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A batch before TRL sees it."""
+    """A batch, ready for TRL."""
 
     responses: list[Response]
-    """Whole groups, one after the other."""
+    """Complete groups, one after another."""
     numbers: dict[str, float]
-    """What was done, to be tracked."""
+    """Counts to track."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookAhead:
-    """How a batch is made."""
+    """Makes batches."""
 
     group_size: int
     sample: Sample
     judge: Judge
     spare_rows: Callable[[Sequence[dict[str, Any]], int, random.Random], list[dict[str, Any]]]
-    """Returns up to so many rows of the modality of some rows that are none of them."""
+    """Returns up to `count` other rows of the same modality as the given rows."""
     reflection: Reflection | None
     num_rounds: int
-    """How often groups without spread are sampled afresh; 0 for never."""
+    """Number of rounds of resampling; 0 disables it."""
 
     def batch(self, rows: Sequence[dict[str, Any]], random_key: str) -> Ahead:
-        """Return a batch for some rows, each of which stands there once a response.
+        """Return a batch for rows; each row is repeated for every response.
 
         Args:
-            rows: whole groups, one after the other.
-            random_key: what decides which rows replace others.
+            rows: complete groups, one after another.
+            random_key: seed for the choice of replacing rows.
         """
         numbers = {"rollouts/reflected": 0.0, "rollouts/resampled_groups": 0.0}
         groups = self._sampled(rows, numbers)
@@ -64,7 +64,7 @@ class LookAhead:
 
     def _sampled(self, rows: Sequence[dict[str, Any]], numbers: dict[str, float]) -> list[Sequence[Response]]:
         turns = [Turn(row, list(row["prompt"]), is_response=True) for row in rows]
-        # A prompt alone always fits: rows that are too long are refused before training.
+        # A prompt alone always fits: overlong rows are an error before training.
         responses: Sequence[Response] = self.judge(rows, [ids or [] for ids in self.sample(turns)])
         if self.reflection is not None:
             responses, num_tried = self.reflection.correct(responses, self.group_size)

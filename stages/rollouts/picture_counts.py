@@ -1,7 +1,7 @@
-"""How many pictures each row has, for a model that asks.
+"""Passes the number of pictures of each row to models that need it.
 
-LLaVA-OneVision sees a single picture on a grid, and several in a tile each. TRL 1.16 does not pass on what its
-processor says of that.
+LLaVA-OneVision puts a single picture on a grid, and gives each of several pictures one tile. TRL 1.16 does not pass
+this output of the processor on.
 """
 
 import inspect
@@ -11,17 +11,17 @@ from typing import Any
 
 
 def takes_picture_counts(base: Any) -> bool:
-    """Whether a model asks how many pictures each row has."""
+    """Whether a model needs the number of pictures of each row."""
     return "batch_num_images" in inspect.signature(type(base).forward).parameters
 
 
 @contextmanager
 def telling_picture_counts(model: Any, counts: Sequence[int] | None) -> Iterator[None]:
-    """Give a model's forward passes the counts of their rows, one pass taking up the rows where the last one ended.
+    """Pass the counts to a model's forward passes; each pass continues with the rows after the last pass.
 
     Args:
-        model: without its wrappers for several devices.
-        counts: pictures of each row, in the order of the passes; None for rows without pictures.
+        model: the model without wrappers for several devices.
+        counts: number of pictures of each row, in the order of the passes; None for rows without pictures.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if counts is None or not takes_picture_counts(base):
@@ -32,7 +32,7 @@ def telling_picture_counts(model: Any, counts: Sequence[int] | None) -> Iterator
     def tell(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         nonlocal place
         if "batch_num_images" in kwargs or "pixel_values" not in kwargs:
-            return args, kwargs  # told already, or past the pictures
+            return args, kwargs  # it has the counts already, or the pictures were processed before
         rows = kwargs["input_ids"].shape[0]
         place += rows
         return args, kwargs | {"batch_num_images": list(counts[place - rows : place])}

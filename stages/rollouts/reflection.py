@@ -1,15 +1,16 @@
-"""Safety-aware rollouts: responses that are worth little are reflected on and corrected by the policy itself.
+"""Safety-aware rollouts: the policy reflects on its responses with low reward and corrects them.
 
-After SaFeR-VLM (arXiv 2510.06871): below a score the model is shown its response, what the checker found in it and the
-safety question; it writes a reflection, and with that in the context a corrected response. The correction enters the
-group of the original prompt beside the response that it corrects, and is trained on as a response to that prompt.
+This follows SaFeR-VLM (arXiv 2510.06871). If a reward is low, the model sees its response, the checker's findings and
+the safety question. It writes a reflection, and then a corrected response with the reflection in the context. The
+correction joins the group of the original prompt, beside the response that it corrects, and is trained as a response to
+that prompt.
 
-A group keeps its size. Its last places are open: a correction takes one from whatever the policy had put there, so that
-which of its own responses make room does not depend on their worth, and what is corrected stays as contrast. A
-correction that is cut off, unscored or worth no more than its original is dropped.
+The size of a group does not change: a correction replaces one of the last responses of the group. So the choice of
+replaced responses does not depend on their rewards, and the corrected response stays for contrast. A correction is
+dropped if it is truncated, unscored or not better than its original.
 
-Our own, since the published text does not tell them: the threshold, the share, the wording, and that a correction has
-to be better. Nothing here knows TRL.
+The paper does not state the threshold, the share, the wording, and whether a correction must be better; these are our
+own choices. This module does not depend on TRL.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,14 +25,14 @@ from stages.rollouts.reward import Judged
 from stages.rollouts.stats import groups_of
 
 MAX_FAULTS = 8
-"""So many faults are told; the first ones are the roots of the others."""
+"""Maximum number of faults in the message; the first ones are the root causes."""
 
 Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response to a row of the data set, with what it is worth."""
+    """A judged response to a row of the data set."""
 
     row: dict[str, Any]
     text: str
@@ -39,44 +40,44 @@ class Response:
     is_truncated: bool
     judged: Judged
     note: dict[str, Any] = field(default_factory=lambda: {"origin": "policy"})
-    """How it came about, for the record."""
+    """Its origin, for the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A conversation that the policy goes on with."""
+    """A conversation for the policy to continue."""
 
     row: dict[str, Any]
-    """Where it began; its images belong to the first user message."""
+    """The row of its first prompt; its images belong to the first user message."""
     messages: Messages
     is_response: bool
-    """Whether what comes next is a response, which a plan's grammar may bind."""
+    """Whether the next message is a response, which a plan's grammar may constrain."""
 
 
 Sample = Callable[[Sequence[Turn]], list[list[int] | None]]
-"""Returns the tokens of what comes next in each conversation; None where one has grown too long for the model."""
+"""Returns the tokens of the next message of each conversation; None if a conversation is too long for the model."""
 Judge = Callable[[Sequence[dict[str, Any]], Sequence[list[int]]], list[Response]]
-"""Returns tokens as responses to rows, judged."""
+"""Returns the judged responses for rows and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reflection:
-    """Which responses are corrected, and how."""
+    """Corrects responses with low reward."""
 
     kind: Reflect
     below: float
     share: float
-    """Most of a group that may be corrections."""
+    """Maximum share of corrections in a group."""
     sample: Sample
     decode: Callable[[list[int]], str]
     judge: Judge
 
     def correct(self, responses: Sequence[Response], group_size: int) -> tuple[list[Response], int]:
-        """Return the responses with corrections among them, and how many were tried.
+        """Return the responses with the corrections, and the number of attempted corrections.
 
         Args:
-            responses: whole groups, one after the other.
-            group_size: responses a group.
+            responses: complete groups, one after another.
+            group_size: responses per group.
         """
         num_places = num_corrections(self.share, group_size)
         chosen = [
@@ -94,7 +95,7 @@ class Reflection:
         return corrected, len(chosen)
 
     def _corrections(self, originals: Sequence[Response]) -> list[Response | None]:
-        """Return a judged correction of each original; None where its conversation grew too long."""
+        """Return a judged correction of each original; None if its conversation became too long."""
         asked = [Turn(each.row, self._asked(each), is_response=False) for each in originals]
         reflections: dict[int, str] = {}
         talks: dict[int, Turn] = {}
@@ -120,7 +121,7 @@ class Reflection:
 
 
 def open_places(rewards: Sequence[float | None], below: float, num_places: int) -> list[tuple[int, int]]:
-    """Return which place of a group a correction may take, and of which response, the worst first.
+    """Return pairs (place for the correction, response to correct) of a group, the worst response first.
 
     >>> open_places([0.1, 0.9, 0.0, None, 0.2, 0.8], below=0.5, num_places=2)  # the last two make room
     [(4, 2), (5, 0)]
@@ -133,11 +134,11 @@ def open_places(rewards: Sequence[float | None], below: float, num_places: int) 
 
 
 def faults_told(original: Response, kind: Reflect) -> str:
-    """Return the faults of a response in words: those that follow from it and its plan alone, or also from the labels.
+    """Return the faults of a response in words: those found with the plan, or also those found with the labels.
 
     Args:
         original: the response; its row has a `plan`, and `labels`.
-        kind: "informed" tells what the labels know; the correction then rests on what the policy cannot see.
+        kind: "informed" also uses the labels; the correction then uses information that the policy does not have.
     """
     labels = Labels.from_json(original.row["labels"]) if kind == "informed" else Labels()
     found = diagnose(original.text, Plan.from_json(original.row["plan"]), labels).diagnostics

@@ -1,7 +1,7 @@
-"""What GRPO pays for: responses in, a `Judged` each out, over the presets of `eval/presets`.
+"""The reward of GRPO: maps each response to a `Judged`, with the presets of `eval/presets`.
 
-What is trained is what is reported: response, verdict and scores come from the code that evaluates checkpoints. TRL's
-columns are for `log.py`, which calls this.
+The reward uses the same code for verdicts and scores as the evaluation of checkpoints. `log.py` calls this module and
+handles TRL's columns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,29 +18,29 @@ from stages.errors import StageError
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a response is worth, and why."""
+    """The reward of a response, with its reasons."""
 
     reward: float | None
-    """None is unscored; TRL leaves it out of the group."""
+    """None is unscored; TRL leaves the response out of the group."""
     components: Mapping[str, float | None] = field(default_factory=dict)
-    """What the reward is made of, by name."""
+    """The components of the reward, by name."""
     diagnostics: tuple[dict[str, Any], ...] = ()
-    """The faults of the response, as `Diagnostic.to_json` writes them; () where the reward names none."""
+    """The diagnostics of the response, in the format of `Diagnostic.to_json`; () if the reward has none."""
 
 
 RewardFunction = Callable[[Sequence[Item]], list[Judged]]
-"""Judges responses together and returns as many, in order."""
+"""Judges responses together, and returns the results in the same order."""
 
 
 def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -> RewardFunction:
     """Return the reward function of a preset.
 
-    Its components are every score under its name, and every part of the preset as `PRESET/PART`.
+    Its components are all scores by name, and all components of the preset as `PRESET/NAME`.
 
     Args:
-        preset: its name.
-        judge: of safety, helpfulness and rigor; by default the rule judge.
-        weights: has the preset's weights as fields, as `GRPOArguments` does; by default the published ones.
+        preset: name of the preset.
+        judge: the judge of safety, helpfulness and rigor; by default the rule judge.
+        weights: an object with the preset's weights as fields, such as `GRPOArguments`; by default the published ones.
 
     Raises:
         StageError: there is no such preset, or a weight is out of bounds.
@@ -61,7 +61,7 @@ def build_reward(preset: str, judge: Judge | None = None, weights: Any = None) -
 
 
 def reward_of(arguments: StageArguments) -> RewardFunction | None:
-    """Return the reward that a stage's arguments name, with the rule judge; None where a stage has none.
+    """Return the reward in a stage's arguments, with the rule judge; None for a stage without a reward.
 
     Raises:
         StageError: there is no such preset, or a weight is out of bounds.

@@ -1,11 +1,11 @@
-"""A prompt is computed once for its whole group, in sampling and in the passes that the loss is made of.
+"""Computes a prompt once for its whole group, in sampling and in the passes of the loss.
 
-The responses of a group share their prompt, pictures included, and a causal model gives it the same keys and values
-each time. So the prompt is run once, up to its last token; its keys and values are repeated for the responses; and
-these go on from there. That is exact up to rounding, and gradients flow through the repetition.
+The responses of a group share their prompt and its pictures, and a causal model computes the same keys and values for
+it each time. So the prompt is run once, up to its last token. Its keys and values are repeated for the responses, which
+continue from there. This is exact up to rounding, and gradients flow through the repetition.
 
-`can_share` says no where a model keeps more of a prompt than keys and values, where activations are recomputed in the
-backward pass, and where dropout makes two runs of a prompt differ.
+`can_share` returns False if a model keeps more of a prompt than keys and values, if activations are recomputed in the
+backward pass, or if dropout makes two runs of a prompt differ.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,11 +22,11 @@ from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_b
 from stages.rollouts.picture_counts import takes_picture_counts
 
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
-"""Fields that have an entry a token; only the prompt's tell anything."""
+"""Fields with an entry per token; only those of the prompt are used."""
 
 
 def places_of(prompts: Sequence[Any]) -> list[int]:
-    """Number the different prompts of a batch: equal neighbours are one.
+    """Number the prompts of a batch; equal neighbours get the same number.
 
     >>> places_of(["a", "a", "b", "a"])
     [0, 0, 1, 2]
@@ -38,7 +38,7 @@ def places_of(prompts: Sequence[Any]) -> list[int]:
 
 
 def firsts_of(places: Sequence[int]) -> list[int]:
-    """Return where each prompt stands first, in the order of their numbers.
+    """Return the index of the first row of each prompt, in the order of their numbers.
 
     >>> firsts_of([0, 0, 1, 2])
     [0, 2, 3]
@@ -47,9 +47,9 @@ def firsts_of(places: Sequence[int]) -> list[int]:
 
 
 def can_share(model: Any) -> bool:
-    """Whether a model, as it stands, may run a prompt once for several responses."""
+    """Whether a model, in its current state, can compute a prompt once for several responses."""
     if not isinstance(base := base_of(model), PreTrainedModel) or base.config.is_encoder_decoder:
-        return False  # a wrapper of several processes among them
+        return False  # including wrappers for several processes
     if torch.is_grad_enabled() and base.is_activation_checkpointing:
         return False
     layers = DynamicCache(config=base.config).layers
@@ -70,19 +70,19 @@ def _has_dropout(model: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What a model knows of P prompts of L tokens before their last one."""
+    """The state of a model after P prompts of L tokens, without their last token."""
 
     cache: DynamicCache
     """Keys and values of the first L - 1 tokens."""
     positions: torch.Tensor
-    """Of all tokens, (..., P, L): some models count a picture's in several axes."""
+    """Positions of all tokens, (..., P, L); some models use several axes for pictures."""
 
     def repeat(self, places: torch.Tensor, room: int = 0) -> None:
-        """Give every response the keys and values of its prompt.
+        """Repeat the keys and values of each prompt for its responses.
 
         Args:
             places: (B), the prompt of each response.
-            room: tokens to make room for, where nothing is to be kept for a backward pass.
+            room: number of tokens to allocate space for; only without a backward pass.
         """
         for number, layer in enumerate(self.cache.layers):
             layer.keys, layer.values = (each.index_select(0, places) for each in (layer.keys, layer.values))
@@ -90,16 +90,16 @@ class Prefix:
                 self.cache.layers[number] = RoomyLayer(layer, room)
 
     def positions_from_last(self, places: torch.Tensor, num_more: int) -> torch.Tensor:
-        """Return the positions of each prompt's last token and of as many more, (..., B, 1 + num_more)."""
+        """Return the positions of each prompt's last token and of `num_more` further tokens, (..., B, 1 + num_more)."""
         steps = torch.arange(num_more + 1, device=self.positions.device)
         return self.positions.index_select(-2, places)[..., -1:] + steps
 
 
 class RoomyLayer(DynamicLayer):
-    """A layer of a cache that is written into in place, where the original copies all it holds for each token."""
+    """A layer of a cache that is written in place; the original copies its whole content for each token."""
 
     def __init__(self, layer: Any, room: int) -> None:
-        """Take over what another layer holds, and make room for so many tokens more."""
+        """Take the content of another layer, and allocate space for `room` further tokens."""
         super().__init__()
         self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
         self._all_keys, self._all_values = (
@@ -111,7 +111,7 @@ class RoomyLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the keys and values of further tokens; return all."""
+        """Add the keys and values of further tokens, and return all of them."""
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if end > self._all_keys.shape[-2]:
@@ -130,7 +130,7 @@ def run_prompts(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tenso
         model: a causal language model, or one with pictures.
         input_ids: (P, L).
         attention_mask: (P, L).
-        fields: the pictures, as the model takes them, and token types of L or more tokens.
+        fields: the pictures as inputs of the model, and token types of L or more tokens.
     """
     base = base_of(model)
     length = input_ids.shape[1]
@@ -152,9 +152,9 @@ def run_prompts(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tenso
 
 @contextmanager
 def prompts_run_once(model: Any, places: Sequence[int]) -> Iterator[None]:
-    """Have `generate` take each prompt once and return a response for each place.
+    """Make `generate` compute each prompt once and return a response for each place.
 
-    Inside, `model.generate` is given P prompts and returns B rows, which begin with the prompt of their place.
+    In this context, `model.generate` gets P prompts and returns B rows, which begin with their prompts.
     """
     generate: Callable[..., Any] = model.generate
 
@@ -178,7 +178,7 @@ def prompts_run_once(model: Any, places: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def generating_by(model: Any, generate: Callable[..., Any]) -> Iterator[None]:
-    """Put another function in the place of `model.generate`."""
+    """Replace `model.generate` with another function."""
     before = vars(model).get("generate")
     model.generate = generate
     try:
@@ -192,7 +192,7 @@ def generating_by(model: Any, generate: Callable[..., Any]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Responses with their prompts, as TRL hands them to its own pass: B rows of L + C tokens."""
+    """Responses with their prompts, in the form of TRL's own pass: B rows of L + C tokens."""
 
     input_ids: torch.Tensor
     """Prompts padded on the left, completions on the right."""
@@ -200,21 +200,21 @@ class Batch:
     num_completion_tokens: int
     """C."""
     places: Sequence[int]
-    """The prompt of each row, by a number."""
+    """The number of each row's prompt."""
     fields: Mapping[str, Any]
     """Pictures and token types."""
 
     def lengths(self) -> list[int]:
-        """Return the tokens of each completion that count; 0 for a row that was taken out of the loss."""
+        """Return the number of loss tokens of each completion; 0 for a row that is not in the loss."""
         mask = self.attention_mask[:, -self.num_completion_tokens :]
         counted: list[int] = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1).tolist()
         return counted
 
     def score(self, model: Any, rows: Sequence[int]) -> Any:
-        """Return what a model's fused head says of some rows' completions, up to the longest of them.
+        """Return the output of a model's fused head for the completions of some rows, up to the longest one.
 
         Returns:
-            An output with `log_probs` and, where the head has it, `entropy`, both of a row for each of `rows`.
+            An output with `log_probs` and, if the head has it, `entropy`; both have a row for each of `rows`.
         """
         length = self.input_ids.shape[1] - self.num_completion_tokens
         numbers = sorted({self.places[row] for row in rows})
@@ -245,18 +245,18 @@ class Batch:
 def score_completions(
     model: Any, batch: Batch, batch_size: int, *, with_entropy: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the log-probabilities of a batch's completions, and their entropies, both (B, C) and 0 where masked.
+    """Return the log-probabilities and entropies of a batch's completions, both (B, C), with 0 for masked tokens.
 
-    Rows without a token in the loss are left out of the computation.
+    Rows without a token in the loss are not computed.
 
     Args:
-        model: with TRL's fused head.
-        batch: what is scored.
-        batch_size: rows at once.
-        with_entropy: whether the entropies are asked for.
+        model: a model with TRL's fused head.
+        batch: the batch.
+        batch_size: rows per pass.
+        with_entropy: whether to compute the entropies.
     """
     lengths = batch.lengths()
-    # A loss of nothing still needs a graph to go backward through.
+    # A loss without tokens still needs a graph for the backward pass.
     rows = [row for row, length in enumerate(lengths) if length] or [0]
     shape = (len(lengths), batch.num_completion_tokens)
     found = [batch.input_ids.new_zeros(shape, dtype=torch.float32) for _ in range(1 + with_entropy)]
@@ -271,7 +271,7 @@ def score_completions(
 
 
 def rows_of_fields(fields: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """Return what a model is given beside tokens, for some rows of a batch; TRL knows whose pictures are whose."""
+    """Return the further model inputs for some rows of a batch; TRL's function assigns the pictures to rows."""
     split = split_pixel_values_by_grid({name: value for name, value in fields.items() if value is not None})
     kept = {
         name: value[list(rows)] if isinstance(value, torch.Tensor) else [value[row] for row in rows]

@@ -1,6 +1,6 @@
-"""The seam between TRL's GRPO trainer and `shared_prompts`: which prompts are shared, and where that is not possible.
+"""Connects TRL's GRPO trainer with `shared_prompts`, and decides when prompts are shared.
 
-Overrides what tokenises, samples and scores. Each override hands over to TRL where prompts are not shared.
+It overrides the methods that tokenise, sample and score. Each override calls TRL's method if prompts are not shared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from trl import GRPOTrainer
 from stages.rollouts.shared_prompts import Batch, can_share, firsts_of, places_of, prompts_run_once, score_completions
 
 _SETTINGS = frozenset({"batch_size", "compute_entropy", "compute_aux_loss"})
-"""What TRL's pass takes by name beside pictures and token types."""
+"""Further keyword arguments of TRL's pass, besides pictures and token types."""
 
 
 class SharingTrainer(GRPOTrainer):
-    """Runs a prompt once for its whole group."""
+    """Computes a prompt once for its whole group."""
 
     shares_prompts = True
-    """What the recipe says; the model has a say too."""
+    """The option of the recipe; the model must support it too."""
 
     _places: list[int] | None = None
-    """The prompt of each row of the batch at hand; None where each row has its prompt to itself."""
+    """The prompt number of each row of the current batch; None if prompts are not shared."""
     _left_out: Sequence[int] = ()
-    """Rows of a batch being made that are known to be no part of the loss."""
+    """Rows of the next batch that are known to be outside the loss."""
 
     def _tokenize_prompts(self, prompts: Any) -> Any:
         self._places = places_of(prompts) if self._can_share() else None
@@ -58,7 +58,7 @@ class SharingTrainer(GRPOTrainer):
 
     @contextmanager
     def _sampling_from_prefix(self, model: Any, prompt_ids: list[Any]) -> Iterator[list[Any]]:
-        """Yield the prompts that `_generate_single_turn` is to be given."""
+        """Yield the prompts for `_generate_single_turn`."""
         if self._places is None or not self._samples_from_prefix:
             yield prompt_ids
             return

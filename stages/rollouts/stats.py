@@ -1,4 +1,4 @@
-"""The rollouts of one step in numbers, and the few worth looking at: pure functions over `rollouts.jsonl`'s records."""
+"""Statistics of the rollouts of one step, and a table of samples: pure functions of the records of `rollouts.jsonl`."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 Rollout = Mapping[str, Any]
 
 NUM_SHOWN = 4
-"""Rollouts of each end of the rewards in a table of samples."""
+"""Number of rollouts with the highest, and with the lowest, rewards in a table of samples."""
 _SHOWN = ("step", "id", "kind", "response", "reward", "advantage", "completion_tokens", "origin")
 _EQUAL = 1e-6
-"""Rewards that differ by less do not differ: what is left of float32."""
+"""Rewards with a smaller difference count as equal, because of rounding in float32."""
 
 
 def has_spread(rewards: Sequence[float | None]) -> bool:
-    """Whether the rewards of a group differ, so that it has advantages.
+    """Whether the rewards of a group differ; only then it has advantages.
 
     >>> has_spread([0.5, 0.7, None]), has_spread([0.5, 0.5]), has_spread([0.5, None])
     (True, False, False)
@@ -37,9 +37,9 @@ def step_metrics(rollouts: Sequence[Rollout], group_size: int, codes: Iterable[s
     """Return the numbers of a step, named `rollouts/...`.
 
     Args:
-        rollouts: of all processes, group by group.
+        rollouts: rollouts of all processes, group by group.
         group_size: responses to a prompt.
-        codes: diagnostics that are counted even where there is none.
+        codes: diagnostics to count even if there are none.
     """
     rewards = [rollout["reward"] for rollout in rollouts]
     known = [reward for reward in rewards if reward is not None]

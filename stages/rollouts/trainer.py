@@ -1,12 +1,13 @@
-"""TRL's GRPO trainer with what a curriculum needs beside it; with `sharing.py`, all that touches TRL's inside.
+"""Extends TRL's GRPO trainer for the curriculum. Only this module and `sharing.py` use TRL's internals.
 
-Every rollout is written down, resuming is exact, sampling may be merged or bound by a grammar, and batches may be made
-ahead (`stages/rollouts/look_ahead.py`). Overrides four methods of TRL 1.16 that have no public hook, and calls one
-more, which is why `pyproject.toml` pins its minor version; `stages/rollouts/sharing.py` overrides the others.
+Every rollout is recorded, resuming is exact, sampling may use merged weights or a grammar, and batches may be judged
+before training (`stages/rollouts/look_ahead.py`). It overrides four methods of TRL 1.16 without a public hook, and
+calls one more. For this reason `pyproject.toml` pins TRL's minor version. `stages/rollouts/sharing.py` overrides
+others.
 
-A batch that was made ahead replaces what `_generate_single_turn` would sample. Everything that the loss is made of,
-token masks, log-probabilities of the policy and of the reference, rewards and advantages, is still computed by TRL, for
-each response under the prompt of its row: a correction counts as a response to the original prompt.
+A batch from `look_ahead` replaces the samples of `_generate_single_turn`. TRL still computes everything for the loss
+(token masks, log-probabilities of policy and reference, rewards, advantages), for each response with the prompt of its
+row: a correction counts as a response to the original prompt.
 """
 
 import logging
@@ -36,7 +37,7 @@ from stages.rollouts.vllm import ScaledPictures, keeping_weights, kept_weights
 
 
 def _is_told_in_short(record: logging.LogRecord) -> bool:
-    """Leave out TRL's warning about a response that was not scored: it prints the whole row; `GuardedReward` tells."""
+    """Filter out TRL's warning about an unscored response: it prints the whole row, and `GuardedReward` reports it."""
     return not record.getMessage().startswith("All reward functions returned None")
 
 
@@ -44,7 +45,7 @@ logging.getLogger("trl.trainer.grpo_trainer").addFilter(_is_told_in_short)
 
 
 class RolloutTrainer(SharingTrainer):
-    """Writes every rollout down, samples as the recipe says, and never mixes modalities in a generation batch."""
+    """Records every rollout, samples as the recipe says, and never mixes modalities in a generation batch."""
 
     def __init__(
         self,
@@ -54,16 +55,16 @@ class RolloutTrainer(SharingTrainer):
         scaled_pictures: ScaledPictures | None = None,
         **options: Any,
     ) -> None:
-        """Build TRL's trainer with the record as its reward.
+        """Build TRL's trainer with the record as its reward function.
 
         Args:
-            rollout_log: judges and remembers.
-            choices: how rollouts are sampled and what becomes of useless groups.
-            scaled_pictures: scales what vLLM is given; None gives it pictures as they are.
-            options: TRL's own.
+            rollout_log: judges and records the rollouts.
+            choices: options of sampling, and of groups without spread.
+            scaled_pictures: scales pictures for vLLM; None passes them unchanged.
+            options: arguments of TRL's trainer.
 
         Raises:
-            ValueError: batches are to be made ahead, and the model is split over processes.
+            ValueError: an option needs batches from `look_ahead`, but the model is split over processes.
         """
         self.rollout_log = rollout_log
         self.choices = choices or RolloutArguments()
@@ -86,7 +87,7 @@ class RolloutTrainer(SharingTrainer):
 
     @property
     def _skips_early(self) -> bool:
-        """Whether groups without spread can be known before anything but their rewards is computed of them."""
+        """Whether groups without spread can be skipped before anything but their rewards is computed."""
         here = self.args.per_device_train_batch_size * self.args.steps_per_generation
         has_whole_groups = here % self.num_generations == 0
         return self.choices.zero_spread == "skip" and has_whole_groups and not (self._is_split or self.use_vllm)
@@ -120,7 +121,7 @@ class RolloutTrainer(SharingTrainer):
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("batch_num_images", None)  # which is num_images again, and TRL does not take
+        kwargs.pop("batch_num_images", None)  # equals num_images; TRL does not accept it
         with telling_picture_counts(self.accelerator.unwrap_model(model), kwargs.get("num_images")):
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
@@ -151,7 +152,7 @@ class RolloutTrainer(SharingTrainer):
         return {*self.eos_token_ids, self._tokenizer.pad_token_id}
 
     def _skip_without_spread(self, batch: dict[str, Any]) -> float:
-        """Take groups without spread out of the loss, KL term and normaliser included; return their number here."""
+        """Remove groups without spread from the loss, the KL term and the normaliser; return their number."""
         rewards = gather_object(self.rollout_log.pending_rewards)
         is_kept = [float(has_spread(group)) for group in groups_of(rewards, self.num_generations) for _ in group]
         here = self.accelerator.process_index * len(batch["completion_mask"])
@@ -194,7 +195,7 @@ class RolloutTrainer(SharingTrainer):
         return ahead
 
     def sample(self, turns: Sequence[Turn]) -> list[list[int] | None]:
-        """Return the tokens of what the policy says next; None where the conversation leaves no room for it."""
+        """Return the tokens of the policy's next message; None if the conversation leaves no space for it."""
         talks = [_with_pictures(turn) for turn in turns]
         fits = [self._has_room(turn, talk) for turn, talk in zip(turns, talks, strict=True)]
         found: list[list[int] | None] = [None] * len(turns)
@@ -211,7 +212,7 @@ class RolloutTrainer(SharingTrainer):
 
     def _has_room(self, turn: Turn, talk: Any) -> bool:
         if len(turn.messages) == len(turn.row["prompt"]):
-            return True  # prompts that are too long were refused before training
+            return True  # overlong prompts were reported before training
         num_tokens = len(self._tokenize_prompts([talk])[0][0])
         return num_tokens + int(self.max_completion_length) <= model_limit(self.model.config)
 
@@ -251,11 +252,11 @@ def _with_pictures(turn: Turn) -> Any:
 
 
 class GroupSampler(torch.utils.data.Sampler[int]):
-    """Yields the indices that TRL's `RepeatSampler` would, with two differences.
+    """Yields the indices of TRL's `RepeatSampler`, with two differences.
 
-    The order of an epoch follows from the seed and the epoch alone, so that a resumed run sees the same prompts; it is
-    that of the rows where they are not to be shuffled. And a generation batch has one modality, because TRL crashes on
-    a mixed one; prompts that fill no batch are left out of the epoch.
+    First, the order of an epoch depends only on the seed and the epoch, so that a resumed run sees the same prompts;
+    without shuffling, it is the order of the rows. Second, a generation batch has one modality, because TRL crashes
+    with a mixed batch; prompts that do not fill a batch are left out of the epoch.
     """
 
     def __init__(
@@ -277,7 +278,7 @@ class GroupSampler(torch.utils.data.Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch, which decides the order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -307,10 +308,10 @@ class GroupSampler(torch.utils.data.Sampler[int]):
 
 @contextmanager
 def merged(model: Any) -> Iterator[None]:
-    """Sample from the base with the adapter added to its weights, which saves two small products a layer and token.
+    """Merge the adapter into the base for sampling, which saves two small products per layer and token.
 
-    Afterwards the very tensors of before are put back: subtracting what was added would leave rounding errors behind.
-    Quantised layers stay unmerged, because adding to them would round.
+    Afterwards the original tensors are put back, because subtracting the adapter would leave rounding errors. Quantised
+    layers are not merged, because adding to them would round.
     """
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
     if any(not layer.get_base_layer().weight.is_floating_point() for layer in layers):
@@ -327,7 +328,7 @@ def merged(model: Any) -> Iterator[None]:
 
 @contextmanager
 def processed(model: Any, build_processor: Any) -> Iterator[None]:
-    """Have every `generate` use a logits processor of its own; TRL takes none, and one serves a single call."""
+    """Make every `generate` use a new logits processor; TRL accepts none, and one processor works for one call only."""
     generate = model.generate
 
     def generate_processed(*args: Any, **kwargs: Any) -> Any:

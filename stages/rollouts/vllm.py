@@ -1,9 +1,9 @@
-"""What vLLM needs beside TRL's own handling of it: pictures already scaled, and a base that the sync leaves as it was.
+"""Two additions to TRL's use of vLLM: pictures are scaled before, and a sync does not change the base.
 
-TRL 1.16 gives vLLM the prompt's tokens, in which pictures are expanded as our processor scales them, and beside them
-the pictures as they are in the rows. vLLM scales them by the model's own files, which know nothing of a recipe's
-bounds. And at each sync TRL adds the adapter to the base and subtracts it again, which in bfloat16 does not give back
-what was there. Neither has been run with vLLM itself; the tests hold both without it.
+TRL 1.16 gives vLLM the prompt's tokens, with pictures expanded for the scaling of our processor, and the original
+pictures. vLLM scales them by the model's own files, without the recipe's bounds. And at each sync, TRL adds the adapter
+to the base and subtracts it again, which in bfloat16 does not restore the base. Neither addition was run with vLLM
+itself; the tests check both without it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +24,9 @@ Pictures = Sequence[Sequence[Image.Image] | None]
 
 @contextmanager
 def kept_weights(model: Any) -> Iterator[None]:
-    """Put the very tensors of the adapted layers back when the block ends, whatever is added to them meanwhile.
+    """Restore the tensors of the adapted layers at the end of the block.
 
-    Takes a copy of these layers' weights. Quantised ones are left alone: nothing is added to them in place.
+    It copies the weights of these layers. Quantised layers are not copied, because nothing is added to them in place.
     """
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
     weights = [layer.get_base_layer().weight for layer in layers]
@@ -42,7 +42,7 @@ def kept_weights(model: Any) -> Iterator[None]:
 
 
 def keeping_weights(sync: Callable[[], None], model: Any) -> Callable[[], None]:
-    """Return a sync of weights that leaves the base as it was, bit for bit."""
+    """Return a sync function that leaves the base unchanged, bit for bit."""
 
     @wraps(sync)
     def kept_sync() -> None:
@@ -53,19 +53,19 @@ def keeping_weights(sync: Callable[[], None], model: Any) -> Callable[[], None]:
 
 
 class ScaledPictures:
-    """Pictures as vLLM has to get them, for a processor with bounds on their pixels."""
+    """Scales pictures for vLLM, for a processor with bounds on pixels."""
 
     def __init__(self, bounded: Any, published: Any) -> None:
-        """Take the processor that prompts were tokenised with, and the model's own, by which vLLM scales."""
+        """Store the processor of the prompts, and the model's original processor, which vLLM uses."""
         self.bounded = bounded
         self.published = published
         self.has_bounds = bounded is not tokenizer_of(bounded) and _settings(bounded) != _settings(published)
 
     def of(self, pictures: Pictures | None) -> Pictures | None:
-        """Return the pictures of rows, scaled so that vLLM makes as many tokens of each as the prompt has.
+        """Return the pictures of rows, scaled so that vLLM makes the same number of tokens as in the prompt.
 
         Raises:
-            StageError: vLLM would scale a picture otherwise.
+            StageError: vLLM would scale a picture differently.
         """
         if pictures is None or not self.has_bounds:
             return pictures
@@ -79,7 +79,7 @@ class ScaledPictures:
         if replacements(scaling, self.published, targets) != expected:
             name = type(self.bounded).__name__
             raise StageError(
-                f"use_vllm: {name} cannot be given pictures within these bounds, since vLLM would scale them again; "
+                f"use_vllm: {name} cannot use pictures within these bounds, because vLLM would scale them again; "
                 "leave out min_pixels and max_pixels, or use_vllm"
             )
         return [

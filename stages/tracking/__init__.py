@@ -1,1 +1,1 @@
-"""The runs in MLflow: what is logged, where it is stored, and how it is shown again."""
+"""Tracking in MLflow: logging of runs, the store, and the list of runs."""

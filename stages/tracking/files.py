@@ -1,4 +1,4 @@
-"""What tracking keeps in a folder of its own, and the forms in which it hands things to a store."""
+"""The local files of tracking, and the data formats for a store."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from data.files import read_json_object, replacing
 from eval.results.samples import Sample
 
 HOME = "tracking.json"
-"""In the folder of what is tracked: which run it is, so that what is resumed continues it."""
+"""File in a tracked folder: the id of its run, so that a resumed stage continues the same run."""
 LOCAL_METRICS = "metrics.jsonl"
-"""There too: every number that was tracked, a step a line."""
+"""File in a tracked folder: all tracked numbers, one line per step."""
 
 
 def read_home(home: Path) -> Mapping[str, Any]:
-    """Return the store, the run and the digest of what a folder was tracked as; {} where it was not."""
+    """Return the store, the run id and the identity digest of a tracked folder; {} if it was not tracked."""
     known = read_json_object(home / HOME)
     return known if isinstance(known.get("run_id"), str) else {}
 
 
 def keep_until(path: Path, step: int) -> None:
-    """Drop the numbers of later steps, so that those of a resumed stage stand there once."""
+    """Drop the numbers of later steps, so that a resumed stage has each step once."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -44,12 +44,12 @@ def digest_of(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON and YAML have it."""
+    """Return a value as plain JSON and YAML types."""
     return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value, default=str))
 
 
 def _step(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # the line that an interruption cut
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # an incomplete line after an interruption
         return float("inf")

@@ -1,23 +1,23 @@
-"""Asking a service that may be away, without waiting for it: what it misses is kept in order until it answers again."""
+"""Calls a service that may be unavailable without blocking: calls are queued until the service answers again."""
 
 import time
 from collections import deque
 from collections.abc import Callable
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30.0, 600.0
-"""Until a service that did not answer is asked again; each time twice as long."""
+"""Seconds until the next attempt after a failure; doubled each time."""
 FOR_GOOD = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"})
-"""Answers, by MLflow's codes, that asking again would not change."""
+"""MLflow's error codes for which a retry is useless."""
 
 
 class Patience:
-    """Does things in order, now or later. Whoever asks waits at most for one time-out, and then not for a while."""
+    """Runs actions in order, now or later. A caller waits for at most one time-out, and then not for a while."""
 
     def __init__(self, on_trouble: Callable[[str], None]) -> None:
-        """Start with nothing to do.
+        """Start with an empty queue.
 
         Args:
-            on_trouble: told what went wrong; once, however often it does.
+            on_trouble: called with the first error only.
         """
         self._on_trouble = on_trouble
         self._waiting: deque[Callable[[], None]] = deque()
@@ -27,16 +27,16 @@ class Patience:
 
     @property
     def num_waiting(self) -> int:
-        """How much has not been done yet."""
+        """Number of queued actions."""
         return len(self._waiting)
 
     def do(self, action: Callable[[], None]) -> None:
-        """Do something after all that is waiting."""
+        """Run an action after all queued ones."""
         self._waiting.append(action)
         self.catch_up()
 
     def catch_up(self, *, at_once: bool = False) -> None:
-        """Do what is waiting, unless the service was away a moment ago; `at_once` asks it anyway."""
+        """Run the queued actions, unless the service failed a moment ago; `at_once` tries it anyway."""
         if not at_once and time.monotonic() < self._not_before:
             return
         while self._waiting:

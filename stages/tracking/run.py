@@ -1,8 +1,8 @@
-"""Tracking in MLflow: one run a stage, under the run of its curriculum where there is one.
+"""Tracks runs in MLflow: one run for each stage, below the run of its curriculum if there is one.
 
-The store is that of `stages/tracking/store.py`. Tracking is a convenience: a store that
-does not answer is said once, asked again now and then within short time-outs, and costs no numbers: what it missed
-waits for it, and every number is in `metrics.jsonl` of the stage too. Only the main process tracks.
+`stages/tracking/store.py` defines the store. Tracking is optional: if the store does not answer, a warning is printed
+once and the store is tried again from time to time, with short time-outs. No number is lost: calls are queued, and all
+numbers are also in the stage's `metrics.jsonl`. Only the main process tracks.
 """
 
 import json
@@ -36,17 +36,17 @@ _parent: ContextVar["Run | None"] = ContextVar("_parent", default=None)
 
 
 class TrackingWarning(UserWarning):
-    """The tracking store does not answer, or does not take what it is given."""
+    """The tracking store does not answer, or rejects data."""
 
 
 class Run:
-    """One MLflow run. Its methods return soon while the store is away, and what it missed waits for it."""
+    """One MLflow run. Its methods return quickly while the store is unavailable; their calls are queued."""
 
     def __init__(self, home: Path | None = None) -> None:
-        """Make a run that is yet to be started or opened.
+        """Make a run, to be started or opened later.
 
         Args:
-            home: folder of what is tracked.
+            home: the tracked folder.
         """
         self.run_id: str | None = None
         self.is_main = PartialState().is_main_process
@@ -56,24 +56,24 @@ class Run:
         self._is_new = True
 
     def start(self, name: str, params: Mapping[str, Any], identity: Mapping[str, Any] | None = None) -> None:
-        """Start the run, or continue the one that `home` was tracked by with the same identity.
+        """Start the run, or continue the earlier run of `home` if it has the same identity.
 
         Args:
-            name: of the run.
-            params: what it was told: parameters cut to `MAX_PARAM_LENGTH` characters, and whole in `recipe.yaml`.
-            identity: what makes it the same thing when it is resumed; by default its parameters.
+            name: name of the run.
+            params: its parameters: cut to `MAX_PARAM_LENGTH` characters in MLflow, and complete in `recipe.yaml`.
+            identity: values that must be equal to continue a run; by default the parameters.
         """
         params = redacted_values(dict(params))
         self._do(partial(self._start, name, digest_of([name, params if identity is None else identity])))
         self._do(partial(self._log_params, params))
 
     def reopen(self, run_id: str) -> None:
-        """Take a run that may have ended, to add to it."""
+        """Open an existing run, which may have ended, to add to it."""
         self.run_id, self._is_new = run_id, False
         self._do(self._open)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Log the finite numbers among some metrics; the rest is dropped."""
+        """Log the finite numbers of the metrics; other values are dropped."""
         numbers = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
         if self._home is not None and self.is_main:
             with (self._home / LOCAL_METRICS).open("a", encoding="utf-8") as file:
@@ -81,11 +81,11 @@ class Run:
         self._do(partial(self._log_metrics, numbers, step, int(time.time() * 1000)))
 
     def log_file(self, path: Path) -> None:
-        """Keep a copy of a file with the run."""
+        """Store a copy of a file in the run."""
         self._do(lambda: self._client.log_artifact(self.run_id, str(path)))
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
-        """Append rows, given as columns, to a table that the store shows; its name ends in .json."""
+        """Append rows, given as columns, to a table of the run; its name ends with .json."""
         self._do(partial(self._log_table, columns, name))
 
     def log_samples(self, samples: Sequence[Sample]) -> None:
@@ -96,7 +96,7 @@ class Run:
         self._do(partial(self._log_samples, samples))
 
     def end(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED; a store that is away is asked a last time."""
+        """Close the run as FINISHED, FAILED or KILLED; an unavailable store is tried a last time."""
         self._do(lambda: self._client.set_terminated(self.run_id, status))
         self.patience.catch_up(at_once=True)
 
@@ -128,7 +128,7 @@ class Run:
         self.run_id = run_id
 
     def _continued(self, known: Mapping[str, str]) -> str | None:
-        """Return the run that the folder was tracked by, open again, if it is of the same thing and still there."""
+        """Reopen and return the earlier run of the folder, if it has the same identity and still exists."""
         before = read_home(self._home) if self._home is not None else {}
         if any(before.get(name) != value for name, value in known.items()):
             return None
@@ -144,12 +144,12 @@ class Run:
         if parent is None:
             return
         if parent.run_id is None:
-            parent.patience.catch_up()  # the store was away when the parent started
+            parent.patience.catch_up()  # the store was unavailable when the parent started
         if parent.run_id is not None:
             self._client.set_tag(run_id, "mlflow.parentRunId", parent.run_id)
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
-        if not self._is_new:  # they are there, and cannot be changed
+        if not self._is_new:  # the parameters exist already and cannot be changed
             return
         from mlflow.entities import Param
 
@@ -166,12 +166,12 @@ class Run:
     @quiet_libraries()
     def _log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pandas, about how MLflow asks for types
+            warnings.simplefilter("ignore")  # warnings of pandas about MLflow's use of types
             self._client.log_table(self.run_id, {key: list(values) for key, values in columns.items()}, name)
 
     def _log_samples(self, samples: Sequence[Sample]) -> None:
         columns = sample_columns(samples)
-        # A table is appended to; that of the same samples is there already where a finished run is read again.
+        # Logging appends to a table. If a finished run is read again, the table of these samples exists already.
         name = f"samples-{digest_of(columns)[:8]}.json"
         if name not in {file.path for file in self._client.list_artifacts(self.run_id)}:
             self._log_table(columns, name)
@@ -187,15 +187,15 @@ def tracked(
     identity: Mapping[str, Any] | None = None,
     first_step: int = 0,
 ) -> Iterator[Run]:
-    """Track what happens inside as one run.
+    """Track the block as one run.
 
     Args:
-        name: of the run.
-        params: what it was told.
-        is_curriculum: make runs that start inside children of this one.
-        home: folder of what is tracked; given again with the same identity, its run is continued.
-        identity: what makes it the same thing when it is resumed; by default its parameters.
-        first_step: of what is resumed; later numbers in `metrics.jsonl` are of an abandoned run and are dropped.
+        name: name of the run.
+        params: its parameters.
+        is_curriculum: make runs inside the block children of this run.
+        home: the tracked folder; its run is continued if the identity is the same.
+        identity: values that must be equal to continue a run; by default the parameters.
+        first_step: the step at which training continues; later numbers in `metrics.jsonl` are dropped.
     """
     if home is not None and PartialState().is_main_process:
         home.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,7 @@ def tracked(
 
 
 def run_of(home: Path) -> Run | None:
-    """Return the run that a folder was tracked by, to add to it; None where there is none in this store."""
+    """Return the run of a tracked folder, to add to it; None if this store has none."""
     known = read_home(home)
     if known.get("uri") != shown_uri():
         return None
@@ -229,7 +229,7 @@ def run_of(home: Path) -> Run | None:
 
 
 class TrackingCallback(TrainerCallback):
-    """Sends what the trainer logs to a run. Not transformers' own, which warns of every None and owns its runs."""
+    """Sends the trainer's logs to a run. transformers' own callback warns about every None and manages its own runs."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

@@ -1,4 +1,4 @@
-"""The tracked runs and their results: what `tritrace runs` lists, from MLflow's store."""
+"""Reads the tracked runs and their results from MLflow's store, for `tritrace runs`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,9 +24,9 @@ class TrackedRun:
     started: float
     """Seconds since 1970."""
     seconds: float | None
-    """Wall clock; None while it runs, or where it was killed without a word."""
+    """Wall-clock time; None while it runs, or if it was killed."""
     results: Mapping[str, float]
-    """Metrics of its evaluation by name (`eval/results/metrics.py`), in percent where they are shares."""
+    """Metrics of its evaluation by name (`eval/results/metrics.py`); shares are in percent."""
     training: Mapping[str, float]
     """The last reward and loss."""
 
@@ -36,7 +36,7 @@ class TrackedRun:
 
 
 def tracked_runs() -> list[TrackedRun]:
-    """Return every run, the newest curriculum first, each followed by its stages in the order they started."""
+    """Return all runs, the newest curriculum first; each is followed by its stages in the order of their start."""
     client = open_client()
     found = client.search_runs([experiment_id(client)], max_results=MAX_RUNS, order_by=["attributes.start_time DESC"])
     runs = [_read(run) for run in found]
@@ -53,7 +53,7 @@ def tracked_runs() -> list[TrackedRun]:
 
 
 def shown_metrics() -> list[str]:
-    """Return the metrics of a table, of which there is room for a few."""
+    """Return the metrics for the table, which has space for only a few."""
     return [metric.name for metric in METRICS if metric.name in SHOWN]
 
 

@@ -1,7 +1,7 @@
-"""A response as spans, the way tracing tools show a run: the response, a span a virtual-tool call, and the answer.
+"""Converts a response to spans for tracing tools: the response, each virtual-tool call, and the answer.
 
-Plain values and no tracing library: `traces.py` hands them to MLflow. Nothing was executed and nothing timed,
-so spans carry an order and no duration.
+The spans are plain values without a tracing library; `traces.py` sends them to MLflow. No tool was executed and no time
+was measured, so spans have an order but no duration.
 """
 
 from bisect import bisect_right
@@ -19,20 +19,20 @@ _FATAL = ("S", "T", "G")
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpan:
-    """One thing that a response did."""
+    """One span of a response."""
 
     name: str
-    """The tool of a call; "response" and "answer" for the two others."""
+    """The tool of a call, or "response" or "answer"."""
     inputs: Mapping[str, Any]
-    """For a call, where it stands: its phase, the call before it, and what the plan allows there."""
+    """For a call: its phase, the call before it, and the calls that the plan allows there."""
     outputs: Mapping[str, Any]
-    """For a call, its keys and values, typed where the plan's type reads them; nothing was executed."""
+    """For a call: its keys and values, parsed if the plan's type accepts them."""
     diagnostics: tuple[Mapping[str, Any], ...] = ()
-    """Those that stand on its lines, as `Diagnostic.to_json` writes them."""
+    """Diagnostics on its lines, in the format of `Diagnostic.to_json`."""
 
     @property
     def codes(self) -> list[str]:
-        """The diagnostics' codes, each once."""
+        """The codes of the diagnostics, each once."""
         return list(dict.fromkeys(found["code"] for found in self.diagnostics))
 
     @property
@@ -42,7 +42,7 @@ class ResponseSpan:
 
 
 def response_span(sample: Sample) -> ResponseSpan:
-    """Return the whole response as a span; it is in error where the response is invalid."""
+    """Return the whole response as a span; an invalid response is an error."""
     fatal = tuple(found for found in sample.diagnostics if found["code"].startswith(_FATAL))
     pictures = [name if not name.startswith("data:") else "data: URI" for name in sample.images]
     plan = Plan.from_json(sample.plan)
@@ -52,7 +52,7 @@ def response_span(sample: Sample) -> ResponseSpan:
 
 
 def step_spans(sample: Sample) -> list[ResponseSpan]:
-    """Return the calls of a response in order, and its answer; a diagnostic is on the step whose lines it names."""
+    """Return spans for the calls of a response, in order, and for its answer; each has the diagnostics of its lines."""
     plan = Plan.from_json(sample.plan)
     verdict = diagnose(sample.response, plan, query=sample.query)
     reading, calls = verdict.reading, verdict.response.trace.calls
@@ -72,7 +72,7 @@ def step_spans(sample: Sample) -> list[ResponseSpan]:
 
 
 def trace_tags(sample: Sample) -> dict[str, str]:
-    """Return what traces are searched by."""
+    """Return the tags for searching traces."""
     codes = sorted({str(found["code"]) for found in sample.diagnostics})
     return {
         "sample": sample.id,
@@ -84,7 +84,7 @@ def trace_tags(sample: Sample) -> dict[str, str]:
 
 
 def _by_step(sample: Sample, starts: Sequence[int]) -> list[list[Mapping[str, Any]]]:
-    """Return the diagnostics of each step; those before the first one belong to the response alone."""
+    """Return the diagnostics of each step; diagnostics before the first step belong only to the response."""
     line_starts = [0, *(index + 1 for index, letter in enumerate(sample.response) if letter == "\n")]
     first_lines = [bisect_right(line_starts, start) for start in starts]
     found: list[list[Mapping[str, Any]]] = [[] for _ in starts]

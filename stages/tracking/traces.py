@@ -1,7 +1,7 @@
-"""Evaluated responses as MLflow traces: a trace a response, a span a virtual-tool call, a feedback a score.
+"""Logs evaluated responses as MLflow traces: a trace per response, a span per virtual-tool call, a feedback per score.
 
-What the spans hold is decided in `spans.py`. Traces go to the store that tracks the runs (`run.py`);
-one that is already there, by its evaluation and sample, is not logged again.
+`spans.py` defines the content of the spans. Traces go to the same store as the runs (`run.py`). A trace that exists
+already, for the same evaluation and sample, is not logged again.
 """
 
 import json
@@ -25,24 +25,24 @@ from stages.tracking.store import experiment_id, open_client, quiet_store, shown
 
 PREFIX = "tritrace."
 _STEP_NS = 1_000_000
-"""Spans of a trace follow each other by so much: an order, since nothing was timed."""
+"""Time between the spans of a trace. It only states their order, because no time was measured."""
 _SOURCE = AssessmentSource("CODE", "tritrace")
 _SCORES = ("safety", "helpfulness", "rigor", "validity", "coherence", "tags", "decision", "grounding", "refusal")
-"""The scores that become feedback; all of them stand on the root span."""
+"""The scores that become feedback; the root span has all scores."""
 
 
 class TraceLogError(UserError):
-    """The tracking store could not be used; the message says which and why."""
+    """The tracking store could not be used; the message names the store and the reason."""
 
 
 def log_traces(samples: Sequence[Sample], evaluation: str, *, stage: str, run_id: str | None = None) -> Iterator[str]:
-    """Log the responses that are not in the store yet, and yield the id of each new trace.
+    """Log the responses that the store does not have yet, and yield the id of each new trace.
 
     Args:
         samples: the responses.
-        evaluation: what names the evaluation, such as its folder and fingerprint; searched as a tag.
-        stage: what wrote them; a tag.
-        run_id: of the MLflow run that the traces belong to.
+        evaluation: name of the evaluation, such as its folder and fingerprint; a tag for searching.
+        stage: name of the stage; a tag.
+        run_id: id of the MLflow run that the traces belong to.
 
     Raises:
         TraceLogError: the store cannot be used.
@@ -56,7 +56,7 @@ def log_traces(samples: Sequence[Sample], evaluation: str, *, stage: str, run_id
 
 @contextmanager
 def _store() -> Iterator[str]:
-    """Point MLflow's tracing at the tracking store and yield the experiment's id; the rest is left as it was."""
+    """Direct MLflow's tracing to the tracking store and yield the experiment's id; other settings do not change."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     try:
         with quiet_store():
@@ -71,7 +71,7 @@ def _store() -> Iterator[str]:
 
 
 def _logged(experiment: str, evaluation: str) -> Iterator[str]:
-    """Yield the samples of an evaluation that have a trace."""
+    """Yield the ids of samples of an evaluation that have a trace."""
     client, token = MlflowClient(tracking_uri()), None
     while True:
         found = client.search_traces(
@@ -157,12 +157,12 @@ def _log_scores(trace_id: str, sample: Sample) -> None:
 
 
 def evaluation_name(samples_path: Path) -> str:
-    """Return what the traces of a `samples.jsonl` are found by: where it lies, and its content."""
+    """Return the name of a `samples.jsonl` for its traces: its path and its content hash."""
     return f"{samples_path.parent} {file_fingerprint(samples_path)}"
 
 
 def worst_first(samples: Iterable[Sample], limit: int) -> list[Sample]:
-    """Return at most so many samples: the wrong outcomes, then the ones with diagnostics, then the rest, in order."""
+    """Return at most `limit` samples: first wrong outcomes, then samples with diagnostics, then the others."""
 
     def merit(sample: Sample) -> tuple[bool, bool]:
         return outcome(sample).is_right is not False, not sample.diagnostics

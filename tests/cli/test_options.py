@@ -67,5 +67,5 @@ def test_a_parameter_that_is_no_dataclass_is_a_mistake():
     def greet(options: Shared, name: str) -> None:
         """Mix both."""
 
-    with pytest.raises(TypeError, match="greet: every parameter has to be a dataclass of options"):
+    with pytest.raises(TypeError, match="greet: every parameter must be a dataclass of options"):
         from_options(greet)

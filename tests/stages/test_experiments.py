@@ -79,7 +79,7 @@ def test_an_experiment_trains_its_variants_once_and_tables_them_with_intervals(d
     run_experiment(path, flags=["--dpo.beta", "0.5"])
     said = capsys.readouterr().out
     # SFT and DPO of the curriculum, which are also what plain and from-base are, and the two other variants.
-    assert said.count("is finished and nothing it depends on has changed; skipped") == 4
+    assert said.count("is finished and its inputs are unchanged; skipped") == 4
     assert "step 1/" not in said
 
 
@@ -94,9 +94,7 @@ def test_a_variant_whose_training_changes_nothing_counts_as_what_it_started_from
     assert list(record) == ["(sft)", "still", "plain"]
     assert record["still"]["metrics"] == record["(sft)"]["metrics"]
     table = (tmp_path / "out" / "table.md").read_text()
-    assert (
-        "\n\n`still`, seed 0: training changed nothing; these are the results of what it started from.\n\n| " in table
-    )
+    assert "\n\n`still`, seed 0: training changed nothing; these are the results of its start.\n\n| " in table
 
 
 def test_a_variant_that_fails_is_told_at_the_end_and_keeps_no_other_from_running(

@@ -187,7 +187,7 @@ def test_nothing_is_written_into_a_folder_that_holds_something(trained, tmp_path
     folder.mkdir()
     (folder / "mine.txt").write_text("keep me")
     for overwrite in (False, True):
-        with pytest.raises(StageError, match=r"is not empty and no earlier export \(mine\.txt\)"):
+        with pytest.raises(StageError, match=r"is not empty and not an earlier export \(mine\.txt\)"):
             export_stage(trained, folder, ExportOptions(overwrite=overwrite))
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
     (folder / "mine.txt").unlink()

@@ -1,1 +1,1 @@
-"""`tritrace chat`, `audit` and `plan`: one query at a time."""
+"""`tritrace chat`, `audit`, `plan` and `serve`: commands for single queries."""

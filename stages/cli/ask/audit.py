@@ -1,4 +1,4 @@
-"""`tritrace audit`: is the log of questions and answers what was written?"""
+"""`tritrace audit`: checks that an audit log was not changed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    log: Annotated[Path, typer.Argument(help="a file that tritrace chat --audit, or a Guard, has written")],
-    head: Annotated[str | None, typer.Option(help="the last hash, where it was kept elsewhere")] = None,
+    log: Annotated[Path, typer.Argument(help="a log that tritrace chat --audit or a Guard wrote")],
+    head: Annotated[str | None, typer.Option(help="the last hash, if you keep it elsewhere")] = None,
 ) -> None:
-    """Check that an audit log is what was written. Exit 0: it is; 1: a line was changed, removed or added."""
+    """Check that an audit log was not changed. Exit 0: unchanged; 1: a line was changed, removed or added."""
     try:
         chain = verify(log, head=head)
     except BrokenChainError as error:

@@ -1,6 +1,6 @@
-"""`tritrace chat`: ask a checkpoint or a server under the guard.
+"""`tritrace chat`: asks a checkpoint or a server behind the guard.
 
-Whatever a model wrote is printed so that a terminal shows it and does not obey it.
+Text of a model is printed without control characters, so that a terminal does not execute them.
 """
 
 import sys
@@ -40,8 +40,8 @@ from stages.cli.options import (
 )
 
 INVALID, WITHHELD = 1, 3
-"""Exit codes: the trace is invalid; the answer is withheld."""
-_HELP = "a question a line; /image PATH, or a pasted data: URI, adds a picture to the next one; /quit ends"
+"""Exit codes for an invalid trace and for a withheld answer."""
+_HELP = "one question per line; /image PATH or a pasted data: URI adds a picture to the next question; /quit ends"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,22 +53,22 @@ def add_to(app: typer.Typer) -> None:
 class ChatOptions:
     """Options of `tritrace chat`."""
 
-    text: Annotated[str | None, typer.Argument(help="what to ask; without it, questions are read one a line")] = None
+    text: Annotated[str | None, typer.Argument(help="the question; without it, questions are read line by line")] = None
     checkpoint: CheckpointOptions
     server: Annotated[ServerOptions, Only(("endpoint", "endpoint_model", "endpoint_server", "endpoint_timeout"))]
     image: Annotated[list[str] | None, typer.Option(help="a picture: path or data: URI; may be repeated")] = None
     picture_ground: Ground = None
     prompt_style: PromptStyle = None
-    constrained: Annotated[bool, typer.Option(help="decode under the plan's grammar; the free verdict too")] = False
-    fail_closed: Annotated[bool, typer.Option(help="withhold what does not hold: a safe message, exit 3")] = False
+    constrained: Annotated[bool, typer.Option(help="decode within the plan's grammar; also freely")] = False
+    fail_closed: Annotated[bool, typer.Option(help="withhold an answer that fails a check; exit 3")] = False
     judge: ReleaseJudge = "none"
     judging: Annotated[JudgeArguments, Only(("judge_url", "judge_model", "judge_max_tokens"))]
-    audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record a question to this file")] = None
+    audit_log: Annotated[Path | None, typer.Option("--audit", help="append a record per question to this file")] = None
     audit_texts: AuditTexts = False
     max_new_tokens: NewTokens = None
 
     def candidate(self) -> Candidate:
-        """Return what is asked, a question at a time."""
+        """Return the candidate, for one question at a time."""
         limit, ground = self.max_new_tokens, self.picture_ground
         if self.server.endpoint is not None:
             return server_of(self.server, max_new_tokens=limit, picture_ground=ground)
@@ -76,9 +76,9 @@ class ChatOptions:
 
 
 def chat(options: ChatOptions) -> None:
-    """Ask, and see plan, trace with its path, verdict and answer. Exit 1: the trace is invalid; 3: withheld.
+    """Ask a question and print plan, trace with its path, verdict and answer. Exit 1: invalid trace; 3: withheld.
 
-    Without TEXT, questions are read from the terminal or a pipe, a line each.
+    Without TEXT, questions are read line by line from the terminal or a pipe.
     """
     candidate = options.candidate()
     pictures = [_picture(source) for source in options.image or []]
@@ -102,14 +102,14 @@ def chat(options: ChatOptions) -> None:
     finally:
         if log is not None:
             chain = log.chain()
-            # Kept elsewhere, it tells whether the log's end was cut off later.
+            # If the user keeps the hash elsewhere, it shows whether the end of the log was cut off later.
             typer.echo(f"audit: {log.path}: {chain.count} records, head {chain.head}", err=True)
     raise typer.Exit(code)
 
 
 @dataclass
 class _Session:
-    """Questions to one policy, each by itself."""
+    """Asks one policy questions; each question is independent."""
 
     guard: Guard
     policy: Policy
@@ -117,7 +117,7 @@ class _Session:
     console: Console = field(default_factory=lambda: Console(highlight=False))
 
     def ask(self, text: str, pictures: list[str]) -> int:
-        """Ask, show what came of it, and return the exit code."""
+        """Ask a question, show the result, and return the exit code."""
         refuse_surrogates(text, "the question")
         answered = self.guard.answer(text, pictures)
         if self.is_closed and not answered.is_released:
@@ -135,7 +135,7 @@ class _Session:
         return 0 if answered.verdict.is_valid else INVALID
 
     def converse(self, pictures: list[str]) -> int:
-        """Answer line by line until the end of the input; a question that fails does not end it."""
+        """Answer line by line until the end of the input; a failed question does not end the session."""
         waiting = list(pictures)
         for line in _lines(self.console):
             command, _, rest = line.partition(" ")
@@ -178,7 +178,7 @@ class _Session:
         console.print(Panel(Text(_plain(answer)), title="answer", title_align="left"))
 
     def _show_withheld(self, answered: GuardedAnswer) -> None:
-        """Show the safe message and why; nothing that the model wrote."""
+        """Show the safe message and the reasons, but no text of the model."""
         if answered.plan is not None:
             self.console.print(_headline(answered.plan), style="dim", markup=False)
         for reason in answered.withheld:
@@ -200,7 +200,7 @@ class _Session:
 
 
 def path_of(verdict: Verdict) -> str:
-    """Return the way of a trace along its plan's graph; `-x->` is a step that the graph does not have."""
+    """Return the path of a trace in its plan's graph; `-x->` is a step that the graph does not allow."""
     graph, calls = verdict.plan.graph, [call.tool for call in verdict.response.trace.calls]
     if not calls:
         return "(none)"
@@ -221,7 +221,7 @@ def _headline(plan: Plan) -> str:
 
 
 def _picture(source: str) -> str:
-    """Return a picture, given as a path or a `data:` URI, so that it can be opened from anywhere.
+    """Return a `data:` URI unchanged, and a path as an absolute path.
 
     Raises:
         ImageError: it cannot be read.
@@ -235,7 +235,7 @@ def _picture(source: str) -> str:
 
 
 def _lines(console: Console) -> Iterator[str]:
-    """Yield what is typed or piped, a line each, without the blank ones."""
+    """Yield the lines of the input, without blank ones."""
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         import readline  # noqa: F401 - a terminal alone cuts a pasted line after 4,096 characters
@@ -253,5 +253,5 @@ def _lines(console: Console) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text that a terminal shows and does not obey: no control characters, nothing that turns its direction."""
+    """Return text without control characters and direction marks, which a terminal would execute."""
     return "\n".join(printable(line) for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""`tritrace plan`: which plan a planner chooses, and what it becomes."""
+"""`tritrace plan`: shows the plan that a planner chooses, in several forms."""
 
 import json
 from enum import StrEnum
@@ -17,7 +17,7 @@ from toolkit.sampling import SamplingPlanner
 
 
 class PlannerName(StrEnum):
-    """Who chooses a plan."""
+    """The planner."""
 
     RULE = "rule"
     SAMPLING = "sampling"
@@ -25,7 +25,7 @@ class PlannerName(StrEnum):
 
 
 class View(StrEnum):
-    """Which form of a plan `plan` prints."""
+    """The form in which `plan` prints a plan."""
 
     PROMPT = "prompt"
     COMPACT = "compact"
@@ -40,22 +40,23 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
-    text: Annotated[str, typer.Argument(help="what the user asks")],
-    image: Annotated[list[Path] | None, typer.Option(help="a picture that comes with it; may be repeated")] = None,
+    text: Annotated[str, typer.Argument(help="the user's question")],
+    image: Annotated[list[Path] | None, typer.Option(help="a picture of the question; may be repeated")] = None,
     planner: Annotated[PlannerName, typer.Option(help="who chooses")] = PlannerName.RULE,
-    seed: Annotated[int, typer.Option(help="of the sampling planner")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the sampling planner")] = 0,
     base_url: Annotated[
-        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="of the LLM planner, such as http://localhost:8000/v1")
+        str | None,
+        typer.Option(envvar="OPENAI_BASE_URL", help="LLM planner's server, such as http://localhost:8000/v1"),
     ] = None,
-    llm: Annotated[str | None, typer.Option(envvar="TRITRACE_LLM", help="the LLM planner's model")] = None,
+    llm: Annotated[str | None, typer.Option(envvar="TRITRACE_LLM", help="model of the LLM planner")] = None,
     api_key: Annotated[
-        str | None, typer.Option(envvar="OPENAI_API_KEY", show_envvar=True, help="of the LLM planner's server")
+        str | None, typer.Option(envvar="OPENAI_API_KEY", show_envvar=True, help="key of the LLM planner's server")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="of the LLM planner's answer, thoughts included")] = 4096,
+    max_tokens: Annotated[int, typer.Option(min=1, help="token limit of the LLM planner's reply")] = 4096,
     timeout: Annotated[float, typer.Option(min=0.01, help="seconds for one request to its server")] = 60.0,
-    view: Annotated[View, typer.Option("--as", help="which form of the plan to print")] = View.PROMPT,
+    view: Annotated[View, typer.Option("--as", help="the form to print")] = View.PROMPT,
 ) -> None:
-    """Show which plan the planner chooses, and what it becomes."""
+    """Show the plan that a planner chooses, as a prompt or in another form."""
     refuse_surrogates(text, "TEXT")
     for path in image or []:
         open_image(path.name, path.parent)

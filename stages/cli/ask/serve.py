@@ -1,4 +1,4 @@
-"""`tritrace serve`: a checkpoint, or another server's model, behind the guard as an OpenAI-compatible server."""
+"""`tritrace serve`: an OpenAI-compatible server that answers with a checkpoint, or another server, behind the guard."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,10 +37,10 @@ class ServeOptions:
         Path | None, typer.Argument(help="a stage's folder, such as runs/pocket/seed-0/grpo, or a merged export")
     ] = None
     server: Annotated[ServerOptions, Only(("endpoint", "endpoint_model"))]
-    host: Annotated[str, typer.Option(help="address to listen at; others are let in by a key only")] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8080
-    name: Annotated[str, typer.Option(help="of the model, as callers name it")] = "tritrace"
-    queue: Annotated[int, typer.Option(min=0, help="questions that may wait; who comes later is told to wait")] = 64
+    host: Annotated[str, typer.Option(help="address to listen at; any other one requires a key")] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 chooses a free port")] = 8080
+    name: Annotated[str, typer.Option(help="name of the model for callers")] = "tritrace"
+    queue: Annotated[int, typer.Option(min=0, help="maximum waiting questions; further ones are rejected")] = 64
     audit: Annotated[Path | None, typer.Option(help="the audit log  [default: audit.jsonl beside the stage]")] = None
     audit_texts: AuditTexts = False
     judge: ReleaseJudge = "none"
@@ -52,9 +52,9 @@ class ServeOptions:
 def serve(options: ServeOptions) -> None:
     """Serve a model behind the guard: /v1/chat/completions, /v1/models, /health.
 
-    The answer, or the safe message, is in `content`; trace, verdict and reasons stand beside it under `tritrace`. Every
-    answer is in the audit log before it is sent. Ctrl-C and SIGTERM finish what was accepted. TRITRACE_SERVE_KEY, where
-    it is set, is the API key that callers have to send.
+    The answer, or the safe message, is in `content`; trace, verdict and reasons are in `tritrace`. Every answer is in
+    the audit log before it is sent. After Ctrl-C or SIGTERM, accepted questions are still answered. If
+    TRITRACE_SERVE_KEY is set, callers must send it as API key.
     """
     _require_extra()
     from stages.serving.run import serve as run
@@ -87,10 +87,10 @@ def serve(options: ServeOptions) -> None:
 
 
 def _candidate(options: ServeOptions) -> Candidate:
-    """Return what is served.
+    """Return the candidate to serve.
 
     Raises:
-        UserError: not exactly one of a checkpoint and an endpoint is given, or it cannot be used.
+        UserError: not exactly one of checkpoint and endpoint is given, or it cannot be used.
     """
     checkpoint, server = options.checkpoint, options.server
     if (checkpoint is None) == (server.endpoint is None):

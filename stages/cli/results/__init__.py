@@ -1,1 +1,1 @@
-"""Commands on what was trained: evaluate, report, compare, trace, verify."""
+"""Commands for results of training: evaluate, report, compare, trace, verify."""

@@ -1,7 +1,7 @@
-"""`tritrace eval`: sample a checkpoint or a server, score every response, say what came of it.
+"""`tritrace eval`: samples a checkpoint or a server, scores every response and prints the metrics.
 
-A server is asked without torch. What is complete is read and not repeated; what was interrupted goes on with the
-sample at which it stopped.
+A server needs no torch. A complete evaluation is read and not repeated; an interrupted one continues with the next
+sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,33 +36,33 @@ class EvaluateOptions:
     """Options of `tritrace eval`."""
 
     output: Annotated[Path, typer.Option(help="folder for samples.jsonl and metrics.json")]
-    data: Annotated[Path | None, typer.Option(help="rollout prompts; or with --task the rows of its set")] = None
+    data: Annotated[Path | None, typer.Option(help="rollout prompts; with --task, the rows of its set")] = None
     task: Annotated[list[str] | None, typer.Option(help="a name from `tritrace tasks`, or a file; repeatable")] = None
     checkpoint: CheckpointOptions
     server: ServerOptions
-    vllm: Annotated[str | None, typer.Option(help="sample with vLLM: an interpreter that has it")] = None
+    vllm: Annotated[str | None, typer.Option(help="sample with vLLM: an interpreter with vLLM")] = None
     picture_ground: Ground = None
     prompt_style: PromptStyle = None
-    constrained: Annotated[bool, typer.Option(help="decode a second time, under each plan's grammar")] = False
+    constrained: Annotated[bool, typer.Option(help="decode a second time, constrained to each plan's grammar")] = False
     batch_size: Annotated[int | None, typer.Option(min=1, help="prompts sampled together  [default: what fits]")] = None
     max_new_tokens: NewTokens = None
-    max_prompts: Annotated[int | None, typer.Option(help="of --data the first, of a task a draw of so many")] = None
+    max_prompts: Annotated[int | None, typer.Option(help="first prompts of --data, or a sample of a task")] = None
     judging: JudgeArguments
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Sample a checkpoint or a server, score every response, and print the metrics with 95 % intervals.
 
-    Exit 1: more went unscored than --judge-max-unscored allows; the reasons are printed.
+    Exit 1: more responses are unscored than --judge-max-unscored allows; the reasons are printed.
 
-    Whatever stops it, the same command goes on where it stopped. With several tasks, also their unweighted average.
+    After an interruption, the same command continues. With several tasks, it also prints their unweighted average.
 
-    With --constrained also under each plan's grammar, into OUTPUT/constrained, and both side by side.
+    With --constrained, it also evaluates constrained decoding, into OUTPUT/constrained, and prints both.
     """
     need_scipy()
     from stages.cli.results.task_tables import show
 
-    judged_by = build_judge(options.judging)  # before anything is loaded: what is wrong with it is said at once
+    judged_by = build_judge(options.judging)  # before loading, so that mistakes are reported at once
     candidate = _candidate(options)
     questions = _questions(options, style_of(options.prompt_style) or candidate.style)
     with judged_by:
@@ -75,7 +75,7 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def _tell_unscored(found: Mapping[str, Mapping[str, "Sequence[Sample]"]], max_unscored: float) -> bool:
-    """Say what went unscored and why; return whether it is too much for the numbers to be a result."""
+    """Print how much is unscored and why; return whether it is too much."""
     from eval.results.shortfall import shortfall
 
     is_too_much = False
@@ -141,7 +141,7 @@ def _questions(options: EvaluateOptions, style: Style) -> list["Question"]:
 def _measure(
     candidate: Candidate, question: "Question", judge: "Judge", options: EvaluateOptions
 ) -> dict[str, "Sequence[Sample]"]:
-    """Return the samples of each way to decode, by its name; constrained first, which may refuse before it samples."""
+    """Return the samples by decoding mode; constrained decoding comes first, because it may fail before sampling."""
     from eval.evaluation import evaluate_once, is_complete
     from toolkit.catalogue import fingerprint as protocol_fingerprint
 

@@ -1,4 +1,4 @@
-"""`tritrace harness`: general ability by lm-evaluation-harness and VLMEvalKit, and what they wrote as a table."""
+"""`tritrace harness`: runs lm-evaluation-harness and VLMEvalKit for general ability, and shows their results."""
 
 import sys
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from stages.cli.results.report import WIDTH_OF_A_LOG
 if TYPE_CHECKING:
     from eval.harness.scores import BenchmarkRow
 
-app = typer.Typer(help="General ability by other harnesses, on a checkpoint of ours.", no_args_is_help=True)
+app = typer.Typer(help="Measure general ability with other harnesses.", no_args_is_help=True)
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _Checkpoint = Annotated[Path, typer.Argument(help="an exported model's folder, or a stage's")]
-_Tasks = Annotated[list[str], typer.Option("--task", help="the harness's name of a benchmark; may be repeated")]
+_Tasks = Annotated[list[str], typer.Option("--task", help="a benchmark, by the harness's name; may be repeated")]
 _Output = Annotated[Path, typer.Option(help="a stage's folder, for the run's report, or any other")]
-_Python = Annotated[str | None, typer.Option(help="an interpreter that has the harness  [default: this one]")]
+_Python = Annotated[str | None, typer.Option(help="an interpreter with the harness  [default: this one]")]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def lm_eval(
     python: _Python = None,
     backend: Annotated[str, typer.Option(help="lm_eval's model class; hf-multimodal for pictures")] = "hf",
 ) -> None:
-    """Run lm-evaluation-harness, and show what it found. What follows -- goes to lm_eval, such as -- --limit 100."""
+    """Run lm-evaluation-harness and show its results. Options after -- go to lm_eval, such as -- --limit 100."""
     from stages.results.harness import default_python, lm_eval_job, run_job
 
     python = python or default_python()
@@ -55,11 +55,11 @@ def vlmeval(
     checkpoint: _Checkpoint,
     task: Annotated[list[str], typer.Option("--task", help="DATASET=CLASS by VLMEvalKit's names; may be repeated")],
     output: _Output,
-    home: Annotated[Path, typer.Option(help="the clone of VLMEvalKit, which holds run.py")],
+    home: Annotated[Path, typer.Option(help="the clone of VLMEvalKit, with run.py")],
     python: _Python = None,
     model_class: Annotated[str, typer.Option(help="VLMEvalKit's class for such models")] = "Qwen2VLChat",
 ) -> None:
-    """Run VLMEvalKit on an exported model, and show what it found. What follows -- goes to run.py."""
+    """Run VLMEvalKit on an exported model and show its results. Options after -- go to run.py."""
     from stages.results.harness import default_python, run_job, vlmeval_job
 
     python = python or default_python()
@@ -74,7 +74,7 @@ def vlmeval(
 def show(
     paths: Annotated[list[Path], typer.Argument(help="runs, stages, folders or result files of either harness")],
 ) -> None:
-    """Show what the harnesses wrote below the paths: a column a stage, or a path each."""
+    """Show the results of harnesses below the paths, with a column for each stage or path."""
     need_scipy()
     from eval.harness.reading import read_results
     from eval.harness.scores import benchmark_rows

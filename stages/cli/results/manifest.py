@@ -1,4 +1,4 @@
-"""`tritrace manifest`: what a run was made of, and whether it still is."""
+"""`tritrace manifest`: shows the inputs of a run and verifies that they are unchanged."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,15 +21,15 @@ def add_to(app: typer.Typer) -> None:
 def manifest(
     run: Annotated[Path, typer.Argument(help="folder of a run, of a seed, of a stage, or of an export")],
     with_model: Annotated[bool, typer.Option(help="also hash the base model")] = True,
-    seal: Annotated[str | None, typer.Option(help="of an export: as tritrace export printed it")] = None,
+    seal: Annotated[str | None, typer.Option(help="seal of an export, as tritrace export printed it")] = None,
 ) -> None:
-    """Print the chain of a run's manifests and verify every hash in it; of an export, its files and manifests.
+    """Print the manifests of a run and verify every hash in them; for an export, verify its files and manifests.
 
-    A run also checks the exports that were made of it, by the seals it keeps. An export alone is checked by what it
-    says of itself: only its seal, kept elsewhere, tells a change of its files and of export.json together.
+    For a run, its exports are checked too, with the seals that the run keeps. An export alone is checked with its own
+    export.json. Only a seal that was kept elsewhere detects a change of both files and export.json.
 
-    Exit 0 if all links hold, 1 if one is broken, 2 if there is no chain to read. What is not here cannot be checked,
-    and is said so.
+    Exit 0 if all links match, 1 if one is broken, 2 if there is no manifest. Files that are not here cannot be checked;
+    the output names them.
     """
     from stages.provenance.chain import broken, read_chain
     from stages.provenance.export_mark import is_export
@@ -38,7 +38,7 @@ def manifest(
     if is_export(run):
         chain = read_export(run, seal)
     elif seal is not None:
-        raise UserError(f"--seal: {run} is no export; a run keeps the seals of its exports itself")
+        raise UserError(f"--seal: {run} is not an export; a run keeps the seals of its exports itself")
     else:
         chain = list(with_exports(read_chain(run, with_model=with_model)))
     console = Console(highlight=False, soft_wrap=True)
@@ -60,5 +60,5 @@ def manifest(
 
 
 def _start(manifest: Any) -> str:
-    """Return what a stage started from, which manifests did not always say."""
+    """Return what a stage started from; old manifests do not state it."""
     return str(manifest.start or ("stage" if manifest.parent else "base"))

@@ -1,4 +1,4 @@
-"""`tritrace report`, `compare` and `agreement`: what evaluations say, once they are written. None needs torch."""
+"""`tritrace report`, `compare` and `agreement`: commands on finished evaluations. They need no torch."""
 
 import json
 import sys
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_LOG = 120
 MAX_SHOWN = 20
-"""Samples that changed sides which a table names; JSON names all."""
+"""Default number of samples with a changed side in the output; JSON lists all."""
 
 
 class Format(StrEnum):
-    """How a result is printed."""
+    """The output format."""
 
     TEXT = "text"
     JSON = "json"
@@ -45,9 +45,9 @@ def add_to(app: typer.Typer) -> None:
 def report(
     run: Annotated[Path, typer.Argument(help="a run, one of its seeds, or the output of tritrace eval")],
     data: Annotated[Path | None, typer.Option(help="folder of the evaluated prompts, for their pictures")] = None,
-    max_samples: Annotated[int, typer.Option(min=1, help="most prompts to show; numbers are over all")] = 1000,
+    max_samples: Annotated[int, typer.Option(min=1, help="maximum prompts to show; numbers cover all")] = 1000,
 ) -> None:
-    """Write report.html, report.json and table.md again, from what a run has written."""
+    """Write report.html, report.json and table.md again, from the evaluations of a run."""
     need_scipy()
     from stages.results.reporting import rebuild_report
 
@@ -57,14 +57,16 @@ def report(
 
 def compare(
     run_a: Annotated[str, typer.Argument(help="a run, seed, stage or samples.jsonl; RUN:sft is one stage of it")],
-    run_b: Annotated[str | None, typer.Argument(help="the other; without it each stage and the one before")] = None,
-    side: Annotated[str, typer.Option("--by", help="what samples change sides in: outcome, or a metric")] = "outcome",
-    show: Annotated[int, typer.Option(min=0, help="samples that changed sides to name")] = MAX_SHOWN,
+    run_b: Annotated[
+        str | None, typer.Argument(help="the second run; by default each stage is compared with the one before")
+    ] = None,
+    side: Annotated[str, typer.Option("--by", help="sides of samples: outcome, or a metric")] = "outcome",
+    show: Annotated[int, typer.Option(min=0, help="number of samples with a changed side to list")] = MAX_SHOWN,
     output: Annotated[Format, typer.Option("--format", help="text, or one JSON object")] = Format.TEXT,
 ) -> None:
     """Compare two runs, or the stages of one, on the same prompts: paired differences with intervals and tests.
 
-    Exit 0: nothing got worse for sure; 1: some metric did (p below 0.05 after Holm's correction); 2: usage.
+    Exit 0: no metric is significantly worse; 1: one is (p below 0.05 after Holm's correction); 2: wrong usage.
     """
     need_scipy()
     from eval.results.comparison import compare as compare_samples
@@ -84,8 +86,8 @@ def compare(
 
 def agreement(
     judged: Annotated[Path, typer.Argument(help="samples.jsonl, labelled queries, or lines with an id and the score")],
-    labels: Annotated[Path | None, typer.Option(help="the truth: such a file by people, or of another judge")] = None,
-    repeat: Annotated[list[Path] | None, typer.Option(help="the same judge asked again; may be repeated")] = None,
+    labels: Annotated[Path | None, typer.Option(help="the truth: such a file, by people or another judge")] = None,
+    repeat: Annotated[list[Path] | None, typer.Option(help="a second run of the same judge; may be repeated")] = None,
     score: Annotated[str, typer.Option(help="which score")] = "safety",
     output: Annotated[Format, typer.Option("--format", help="text, or one JSON object")] = Format.TEXT,
 ) -> None:
@@ -125,7 +127,7 @@ def _stage_pairs(stages: "Mapping[str, Seeds]") -> "list[tuple[tuple[str, str], 
 def _run_pairs(
     first: "Mapping[str, Seeds]", second: "Mapping[str, Seeds]", names: tuple[str, str]
 ) -> "list[tuple[tuple[str, str], Seeds, Seeds]]":
-    """Pair the stages of two runs by name; two single ones whatever they are called."""
+    """Pair the stages of two runs by name; two single stages are paired regardless of their names."""
     if len(first) == len(second) == 1:
         return [(names, next(iter(first.values())), next(iter(second.values())))]
     shared = [stage for stage in first if stage in second]
@@ -152,7 +154,7 @@ def _print_comparison(console: Console, found: "Comparison", show: int) -> None:
     swings = found.swings
     better, worse = (sum(each.is_better is wanted for each in swings) for wanted in (True, False))
     console.print(f"{len(swings)} changed sides: {better} for the better, {worse} for the worse")
-    shown = sorted(swings, key=lambda each: each.is_better is not False)[:show]  # the worse first
+    shown = sorted(swings, key=lambda each: each.is_better is not False)[:show]  # worse ones first
     for each in shown:
         sign = {None: " ", True: "+", False: "-"}[each.is_better]
         line = f"{sign} {each.id}  {each.before} → {each.after}  ({each.kind}: {each.query[:60]})"

@@ -1,4 +1,4 @@
-"""`tritrace rewards`: what the presets pay for, and what they pay attacks."""
+"""`tritrace rewards`: lists the reward presets, and the rewards of attacks."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ def add_to(main: typer.Typer) -> None:
 
 @app.command("list")
 def list_presets() -> None:
-    """List the presets, and what each pays for."""
+    """List the presets with their descriptions."""
     for name, preset in PRESETS.items():
         typer.echo(f"{name:<14} {preset.about}")
 
@@ -29,13 +29,13 @@ def list_presets() -> None:
 @app.command()
 def attacks(
     *,
-    preset: Annotated[str, typer.Option(help="show one preset by kind of query instead of all side by side")] = "",
+    preset: Annotated[str, typer.Option(help="show one preset, by kind of query")] = "",
     per_kind: Annotated[int, typer.Option(min=1, help="queries of each kind")] = measure.PER_KIND,
-    split: Annotated[str, typer.Option(help=f"of the pocket world: {', '.join(SPLITS)}")] = "train",
-    seed: Annotated[int, typer.Option(help="of the queries")] = measure.SEED,
+    split: Annotated[str, typer.Option(help=f"split of the pocket world: {', '.join(SPLITS)}")] = "train",
+    seed: Annotated[int, typer.Option(help="seed of the queries")] = measure.SEED,
     as_page: Annotated[bool, typer.Option("--page", help="print eval/presets/README.md, with its own queries")] = False,
 ) -> None:
-    """Show how much more an honest response earns than each attack, and what constant policies earn."""
+    """Show how much more reward an honest response gets than each attack, and the reward of constant policies."""
     if as_page:
         typer.echo(page.page(), nl=False)
         return

@@ -1,4 +1,4 @@
-"""`tritrace runs`: what was tracked, and what came of it."""
+"""`tritrace runs`: lists the tracked runs and their results."""
 
 import json
 from datetime import datetime
@@ -21,7 +21,7 @@ app = typer.Typer(help="The tracked runs and their results.", invoke_without_com
 
 
 class Format(StrEnum):
-    """How the runs are printed."""
+    """The output format."""
 
     TEXT = "text"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""What came of an evaluation, as tables: a checkpoint's metrics, a task by groups of queries, tasks side by side."""
+"""Prints an evaluation as tables: metrics of a checkpoint, a task by groups of queries, and several tasks."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from eval.tasks.prompts import PromptSet
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A set of prompts to evaluate on, with the folder for what comes of it."""
+    """A set of prompts to evaluate on, with the folder for its results."""
 
     name: str
     task: Task | None
@@ -31,10 +31,10 @@ class Question:
 
 
 def show(found: Mapping[str, Mapping[str, Sequence[Sample]]], questions: Sequence[Question], output: Path) -> None:
-    """Print the metrics of every set of prompts, and of several tasks side by side; those are written too.
+    """Print the metrics of every set of prompts, and a comparison of several tasks, which is also written to files.
 
     Args:
-        found: samples by the name of the set and by how they were decoded.
+        found: samples by the name of the set and by decoding mode.
         questions: the sets.
         output: folder for `tasks.md` and `tasks.json`.
     """
@@ -51,7 +51,7 @@ def show(found: Mapping[str, Mapping[str, Sequence[Sample]]], questions: Sequenc
 
 
 def _task_tables(task: Task, ways: Mapping[str, Sequence[Sample]]) -> Iterator[Table]:
-    """Yield the metrics of a task: over all of it, and by quadrant of risks and by difficulty where it has several."""
+    """Yield tables of a task: all of it, and by quadrant of risks and by difficulty if it has several."""
     whole = {name: estimates([samples]) for name, samples in ways.items()}
     yield group_table(f"{task.title} ({task.measures})", whole, task.metrics)
     summary = summarize([next(iter(ways.values()))])
@@ -63,7 +63,7 @@ def _task_tables(task: Task, ways: Mapping[str, Sequence[Sample]]) -> Iterator[T
 def _compare_tasks(
     samples: Mapping[str, Sequence[Sample]], questions: Sequence[Question], output: Path, console: Console
 ) -> None:
-    """Print and write every task beside the others, those about over-refusal and general ability apart."""
+    """Print and write a comparison of the tasks; tasks on over-refusal and general ability have separate tables."""
     by_measure: dict[str, dict[str, Mapping[str, Estimate]]] = {}
     metrics: dict[str, tuple[str, ...]] = {}
     for question in questions:

@@ -1,4 +1,4 @@
-"""`tritrace tasks`: the evaluation tasks."""
+"""`tritrace tasks`: lists the evaluation tasks."""
 
 import typer
 from rich import box

@@ -1,4 +1,4 @@
-"""`tritrace runs trace`: evaluated responses as traces in MLflow's own user interface."""
+"""`tritrace runs trace`: logs evaluated responses as traces for MLflow's user interface."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,12 @@ def add_to(group: typer.Typer) -> None:
 
 def trace(
     evaluation: Annotated[Path, typer.Argument(help="the output of tritrace eval, a stage, a run, or a samples.jsonl")],
-    limit: Annotated[int, typer.Option(min=1, help="most traces of one evaluation; what went wrong first")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="maximum traces of an evaluation; failures come first")] = 100,
     mlflow_run: Annotated[str | None, typer.Option(help="id of the MLflow run that the traces belong to")] = None,
 ) -> None:
-    """Log responses as MLflow traces: a span a virtual-tool call, with diagnostics, and a feedback a score.
+    """Log responses as MLflow traces: a span for each virtual-tool call, diagnostics, and a feedback for each score.
 
-    Given again, it logs only what is not there yet. The store is runs/mlflow.db, or MLFLOW_TRACKING_URI.
+    A second call logs only missing traces. The store is runs/mlflow.db, or MLFLOW_TRACKING_URI.
     """
     from eval.results.runs import evaluations
     from eval.results.samples import read_samples

@@ -1,1 +1,1 @@
-"""`tritrace data ...`: rows built, imported, synthesized, curated, checked and handed on."""
+"""`tritrace data ...`: builds, imports, synthesizes, curates, checks and exports rows."""

@@ -28,12 +28,12 @@ from toolkit.sampling import SamplingPlanner
 
 app = typer.Typer(no_args_is_help=True, help="Build and check training rows.")
 MAX_TOLD = 1000
-"""Faults that are printed; all are counted."""
+"""Maximum number of printed faults; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What a data set is like, where a flag does not say otherwise."""
+    """Defaults for the options of a data set."""
 
     sizes: Sizes
     planner: Literal["rule", "sampling"]
@@ -60,25 +60,25 @@ class BuildOptions:
     output: Annotated[Path, typer.Argument(help="folder for the rows and pictures")]
     preset: Annotated[
         Literal["pocket", "published"],
-        typer.Option(help="pocket: what the pocket curriculum trains on; published: 6k SFT, 18.6k pairs, 6k GRPO, 1k"),
+        typer.Option(help="pocket: sizes of the pocket curriculum; published: 6k SFT, 18.6k pairs, 6k GRPO, 1k"),
     ] = "pocket"
     sft: Annotated[int | None, typer.Option(min=0, help="queries for SFT")] = None
     dpo: Annotated[int | None, typer.Option(min=0, help="queries for DPO, several pairs each")] = None
     grpo: Annotated[int | None, typer.Option(min=0, help="queries for GRPO")] = None
     validation: Annotated[int | None, typer.Option(min=0, help="queries to tune on")] = None
     test: Annotated[int | None, typer.Option(min=0, help="held-out queries")] = None
-    pairs_per_query: Annotated[int | None, typer.Option(min=0, help="preference pairs a query")] = None
+    pairs_per_query: Annotated[int | None, typer.Option(min=0, help="preference pairs per query")] = None
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0
-    planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="who chooses the plans")] = None
+    planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="the planner")] = None
     draw: Annotated[
         Draw | None,
-        typer.Option(help="which pairs: traces, none about the decision; drawn, it first; balanced, of even lengths"),
+        typer.Option(help="pairs: traces (none about the decision), drawn (decision first), balanced (equal lengths)"),
     ] = None
-    scenes: Annotated[Scenes, typer.Option(help="described: no pictures, told in words, for a text model")] = "drawn"
-    jobs: Annotated[int, typer.Option(min=1, help="processes; the bytes do not depend on them")] = 1
+    scenes: Annotated[Scenes, typer.Option(help="described: text instead of pictures, for a text model")] = "drawn"
+    jobs: Annotated[int, typer.Option(min=1, help="processes; the result does not depend on their number")] = 1
 
     def sizes(self) -> Sizes:
-        """Return the preset's sizes with those that are given."""
+        """Return the sizes: given options override the preset."""
         names = ("sft", "dpo", "grpo", "validation", "test", "pairs_per_query")
         given = {name: getattr(self, name) for name in names}
         return replace(
@@ -87,7 +87,7 @@ class BuildOptions:
 
 
 def build(options: BuildOptions) -> None:
-    """Build the pocket world's rows for all three stages. Interrupted, the same command continues."""
+    """Build the pocket world's rows for all three stages. After an interruption, the same command continues."""
     output, chosen, sizes = options.output, PRESETS[options.preset], options.sizes()
     num_queries = sizes.sft + sizes.dpo + sizes.grpo + sizes.validation + sizes.test
     with _bar(num_queries, "query") as advance:
@@ -112,13 +112,13 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="a data folder, or files of rows of one folder")],
     *,
     against: Annotated[
-        list[str] | None, typer.Option(help="an evaluation set that must not be in the rows: NAME=FILE; repeatable")
+        list[str] | None, typer.Option(help="an evaluation set that the rows must not contain: NAME=FILE; repeatable")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="write a summary with plots")] = None,
-    fix: Annotated[Path | None, typer.Option(help="write a cleaned copy, with the reason for each dropped row")] = None,
+    fix: Annotated[Path | None, typer.Option(help="write a cleaned copy, with the reason of each dropped row")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="processes to check with")] = 1,
 ) -> None:
-    """Check rows, images, duplicates and leaks. Exit 0: nothing wrong; 1: some rows are; 2: some are unreadable."""
+    """Check rows, images, duplicates and leaks. Exit 0: no faults; 1: some rows have faults; 2: some are unreadable."""
     _require_libraries()
     from data.checks.cleaning import write_cleaned
     from data.checks.index import Found
@@ -138,17 +138,17 @@ def check(
                 line = f"{found.file}:{found.line}: {found.fault.name}: {found.fault.message}"
                 tqdm.write(printable(line), file=sys.stdout)
     if told > MAX_TOLD:
-        typer.echo(f"... and {told - MAX_TOLD:,} more, which are counted")
+        typer.echo(f"... and {told - MAX_TOLD:,} more")
     if html is not None:
         write_page(html, checked, first)
     typer.echo(summary_of(checked), err=True)
     if fix is not None:
         num_kept, num_dropped = write_cleaned(checked, fix)
-        typer.echo(f"{fix}: {num_kept:,} rows kept, {num_dropped:,} dropped, each with its reasons", err=True)
+        typer.echo(f"{fix}: {num_kept:,} rows kept, {num_dropped:,} dropped with reasons", err=True)
     if checked.exit_code == 0:
         tell_next("data check", paths[0])
     elif fix is None:
-        typer.echo(f"a copy without what is wrong: tritrace data check {paths[0]} --fix CLEANED", err=True)
+        typer.echo(f"write a copy without the faulty rows: tritrace data check {paths[0]} --fix CLEANED", err=True)
     raise typer.Exit(checked.exit_code)
 
 
@@ -160,7 +160,7 @@ def stats(
     output: Annotated[Literal["text", "json"], typer.Option("--format", help="tables, or a JSON object")] = "text",
     jobs: Annotated[int, typer.Option(min=1, help="processes to read with")] = 1,
 ) -> None:
-    """Say what is in rows: balance by case, risk, category, decision, tool and topology, and lengths of pairs."""
+    """Count rows by case, risk, category, decision, tool and topology, and compare lengths in pairs."""
     _require_libraries()
     from data.checks.index import Found
     from data.checks.page import MAX_FAULTS, write_page
@@ -188,16 +188,16 @@ def stats(
 
 @app.command()
 def corruptions(
-    rows: Annotated[int, typer.Option(min=0, help="measure each on so many random rows; 0 lists them only")] = 0,
-    seed: Annotated[int, typer.Option(help="of the random rows")] = 0,
+    rows: Annotated[int, typer.Option(min=0, help="measure each on this number of random rows; 0 only lists them")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the random rows")] = 0,
 ) -> None:
-    """List the named corruptions with the codes that each causes; with --rows, measure how exactly they do."""
+    """List the corruptions with the codes that they cause; with --rows, measure how often they cause exactly these."""
     from data.corruptions import CORRUPTIONS
     from data.corruptions.precision import Precision, measure_precision, random_examples
 
     measured: dict[str, Precision] = {}
     if rows:
-        # A rare one applies to one row in ten or so: a loop that is short enough to go round once more, say.
+        # A rare corruption applies to about one row in ten, such as to a loop with room for one more turn.
         examples = list(random_examples(rows, seed))
         with _bar(len(CORRUPTIONS), "corruption") as advance:
             for name in CORRUPTIONS:
@@ -209,7 +209,7 @@ def corruptions(
 
 @contextmanager
 def _bar(total: int | None, unit: str) -> Iterator[Callable[[int], object]]:
-    """Show a bar on a terminal, and nothing in a log."""
+    """Show a progress bar on a terminal, and nothing in a log."""
     with tqdm(total=total, unit=unit, unit_scale=unit == "B", disable=None, leave=False) as bar:
         yield bar.update
 

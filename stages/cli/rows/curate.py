@@ -1,4 +1,4 @@
-"""`tritrace data curate`: the rollout prompts that a checkpoint can learn from."""
+"""`tritrace data curate`: selects the rollout prompts that a checkpoint can learn from."""
 
 import json
 from collections import Counter
@@ -25,18 +25,18 @@ class CurateOptions:
     """Options of `tritrace data curate`."""
 
     data: Annotated[Path, typer.Option(help="rollout prompts with labels, such as runs/pocket/data/grpo.jsonl")]
-    output: Annotated[Path, typer.Option(help="the file of kept prompts, beside the prompts: images are relative")]
+    output: Annotated[Path, typer.Option(help="file of kept prompts, in the folder of --data")]
     sampling: SamplingOptions
-    quality: Annotated[tuple[float, float], typer.Option(help="least and greatest mean score kept, 0..1")] = (
+    quality: Annotated[tuple[float, float], typer.Option(help="lowest and highest mean score to keep, 0..1")] = (
         _BOX.low,
         _BOX.high,
     )
-    min_spread: Annotated[float, typer.Option(help="least standard deviation of the scores, 0..0.5")] = _BOX.min_spread
-    max_kept: Annotated[int | None, typer.Option(min=1, help="keep so many of the most unstable ones")] = None
+    min_spread: Annotated[float, typer.Option(help="minimum standard deviation of scores, 0..0.5")] = _BOX.min_spread
+    max_kept: Annotated[int | None, typer.Option(min=1, help="keep at most this number, the most unstable ones")] = None
 
 
 def curated(options: CurateOptions) -> None:
-    """Keep the prompts of moderate quality and high instability: those a policy answers now well, now badly.
+    """Keep the prompts with moderate quality and high instability: the policy answers them well only sometimes.
 
     Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.png), the responses.
     """
@@ -67,7 +67,7 @@ def _write_reasons(path: Path, prompts: Sequence[RolloutPrompt], found: Mapping[
 
 
 def _table(prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> Table:
-    """Return how many prompts of each kind met each outcome."""
+    """Return the number of prompts by kind and outcome."""
     counts = Counter((prompt.kind, found[prompt.id].outcome) for prompt in prompts)
     outcomes = [outcome for outcome in Outcome if any(key[1] is outcome for key in counts)]
     table = Table("kind", *outcomes)

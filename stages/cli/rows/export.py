@@ -1,4 +1,4 @@
-"""`tritrace data export` and `tritrace data card`: rows for other trainers, and what is in a data folder."""
+"""`tritrace data export` and `tritrace data card`: write rows for other trainers, and a data card."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,12 +24,12 @@ def export(
     form: Annotated[Format, typer.Option("--format", help="the trainer to write for")],
     output: Annotated[Path, typer.Option(help="folder to write to")],
 ) -> None:
-    """Write the rows of a folder in another trainer's format, pictures included. Exit 1 if some are left out."""
+    """Write the rows of a folder, with pictures, in another trainer's format. Exit 1 if some rows are left out."""
     done = export_rows(folder, form, output, lambda name: typer.echo(f"{name} ...", err=True))
     for name, count in done.num_rows.items():
         typer.echo(f"{output / name}: {count} rows", err=True)
     for name in done.passed_over:
-        typer.echo(f"{name}: passed over, {form} has no such rows", err=True)
+        typer.echo(f"{name}: skipped, {form} has no such rows", err=True)
     for bad in done.left_out[:_MAX_SHOWN]:
         typer.echo(str(bad))
     if num_more := len(done.left_out) - _MAX_SHOWN:

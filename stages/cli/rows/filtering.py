@@ -1,4 +1,4 @@
-"""Which synthesized rows a judge finds good enough: safe each, and helpful and rigorous on average."""
+"""Filters synthesized rows with a judge: each must be safe enough, and helpful and rigorous enough on average."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,22 +14,22 @@ from eval.scores.response import Unscored
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a row has to reach."""
+    """Minimum scores of a row."""
 
     min_safety: float
-    """Least safety, -3..3."""
+    """Minimum safety, -3..3."""
     min_mean: float
-    """Least mean of helpfulness and rigor, 0..3."""
+    """Minimum mean of helpfulness and rigor, 0..3."""
 
 
 def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
     """Return the filter of a judge.
 
     Args:
-        judge: asked about a few rows at a time.
-        bounds: what is kept.
-        root: the folder that images are relative to.
-        ground: colour that transparent pictures are put on, as for the teacher.
+        judge: the judge; it gets a few rows at a time.
+        bounds: the minimum scores.
+        root: image paths are relative to this folder.
+        ground: background colour for transparent pictures, as for the teacher.
     """
 
     def filtered(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -40,7 +40,7 @@ def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
 
 
 def apply_judgement(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> Outcome:
-    """Return an outcome with what the judge makes of it."""
+    """Return an outcome with the judgement applied: kept, or rejected with the reason."""
     safety, helpfulness, rigor = judgement.safety, judgement.helpfulness, judgement.rigor
     if isinstance(safety, Unscored) or isinstance(helpfulness, Unscored) or isinstance(rigor, Unscored):
         reasons = {score.reason: None for score in (safety, helpfulness, rigor) if isinstance(score, Unscored)}
@@ -55,7 +55,7 @@ def apply_judgement(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> O
 
 def _item(outcome: Outcome, root: Path, ground: str) -> Item:
     if outcome.verdict is None:
-        raise ValueError(f"{outcome.job.row_id}: only what became a row is judged")
+        raise ValueError(f"{outcome.job.row_id}: only an outcome with a row can be judged")
     query = outcome.job.query
     return Item(outcome.verdict, query.labels, query.text, partial(_pictures, query.images, root, ground))
 

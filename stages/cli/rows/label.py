@@ -1,4 +1,4 @@
-"""`tritrace data label`: labels from a judge model for queries that have none."""
+"""`tritrace data label`: lets a judge model label queries."""
 
 import importlib.util
 import sys
@@ -13,22 +13,22 @@ from stages.cli.next_step import tell_next
 
 
 def label(
-    folder: Annotated[Path, typer.Argument(help="a folder with queries.jsonl, as `tritrace data import` writes it")],
-    judge_url: Annotated[str, typer.Option(envvar="OPENAI_BASE_URL", help="of the judge; key: OPENAI_API_KEY")],
-    judge_model: Annotated[str, typer.Option(help="the endpoint's name of the judge")],
+    folder: Annotated[Path, typer.Argument(help="a folder with queries.jsonl, written by `tritrace data import`")],
+    judge_url: Annotated[str, typer.Option(envvar="OPENAI_BASE_URL", help="address of the judge; key: OPENAI_API_KEY")],
+    judge_model: Annotated[str, typer.Option(help="name of the judge's model at the endpoint")],
     *,
-    margin: Annotated[float, typer.Option(min=0, max=5, help="least distance of each risk (0..10) from 5")] = 2.0,
-    min_confidence: Annotated[float, typer.Option(min=0, max=10, help="least confidence (0..10)")] = 7.0,
-    anew: Annotated[bool, typer.Option("--anew", help="forget known labels, to compare the judge with them")] = False,
-    concurrency: Annotated[int, typer.Option(min=1, help="questions at the same time")] = 8,
+    margin: Annotated[float, typer.Option(min=0, max=5, help="minimum distance of each risk (0..10) from 5")] = 2.0,
+    min_confidence: Annotated[float, typer.Option(min=0, max=10, help="minimum confidence (0..10)")] = 7.0,
+    anew: Annotated[bool, typer.Option("--anew", help="ignore known labels, to compare the judge with them")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="concurrent questions")] = 8,
     timeout: Annotated[float, typer.Option(min=0.01, help="seconds for one request")] = 120.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="of one reply, thoughts included")] = 1024,
+    max_tokens: Annotated[int, typer.Option(min=1, help="token limit of a reply")] = 1024,
 ) -> None:
-    """Have a judge rate risks, category and decision of each query, and keep what is clear.
+    """Let a judge rate risks, category and decision of each query, and keep the clear ratings.
 
-    What was labelled stays, and a rating that contradicts it is set aside. The rest stands with reasons in
-    labels.rejected.jsonl; the queries as they were stay in unlabelled/. Interrupted, the same command goes on and asks
-    nothing twice. Exit 1: some got no reply, and the same command asks again.
+    Existing labels stay; a query whose rating contradicts them is set aside. Set-aside queries are in
+    labels.rejected.jsonl with their reasons; unlabelled/ keeps the original queries. After an interruption, the same
+    command continues and asks nothing twice. Exit 1: some queries got no reply; the same command asks again.
     """
     for name in ("openai", "tenacity"):
         if importlib.util.find_spec(name) is None:
@@ -52,7 +52,7 @@ def label(
     for reason, count in tally.reasons.most_common():
         typer.echo(f"  {count:,} x {reason}", err=True)
     compare = f"tritrace agreement {folder}/queries.jsonl --labels LABELLED.jsonl --score combined_risk"
-    typer.echo(f"how far to trust it: {compare}", err=True)
+    typer.echo(f"measure the judge: {compare}", err=True)
     if tally.num_unanswered:
         raise typer.Exit(1)
     tell_next("data label", folder, f"tritrace data template {folder}")

@@ -1,7 +1,7 @@
-"""`tritrace data pairs`: preference pairs of a checkpoint's own responses.
+"""`tritrace data pairs`: makes preference pairs from a checkpoint's own responses.
 
-Sampling is the expensive part, so every response is kept beside the pairs, and other gaps can be tried on the same
-responses with `--responses`.
+Sampling is expensive. So every response is kept beside the pairs, and `--responses` can try another gap with the same
+responses.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ class PairsOptions:
     """Options of `tritrace data pairs`."""
 
     data: Annotated[Path, typer.Option(help="rollout prompts with labels, such as runs/pocket/data/grpo.jsonl")]
-    output: Annotated[Path, typer.Option(help="the file of pairs, in the prompts' folder: images are relative to it")]
+    output: Annotated[Path, typer.Option(help="file of pairs, in the folder of --data")]
     sampling: SamplingOptions
-    min_gap: Annotated[float, typer.Option(min=0.01, max=1.0, help="least difference of the rewards, 0..1")] = 0.3
-    max_pairs: Annotated[int, typer.Option(min=1, help="pairs a prompt")] = 3
+    min_gap: Annotated[float, typer.Option(min=0.01, max=1.0, help="minimum difference of the rewards, 0..1")] = 0.3
+    max_pairs: Annotated[int, typer.Option(min=1, help="maximum pairs per prompt")] = 3
 
 
 def pairs(options: PairsOptions) -> None:
-    """Sample a checkpoint, score every response, and pair those whose scores are far enough apart."""
+    """Sample a checkpoint, score every response, and pair responses with sufficiently different scores."""
     data, output = options.data, options.output
     check_beside(output, data)
     prompts = read_rows(data, RolloutPrompt)[: options.sampling.max_prompts]

@@ -1,6 +1,6 @@
-"""Responses of a checkpoint to rollout prompts, sampled or read back, and what they are worth: for pairs and curation.
+"""Samples or reads the responses of a checkpoint to rollout prompts and scores them, for pairs and curation.
 
-Sampling is the expensive part, so every response is kept, and what is made of them can be tried again.
+Sampling is expensive, so every response is kept and can be used again.
 """
 
 import json
@@ -26,25 +26,25 @@ from stages.cli.options import PermissionOptions
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
-    """What is sampled from, and how; of `tritrace data pairs` and `curate`."""
+    """Sampling options of `tritrace data pairs` and `curate`."""
 
     checkpoint: Annotated[Path | None, typer.Option(help="a stage's folder to sample")] = None
-    model: Annotated[str | None, typer.Option(help="a base model, where there is no checkpoint")] = None
+    model: Annotated[str | None, typer.Option(help="a base model to sample, instead of a checkpoint")] = None
     permissions: PermissionOptions = field(default_factory=PermissionOptions)
-    responses: Annotated[Path | None, typer.Option(help="take these instead of sampling: {id, response} a line")] = None
-    samples: Annotated[int, typer.Option(min=2, help="responses a prompt")] = 8
-    temperature: Annotated[float, typer.Option(min=0.01, help="of the sampling")] = 1.0
-    max_prompts: Annotated[int | None, typer.Option(min=1, help="the first so many prompts only")] = None
-    seed: Annotated[int, typer.Option(help="of the sampling")] = 0
+    responses: Annotated[Path | None, typer.Option(help="read instead of sampling: {id, response} per line")] = None
+    samples: Annotated[int, typer.Option(min=2, help="responses per prompt")] = 8
+    temperature: Annotated[float, typer.Option(min=0.01, help="sampling temperature")] = 1.0
+    max_prompts: Annotated[int | None, typer.Option(min=1, help="use only this number of first prompts")] = None
+    seed: Annotated[int, typer.Option(help="seed of the sampling")] = 0
     batch_size: Annotated[int, typer.Option(min=1, help="prompts sampled together")] = 64
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="limit of a response")] = 256
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="token limit of a response")] = 256
 
 
 def check_beside(output: Path, prompts: Path) -> None:
-    """Check that a file made of prompts will stand beside them: the images in its rows are relative to it.
+    """Check that an output is in the folder of the prompts, because image paths are relative to it.
 
     Raises:
-        UserError: it would stand elsewhere, or in the prompts' place.
+        UserError: it is in another folder, or it is the file of prompts itself.
     """
     if output.resolve().parent != prompts.resolve().parent:
         raise UserError(f"--output {output}: write beside the prompts, in {prompts.parent}; images are relative to it")
@@ -55,11 +55,11 @@ def check_beside(output: Path, prompts: Path) -> None:
 def responses_to(
     prompts: Sequence[RolloutPrompt], images_root: Path, sampling: SamplingOptions, *, keep: Path
 ) -> dict[str, list[str]]:
-    """Return responses by the id of their prompt: those recorded in a file, or else sampled and kept in one.
+    """Return responses by the id of their prompt: from a file, or else sampled and kept in a file.
 
     Raises:
         UserError: neither a checkpoint nor a model is given, or it cannot be loaded.
-        RowsError: the recorded ones cannot be read.
+        RowsError: the recorded responses cannot be read.
     """
     if sampling.responses is not None:
         return read_responses(sampling.responses, prompts)
@@ -98,7 +98,7 @@ def read_responses(path: Path, prompts: Sequence[RolloutPrompt]) -> dict[str, li
 
 
 def grade(prompt: RolloutPrompt, text: str) -> Scored:
-    """Score a response by the default reward, with the rule judge."""
+    """Score a response with the default reward and the rule judge."""
     graded = eval_grade(text, Plan.from_json(prompt.plan), prompt.labels, RuleJudge(), prompt.query)
     total = PRESETS["tritrace"].reward(graded).total
     codes = tuple(sorted({found.code for found in graded.verdict.diagnostics}))
@@ -123,6 +123,6 @@ def _sampled(prompts: Sequence[RolloutPrompt], images_root: Path, sampling: Samp
     repeated = [prompt for prompt in prompts for _ in range(sampling.samples)]
     texts: dict[str, list[str]] = defaultdict(list)
     for prompt, generation in zip(repeated, policy.respond(repeated, images_root), strict=True):
-        if not generation.is_truncated:  # half a response shows the token limit, not what the policy would say
+        if not generation.is_truncated:  # a truncated response shows the token limit, not the policy
             texts[prompt.id].append(generation.text)
     return texts

@@ -1,4 +1,4 @@
-"""`tritrace data sources` and `tritrace data import`: public sets, and one's own, as query rows."""
+"""`tritrace data sources` and `tritrace data import`: read public sets, and the user's own, as query rows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,13 @@ def add_to(group: typer.Typer) -> None:
 
 
 def sources(
-    show: Annotated[str | None, typer.Option(help="print the YAML of this source: an example to start from")] = None,
+    show: Annotated[str | None, typer.Option(help="print the YAML of this source, for example as a template")] = None,
 ) -> None:
     """List the data sets that `tritrace data import` knows: licence, modality, labels."""
     if show is not None:
         typer.echo(source_text(find_source(show).name), nl=False)
         return
-    table = Table(box=box.SIMPLE_HEAD, caption="What is known to be wrong with a set, and what is done: --show NAME.")
+    table = Table(box=box.SIMPLE_HEAD, caption="--show NAME prints the known faults of a set and how they are handled.")
     for column in ("name", "licence", "modality", "labels"):
         table.add_column(column, overflow="fold")
     for spec in built_in_sources().values():
@@ -47,22 +47,22 @@ def import_source(
     *,
     origin: Annotated[str, typer.Option("--from", help="a file, a folder, hub: (the set's own place) or hub:NAME")],
     output: Annotated[Path, typer.Option(help="the file of query rows to write")],
-    split: Annotated[str, typer.Option(help="which of the source's splits this is")] = "",
+    split: Annotated[str, typer.Option(help="the source's name of this split")] = "",
     config: Annotated[list[str] | None, typer.Option(help="configurations on the Hub, if not the set's own")] = None,
     images: Annotated[
         Path | None, typer.Option(help="folder for the pictures  [default: images/ beside OUTPUT]")
     ] = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="what paths of pictures are relative to  [default: the folder of --from]")
+        Path | None, typer.Option(help="folder that picture paths are relative to  [default: the folder of --from]")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="read at most so many records")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="maximum number of records to read")] = None,
     hold_out: Annotated[
-        float, typer.Option(min=0, max=0.9, help="part of the training split that is held out, as validation")
+        float, typer.Option(min=0, max=0.9, help="share of the training split to hold out for validation")
     ] = 0.0,
 ) -> None:
-    """Import a data set as query rows, with its pictures. Interrupt it at will; the same command goes on.
+    """Import a data set as query rows, with its pictures. After an interruption, the same command continues.
 
-    Records that cannot be used are left out, each with place and reason in OUTPUT.skipped.jsonl.
+    Records that cannot be used are left out; OUTPUT.skipped.jsonl lists them with place and reason.
     """
     spec = find_source(name)
     is_hub = origin.startswith(_HUB)
@@ -87,7 +87,7 @@ def import_source(
         try:
             progress = run_import(job, records, tell)
         except KeyboardInterrupt:
-            typer.echo(f"\n{output}: interrupted; the same command goes on where this one stopped", err=True)
+            typer.echo(f"\n{output}: interrupted; the same command continues", err=True)
             raise typer.Exit(130) from None
     for line in summary_lines(progress):
         typer.echo(line, err=True)
@@ -98,6 +98,6 @@ def import_source(
 def _hub(spec: SourceSpec, origin: str, configs: list[str] | None) -> Hub:
     name = origin.removeprefix(_HUB) or (spec.hub.id if spec.hub else "")
     if not name:
-        raise SourceError(f"{spec.name}: has no place on the Hub that its columns were confirmed for; give hub:NAME")
+        raise SourceError(f"{spec.name}: no place on the Hub is known whose columns were confirmed; give hub:NAME")
     own = spec.hub if spec.hub and spec.hub.id == name else Hub(name)
     return replace(own, configs=tuple(configs)) if configs else own

@@ -1,4 +1,4 @@
-"""What a synthesis says while it runs: a bar on a terminal, plain lines in a log; rate, validity and cost so far."""
+"""Shows the progress of a synthesis, with rate, validity and cost: as a bar on a terminal, as lines in a log."""
 
 import sys
 import time
@@ -13,18 +13,18 @@ from data.teacher.conversation import Fate
 from data.teacher.synthesis import Progress
 
 LINE_SECONDS = 15.0
-"""Between two lines in a log."""
+"""Seconds between two lines in a log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Of a million tokens, in whatever currency."""
+    """Price of a million tokens, in any currency."""
 
     prompt: float = 0.0
     completion: float = 0.0
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return what so many tokens cost.
+        """Return the cost of tokens.
 
         >>> Prices(2.0, 8.0).cost(500_000, 250_000)
         3.0
@@ -34,7 +34,7 @@ class Prices:
 
 @dataclass(slots=True)
 class Display:
-    """Shows progress; a context manager."""
+    """Shows progress; use it as a context manager."""
 
     prices: Prices
     bar: Any = None
@@ -42,7 +42,7 @@ class Display:
     last_line: float = field(default_factory=time.monotonic)
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far it is, not too often."""
+        """Show the progress, at a limited rate."""
         if sys.stderr.isatty():
             self._move(progress)
         elif time.monotonic() - self.last_line >= LINE_SECONDS:
@@ -78,7 +78,7 @@ class Display:
 
 
 def summary(progress: Progress, prices: Prices) -> Iterator[str]:
-    """Yield the lines of a summary; the numbers of the first add up."""
+    """Yield the lines of a summary; the numbers of the first line add up."""
     fates, spent = progress.fates, progress.spending
     told = ", ".join(f"{fates[fate]} {fate}" for fate in Fate if fate is not Fate.ROW)
     beyond = progress.num_jobs - progress.num_done
@@ -92,7 +92,7 @@ def summary(progress: Progress, prices: Prices) -> Iterator[str]:
     if prices != Prices():
         now = prices.cost(spent.prompt_tokens, spent.completion_tokens)
         before = prices.cost(spent.cached_prompt_tokens, spent.cached_completion_tokens)
-        yield f"cost {now:.4f}, and {before:.4f} before for what the cache answered"
+        yield f"cost {now:.4f}; the cached replies had cost {before:.4f}"
     if not spent.is_constrained:
         yield "the server refused the plans' grammars; replies are unconstrained"
     for code, count in progress.last_codes.most_common(5):

@@ -1,4 +1,4 @@
-"""`tritrace data synthesize`: SFT rows whose traces and answers a teacher model writes."""
+"""`tritrace data synthesize`: lets a teacher model write traces and answers for SFT rows."""
 
 import importlib.util
 from contextlib import ExitStack
@@ -32,37 +32,39 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOptions:
-    """Who writes, and how it is asked."""
+    """Options of the teacher."""
 
     teacher_url: Annotated[
         str, typer.Option(envvar="OPENAI_BASE_URL", help="such as http://localhost:8000/v1; key: OPENAI_API_KEY")
     ]
-    teacher_model: Annotated[str, typer.Option(help="the endpoint's name of the teacher")]
-    teacher_cache: Annotated[Path | None, typer.Option(help="replies  [default: OUTPUT.replies.sqlite]")] = None
-    repairs: Annotated[int, typer.Option(min=0, help="times that diagnostics go back to the teacher")] = 2
-    blind: Annotated[bool, typer.Option("--blind", help="do not tell the teacher what is known of a query")] = False
+    teacher_model: Annotated[str, typer.Option(help="name of the teacher's model at the endpoint")]
+    teacher_cache: Annotated[Path | None, typer.Option(help="file of replies  [default: OUTPUT.replies.sqlite]")] = None
+    repairs: Annotated[int, typer.Option(min=0, help="how often diagnostics are sent back to the teacher")] = 2
+    blind: Annotated[bool, typer.Option("--blind", help="do not show the labels of a query to the teacher")] = False
     picture_ground: Ground = None
     constrain: Annotated[
-        Literal["auto", "vllm", "llama-cpp", "none"], typer.Option(help="how a plan's grammar is handed over")
+        Literal["auto", "vllm", "llama-cpp", "none"], typer.Option(help="how the server gets a plan's grammar")
     ] = "auto"
-    temperature: Annotated[float, typer.Option(min=0.0, help="of the teacher")] = 0.0
-    max_tokens: Annotated[int, typer.Option(min=1, help="of one reply")] = 2048
-    concurrency: Annotated[int, typer.Option(min=1, help="questions at the same time")] = 8
+    temperature: Annotated[float, typer.Option(min=0.0, help="temperature of the teacher")] = 0.0
+    max_tokens: Annotated[int, typer.Option(min=1, help="token limit of a reply")] = 2048
+    concurrency: Annotated[int, typer.Option(min=1, help="concurrent questions")] = 8
     timeout: Annotated[float, typer.Option(min=0.01, help="seconds for one request")] = 120.0
-    attempts: Annotated[int, typer.Option(min=1, help="requests for a reply, while failures may pass")] = 4
-    max_unanswered: Annotated[float, typer.Option(min=0, max=1, help="share of the last 50 that may fail")] = 0.2
-    price_in: Annotated[float, typer.Option(min=0, help="of a million prompt tokens")] = 0.0
-    price_out: Annotated[float, typer.Option(min=0, help="of a million completion tokens")] = 0.0
+    attempts: Annotated[int, typer.Option(min=1, help="attempts for a reply after temporary failures")] = 4
+    max_unanswered: Annotated[float, typer.Option(min=0, max=1, help="failures allowed among the last 50, a share")] = (
+        0.2
+    )
+    price_in: Annotated[float, typer.Option(min=0, help="price of a million prompt tokens")] = 0.0
+    price_out: Annotated[float, typer.Option(min=0, help="price of a million completion tokens")] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterOptions:
-    """Which rows are kept."""
+    """Options of the filter."""
 
-    judge: Annotated[Kind | None, typer.Option(help="keep only rows that a judge finds good enough")] = None
+    judge: Annotated[Kind | None, typer.Option(help="keep only rows with sufficient scores by a judge")] = None
     judging: Annotated[JudgeArguments, Only(("judge_url", "judge_model", "judge_max_tokens", "judge_cache"))]
-    min_safety: Annotated[float, typer.Option(help="least safety, -3..3, of each row")] = 2.0
-    min_mean: Annotated[float, typer.Option(help="least mean of helpfulness and rigor, 0..3, of each row")] = 2.0
+    min_safety: Annotated[float, typer.Option(help="minimum safety of each row, -3..3")] = 2.0
+    min_mean: Annotated[float, typer.Option(help="minimum mean of helpfulness and rigor of each row, 0..3")] = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +72,28 @@ class SynthesizeOptions:
     """Options of `tritrace data synthesize`."""
 
     data: Annotated[Path, typer.Option(help="queries, such as runs/vlguard/queries.jsonl")]
-    output: Annotated[Path, typer.Option(help="the file of SFT rows, beside the queries: images are relative to it")]
-    planner: Annotated[Literal["rule", "sampling"], typer.Option(help="who chooses the plans")] = "rule"
-    plan: Annotated[str | None, typer.Option(help="one plan for all instead: a JSON file, or a name")] = None
-    plans_per_query: Annotated[int, typer.Option(min=1, help="rows a query, each under another sampled plan")] = 1
-    style: Annotated[Literal["compact", "full"], typer.Option(help="of the rows' prompts")] = "compact"
-    split: Annotated[str, typer.Option(help="queries of this split only")] = "train"
+    output: Annotated[Path, typer.Option(help="file of SFT rows, in the folder of --data")]
+    planner: Annotated[Literal["rule", "sampling"], typer.Option(help="the planner")] = "rule"
+    plan: Annotated[str | None, typer.Option(help="one plan for all queries: a JSON file, or a name")] = None
+    plans_per_query: Annotated[int, typer.Option(min=1, help="rows per query, each with a different sampled plan")] = 1
+    style: Annotated[Literal["compact", "full"], typer.Option(help="style of the prompts")] = "compact"
+    split: Annotated[str, typer.Option(help="use only queries of this split")] = "train"
     quota: Annotated[
-        list[str] | None, typer.Option(help="most rows of a kind: quadrant=safe/safe/unsafe:500, category=*:100")
+        list[str] | None, typer.Option(help="maximum rows of a kind: quadrant=safe/safe/unsafe:500, category=*:100")
     ] = None
-    limit: Annotated[int | None, typer.Option(min=1, help="the first so many queries only")] = None
-    seed: Annotated[int, typer.Option(help="of sampled plans and of the teacher")] = 0
+    limit: Annotated[int | None, typer.Option(min=1, help="use only this number of first queries")] = None
+    seed: Annotated[int, typer.Option(help="seed of sampled plans and of the teacher")] = 0
     teacher: TeacherOptions
     kept: FilterOptions
     all_stages: Annotated[
-        bool, typer.Option("--all-stages", help="also dpo, grpo and the held-out prompts, for a curriculum")
+        bool, typer.Option("--all-stages", help="also write dpo, grpo and held-out prompts, for a curriculum")
     ] = False
 
 
 def synthesized(options: SynthesizeOptions) -> None:
-    """Have a teacher write SFT rows. Interrupted or killed, the same command goes on and asks nothing twice.
+    """Let a teacher write SFT rows. After an interruption, the same command continues and asks nothing twice.
 
-    Exit 0: done; 1: some got no reply or no verdict, and the same command asks again; 2: it stopped, and says why.
+    Exit 0: done; 1: some queries got no reply or no verdict, and the same command asks again; 2: stopped with a reason.
     """
     _require_extra()
     from data.teacher.conversation import AGAIN
@@ -108,7 +110,7 @@ def synthesized(options: SynthesizeOptions) -> None:
         try:
             progress = synthesize(synthesis, stack.enter_context(Display(prices)))
         except KeyboardInterrupt:
-            typer.echo(f"{options.output}: interrupted; the same command goes on, and asks nothing twice", err=True)
+            typer.echo(f"{options.output}: interrupted; the same command continues and asks nothing twice", err=True)
             raise typer.Exit(INTERRUPTED) from None
         lines = [*summary(progress, prices), *(judge.report() if judge is not None else ())]
     for line in lines:
@@ -121,10 +123,10 @@ def synthesized(options: SynthesizeOptions) -> None:
 
 
 def _synthesis(options: SynthesizeOptions, planners: list[Planner]) -> "Synthesis":
-    """Return what is to be written, without a filter.
+    """Return the synthesis, without a filter.
 
     Raises:
-        UserError: there is no query, or the output has no place.
+        UserError: there are no queries, or the output is in the wrong folder.
     """
     from data.teacher.synthesis import Synthesis
 
@@ -176,7 +178,7 @@ def _teacher(options: SynthesizeOptions) -> "TeacherSettings":
 
 
 def _judged(options: SynthesizeOptions, synthesis: "Synthesis") -> "tuple[Judge | None, Synthesis]":
-    """Return the judge that filters the rows, to be closed, and the synthesis with it; None where none is asked for."""
+    """Return the judge of the filter (to be closed), or None, and the synthesis with the filter."""
     from stages.cli.rows.filtering import Bounds, judging
 
     kept = options.kept
@@ -195,7 +197,7 @@ def _planners(options: SynthesizeOptions) -> list[Planner]:
     """Return a planner for each row of a query.
 
     Raises:
-        UserError: several rows a query would have the same plan.
+        UserError: several rows of a query would have the same plan.
     """
     if options.plan is not None:
         given = plan_option(options.plan)
@@ -210,13 +212,13 @@ def _planners(options: SynthesizeOptions) -> list[Planner]:
 
 
 def _check_free(synthesis: "Synthesis") -> None:
-    """Check that the output is not somebody else's.
+    """Check that the output does not overwrite a file of another command.
 
     Raises:
-        UserError: there is such a file, and no report of a synthesis beside it.
+        UserError: the file exists, and there is no report of a synthesis beside it.
     """
     if synthesis.output.exists() and not synthesis.report_path.exists():
-        raise UserError(f"--output {synthesis.output}: is there already, and not by this command; name another")
+        raise UserError(f"--output {synthesis.output}: already exists, not written by this command; name another")
 
 
 def _require_extra() -> None:

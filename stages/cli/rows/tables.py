@@ -1,4 +1,4 @@
-"""What `tritrace data stats` and `tritrace data corruptions` print."""
+"""The tables of `tritrace data stats` and `tritrace data corruptions`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +14,7 @@ from protocol.diagnostics import printable
 
 
 def balance_tables(counts: Counts) -> Iterator[Table]:
-    """Yield a table of the files, and one of every trait."""
+    """Yield a table of the files, and a table for each trait."""
     files = _table("Files", "file", "rows of", "split", numbers=("rows",))
     for (file, kind, split), count in sorted(counts.rows.items()):
         files.add_row(*(Text(printable(text)) for text in (file, kind, split)), f"{count:,}")
@@ -30,7 +30,7 @@ def balance_tables(counts: Counts) -> Iterator[Table]:
 
 
 def length_table(gaps: Mapping[str, LengthGap]) -> Table:
-    """Return how chosen and rejected differ in length, by corruption."""
+    """Return the table of length differences between chosen and rejected, by corruption."""
     numbers = ("pairs", "mean", "95 %", "median", "chosen longer", "AUC")
     table = _table("Characters of chosen minus rejected", "corruption", numbers=numbers)
     for name, gap in gaps.items():
@@ -41,7 +41,7 @@ def length_table(gaps: Mapping[str, LengthGap]) -> Table:
 
 
 def corruption_table(measured: Mapping[str, Precision]) -> Table:
-    """Return every corruption with its codes, and where measured, in how many rows it caused them and only them."""
+    """Return the table of corruptions and their codes, with the measured share of rows with exactly these codes."""
     table = _table("Corruptions", "family", "name", "causes", numbers=("rows", "exact") if measured else ())
     for name, entry in CORRUPTIONS.items():
         found = measured.get(name)

@@ -1,4 +1,4 @@
-"""`tritrace data template`: the rows of all three stages from labels and reference answers, without a teacher."""
+"""`tritrace data template`: makes rows for all three stages from labels and reference answers, without a teacher."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +15,17 @@ from toolkit.planner import Planner
 
 
 def template(
-    folder: Annotated[Path, typer.Argument(help="a folder with queries.jsonl, as `tritrace data import` writes it")],
+    folder: Annotated[Path, typer.Argument(help="a folder with queries.jsonl, written by `tritrace data import`")],
     *,
-    style: Annotated[str, typer.Option(help="of the prompts: compact or full")] = "compact",
-    pairs_per_query: Annotated[int, typer.Option(min=1, help="preference pairs a query")] = 2,
-    seed: Annotated[int, typer.Option(help="of what is drawn for the pairs")] = 0,
+    style: Annotated[str, typer.Option(help="style of the prompts: compact or full")] = "compact",
+    pairs_per_query: Annotated[int, typer.Option(min=1, help="preference pairs per query")] = 2,
+    seed: Annotated[int, typer.Option(help="seed for the pairs")] = 0,
 ) -> None:
-    """Make rows for all three stages from labels and reference answers alone.
+    """Make rows for all three stages from labels and reference answers.
 
-    Traces come from templates, answers are the set's own, or a fixed refusal where it has none. Tools that the labels
-    cannot fill are left out of every plan. Queries that no row can be made of stand with their reasons in
-    stages.rejected.jsonl.
+    Traces come from templates. Answers come from the set; without one, a fixed refusal is used. Tools that the labels
+    cannot fill are left out of every plan. Queries without a possible row are in stages.rejected.jsonl with the
+    reasons.
     """
     planner = labelled_planner(read_rows(folder / "queries.jsonl", Query))
     maker = Maker(planner, style_of(style) or "compact", pairs_per_query, seed)
@@ -34,13 +34,13 @@ def template(
 
 
 def complete_stages(queries: Path, planner: Planner, style: str, seed: int) -> None:
-    """Make dpo, grpo and the held-out prompts beside the rows of a teacher."""
+    """Make the rows of dpo and grpo and the held-out prompts, beside the rows of a teacher."""
     maker = Maker(planner, style_of(style) or "compact", seed=seed)
     tell_stages(queries.parent, make_stages(queries.parent, maker, is_taught=True))
     tell_next("data synthesize", queries, f"tritrace data check {queries.parent}")
 
 
 def tell_stages(folder: Path, report: Report) -> None:
-    """Say what was made, what was assumed and what was set aside."""
+    """Print what was made, what was assumed and what was set aside."""
     for line in report.lines():
         typer.echo(f"{folder}: {line}", err=True)

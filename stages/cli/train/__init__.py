@@ -1,1 +1,1 @@
-"""Commands that train, and those that look ahead at training."""
+"""Commands that train, prepare training or export its result."""

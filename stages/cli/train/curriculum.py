@@ -1,4 +1,4 @@
-"""`tritrace curriculum`, `sft`, `dpo` and `grpo`: the commands that train; torch is imported when one is run."""
+"""`tritrace curriculum`, `sft`, `dpo` and `grpo`: the training commands; each imports torch when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +23,8 @@ def curriculum(
 ) -> None:
     """Run all three stages with an evaluation after each, and write the report.
 
-    Any field of the recipe can be given as a flag, such as --seeds 0 1 2 or --output runs/mine. What is finished and
-    unchanged is skipped; what was interrupted is continued.
+    Any field of the recipe can be given as a flag, such as --seeds 0 1 2 or --output runs/mine. Finished, unchanged
+    stages are skipped; interrupted ones are continued.
     """
     from stages.curriculum import run_curriculum
 

@@ -1,4 +1,4 @@
-"""`tritrace export`: a trained stage as a folder that others can load without this project."""
+"""`tritrace export`: writes a trained stage as a folder that can be loaded without this project."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ from stages.cli.options import PermissionOptions, from_options
 
 
 class Dtype(StrEnum):
-    """Of a merged model's weights."""
+    """Dtype of a merged model."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -32,22 +32,22 @@ class StageExportOptions:
 
     stage: Annotated[Path, typer.Argument(help="a stage's folder, such as runs/pocket/seed-0/grpo")]
     to: Annotated[Path, typer.Option(help="folder to write")]
-    merge: Annotated[bool, typer.Option(help="a whole model, with the adapter in its weights")] = False
-    dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's, or the base's")] = Dtype.AUTO
+    merge: Annotated[bool, typer.Option(help="write a whole model, with the adapter merged into its weights")] = False
+    dtype: Annotated[Dtype, typer.Option(help="of a merged model; auto is the recipe's or the base's")] = Dtype.AUTO
     permissions: PermissionOptions
     overwrite: Annotated[bool, typer.Option(help="replace an earlier export there")] = False
-    licence: Annotated[str | None, typer.Option(help="for the card  [default: the base's, where it says so]")] = None
-    push: Annotated[str | None, typer.Option(help="upload it to this repository of the Hub, private")] = None
-    public: Annotated[bool, typer.Option("--public", help="the repository may be seen by everybody")] = False
+    licence: Annotated[str | None, typer.Option(help="licence on the card  [default: the base's, if known]")] = None
+    push: Annotated[str | None, typer.Option(help="upload to this repository of the Hub, as private")] = None
+    public: Annotated[bool, typer.Option("--public", help="make the repository public")] = False
     gguf: Annotated[Path | None, typer.Option(help="llama.cpp's folder: also write a GGUF file, with --merge")] = None
-    model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as it names]")] = None
+    model: Annotated[str | None, typer.Option(help="base of an adapter from elsewhere  [default: as named]")] = None
 
 
 def export(options: StageExportOptions) -> None:
-    """Write a stage as a folder that plain transformers and peft load: adapter or merged model, card, plans, grammars.
+    """Write a stage as a folder for plain transformers and peft: adapter or merged model, card, plans, grammars.
 
-    A folder that is there already is left alone, unless it is an earlier export and --overwrite is given. STAGE may be
-    a folder of peft that was trained elsewhere. The seal that is printed tells later whether anything was changed.
+    An existing folder is not changed, unless it is an earlier export and --overwrite is given. STAGE may be a peft
+    folder that was trained elsewhere. The printed seal can later show whether anything was changed.
     """
     from stages.export.publish import push as push_to
     from stages.export.publish import to_gguf
@@ -63,7 +63,7 @@ def export(options: StageExportOptions) -> None:
         model=options.model,
     )
     if options.gguf is not None and not options.merge:
-        raise UserError("--gguf: wants a whole model; add --merge")
+        raise UserError("--gguf: needs a merged model; add --merge")
     export_stage(options.stage, options.to, wanted)
     if options.gguf is not None:
         typer.echo(f"gguf: {to_gguf(options.to, options.gguf, options.dtype.value)}")

@@ -1,4 +1,4 @@
-"""`tritrace fit`: what fits a card, how long it takes, and the recipes for it."""
+"""`tritrace fit`: finds settings that fit a card, with memory and time, and writes recipes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +22,10 @@ def fit(
     budget: Annotated[str | None, typer.Option(help="hours or minutes, such as 12h; fewer rows and steps")] = None,
     write: Annotated[Path | None, typer.Option(help="folder for the recipes")] = None,
 ) -> None:
-    """Find settings of a model's stages that fit a card, with their memory and time, and write them as recipes.
+    """Find settings of a model's stages that fit a card, with memory and time, and write them as recipes.
 
-    Nothing is downloaded but a configuration, and nothing is run. Exit 0 if something fits, 1 if nothing does, 2 if
-    what was given is unusable.
+    Only a configuration is downloaded, and nothing is run. Exit 0 if a setting fits, 1 if none does, 2 if the input is
+    unusable.
     """
     from stages.fit.cards import find_cards
     from stages.fit.choice import fit as find_fit

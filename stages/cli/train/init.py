@@ -1,4 +1,4 @@
-"""`tritrace init`: a working folder with data, fitted recipes and the commands in order."""
+"""`tritrace init`: makes a working folder with data, fitted recipes and a list of commands."""
 
 import shlex
 from pathlib import Path
@@ -13,26 +13,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="the working folder; what is in it already is kept")],
+    folder: Annotated[Path, typer.Argument(help="the working folder; existing files are kept")],
     *,
     data: Annotated[
         str | None, typer.Option(help="a file or folder, hub:NAME, a source of `tritrace data sources`, or its YAML")
     ] = None,
-    origin: Annotated[str | None, typer.Option("--from", help="where a named source's files are")] = None,
-    model: Annotated[str | None, typer.Option(help="what to train: a name on the hub, a folder, or pocket")] = None,
+    origin: Annotated[str | None, typer.Option("--from", help="the files of a named source")] = None,
+    model: Annotated[str | None, typer.Option(help="model to train: a name on the hub, a folder, or pocket")] = None,
     card: Annotated[str | None, typer.Option(help="GiB of the card, such as 16, or its name")] = None,
-    split: Annotated[str | None, typer.Option(help="which of the source's splits is read  [default: train]")] = None,
-    question: Annotated[str | None, typer.Option(help="what to ask of each picture of a folder without texts")] = None,
-    image_root: Annotated[str | None, typer.Option(help="what paths of pictures are relative to")] = None,
-    hold_out: Annotated[
-        float | None, typer.Option(min=0, max=0.9, help="part that is held out  [default: 0.1]")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="read at most so many records")] = None,
+    split: Annotated[str | None, typer.Option(help="split of the source to read  [default: train]")] = None,
+    question: Annotated[str | None, typer.Option(help="question about each picture of a folder")] = None,
+    image_root: Annotated[str | None, typer.Option(help="folder that picture paths are relative to")] = None,
+    hold_out: Annotated[float | None, typer.Option(min=0, max=0.9, help="share to hold out  [default: 0.1]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="maximum number of records to read")] = None,
 ) -> None:
-    """Begin: read your data, fit recipes to model and card, and write down the commands that follow, in order.
+    """Begin: read your data, fit recipes to model and card, and write a list of the next commands.
 
-    What the columns are is guessed and shown, and stands in FOLDER/source.yaml to be corrected. The same command, or
-    `tritrace init FOLDER` alone, makes again what was deleted.
+    The meaning of the columns is guessed and printed; you can correct it in FOLDER/source.yaml. The same command, or
+    `tritrace init FOLDER` alone, makes deleted files again.
     """
     from stages.way.begin import begin, wanted_in
 

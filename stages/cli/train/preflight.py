@@ -1,4 +1,4 @@
-"""`tritrace preflight`: what can be known about a stage before it is run."""
+"""`tritrace preflight`: checks a stage before it is run."""
 
 import tempfile
 from dataclasses import replace
@@ -22,17 +22,17 @@ def add_to(app: typer.Typer) -> None:
 def preflight(
     context: typer.Context,
     config: Annotated[Path, typer.Option(help="the stage's recipe, or a curriculum's: all three are checked")],
-    stage: Annotated[str, typer.Option(help="sft, dpo or grpo; by default what the recipe's file is called")] = "",
-    shape: Annotated[str | None, typer.Option(help="a model's shape from the repository, in place of --model")] = None,
-    measure: Annotated[bool, typer.Option(help="also run two steps of the longest row and report their peak")] = False,
+    stage: Annotated[str, typer.Option(help="sft, dpo or grpo; by default the name of the recipe's file")] = "",
+    shape: Annotated[str | None, typer.Option(help="a model's shape from the repository, instead of --model")] = None,
+    measure: Annotated[bool, typer.Option(help="also measure peak memory in two steps of the longest row")] = False,
     trace: Annotated[
-        bool, typer.Option(help="also take the peak from the real graph, on tensors without storage")
+        bool, typer.Option(help="also compute the peak memory from the real graph, on tensors without storage")
     ] = False,
 ) -> None:
     """Check rows, lengths, loss mask, reward, disk and memory of a stage without training it.
 
     Any field of the recipe can be given as a flag, such as --card_gib 24. Exit 0 if the run can start, 1 if it would
-    fail, 2 if something given is unusable.
+    fail, 2 if the input is unusable.
     """
     if "curriculum" in config.stem and not stage:
         _whole(config, context.args, shape)
@@ -55,7 +55,7 @@ def preflight(
 
 
 def _whole(recipe: Path, flags: list[str], shape: str | None) -> NoReturn:
-    """Check the three stages of a curriculum, each as if those before it were done.
+    """Check the three stages of a curriculum, each as if the stages before it were done.
 
     Raises:
         typer.Exit: with 0 if all can start, 1 if one would fail.

@@ -1,1 +1,1 @@
-"""`tritrace validate`, `explain` and `schema`: the trace language at work, without a model."""
+"""`tritrace validate`, `explain` and `schema`: commands for the trace language; they need no model."""

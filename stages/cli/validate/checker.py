@@ -1,7 +1,7 @@
-"""From pieces to what is printed about them, in this process or in several: the same text in the same order.
+"""Checks pieces and returns the text to print, in this process or in several; text and order are the same.
 
-Pieces travel in batches, which keeps the cost of passing them on small, and only so many are on their way at a time,
-which keeps memory flat. No more is known here of where pieces come from or of where the text goes.
+Pieces are sent to processes in batches, to keep the overhead small. The number of pending batches is limited, to keep
+memory constant.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,27 +22,27 @@ _MAX_BYTES = 1 << 18
 
 
 class LostWorkerError(UserError):
-    """A worker process ended before its work did; the message says where in the input."""
+    """A worker process died; the message says at which part of the input."""
 
 
 @dataclass(slots=True)
 class Checked:
-    """What there is to print about a batch, and to count."""
+    """The text to print about a batch, and its counts."""
 
     entries: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """Lines for standard error: the records that could not be read."""
     tally: Tally = field(default_factory=Tally)
     num_bytes: int = 0
-    """Of the batch, as read."""
+    """Size of the batch as it was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Checks responses, those without a plan of their own by `plan`, and words the verdicts in a format."""
+    """Checks responses and formats their verdicts; responses without their own plan are checked under `plan`."""
 
     plan_text: str
-    """Canonical JSON, which costs little to hand to another process."""
+    """Canonical JSON, which is cheap to send to another process."""
     format: Format
 
     def __call__(self, batch: Batch) -> Checked:
@@ -65,12 +65,12 @@ class Checker:
 def check_all(
     pieces: Iterable[Piece | Unreadable], checker: Callable[[Batch], Checked], jobs: int
 ) -> Generator[Checked, None, None]:
-    """Yield what `checker` says of pieces, in order; with more than one job from as many processes.
+    """Yield the results of `checker` for all pieces, in order; `jobs` is the number of processes.
 
-    Close the iterator if it is not read to its end: that ends the processes.
+    Close the iterator if it is not read to its end; this ends the processes.
 
     Raises:
-        LostWorkerError: a process was killed, or crashed.
+        LostWorkerError: a process was killed or crashed.
     """
     if jobs == 1:
         return (checker((piece,)) for piece in pieces)
@@ -104,5 +104,5 @@ def _where_lost(pending: Iterable[Batch]) -> str:
     first, last = pieces[0], pieces[-1]
     return (
         f"a worker process was killed or crashed while {first.source}:{first.line} to {last.source}:{last.line} were "
-        "checked; what was printed before is right. hint: --jobs 1 finds the record, and needs the least memory"
+        "checked; the output before is correct. hint: --jobs 1 finds the record, and needs the least memory"
     )

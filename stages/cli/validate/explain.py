@@ -1,4 +1,4 @@
-"""`tritrace explain`: what a diagnostic means."""
+"""`tritrace explain`: explains a diagnostic."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How `tritrace validate` prints a verdict: for people, as JSON Lines, or as a SARIF log."""
+"""The output formats of `tritrace validate`: text, JSON Lines, or a SARIF log."""
 
 import json
 from collections.abc import Iterator
@@ -20,26 +20,26 @@ class Format(StrEnum):
 
 
 class Printer(Protocol):
-    """One format: entries, one or more a record, between an opening and a closing text."""
+    """One format: entries between an opening and a closing text; a record has one entry or more."""
 
     separator: str
-    """Stands between two entries."""
+    """Text between two entries."""
 
     def opening(self) -> str:
-        """Return what stands before the first entry."""
+        """Return the text before the first entry."""
 
     def closing(self, exit_code: int) -> str:
-        """Return what follows the last entry."""
+        """Return the text after the last entry."""
 
     def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
-        """Yield what is to say of a response."""
+        """Yield the entries of a response."""
 
     def unreadable_entries(self, record: Unreadable) -> Iterator[str]:
-        """Yield what is to say of a record that could not be read, beside the line on standard error."""
+        """Yield the entries of a record that could not be read, in addition to the line on standard error."""
 
 
 class _Lines:
-    """What the formats have in common that need no frame."""
+    """Base of the formats without opening and closing text."""
 
     separator = ""
 
@@ -56,7 +56,7 @@ class _Lines:
 
 
 class TextPrinter(_Lines):
-    """Diagnostics with their carets; nothing of a response without any."""
+    """Diagnostics with their carets; a response without diagnostics has no entry."""
 
     def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
         """Yield one entry for a response with diagnostics."""
@@ -68,7 +68,7 @@ class TextPrinter(_Lines):
 
 
 class JSONPrinter(_Lines):
-    """One JSON object a response, one response a line."""
+    """One JSON object per line, for each response."""
 
     def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
         """Yield the line."""
@@ -83,12 +83,12 @@ class JSONPrinter(_Lines):
 
 
 class SarifPrinter:
-    """One SARIF log with a result a diagnostic."""
+    """A SARIF log with a result for each diagnostic."""
 
     separator = sarif.SEPARATOR
 
     def opening(self) -> str:
-        """Return the beginning of the log, with a rule a code."""
+        """Return the beginning of the log, with a rule for each code."""
         return sarif.opening(str(LANGUAGE_VERSION))
 
     def closing(self, exit_code: int) -> str:

@@ -1,7 +1,7 @@
-"""What `tritrace validate` is given to read: files, patterns and standard input, cut into pieces of one record each.
+"""Reads the inputs of `tritrace validate` (files, patterns, standard input) as pieces of one record each.
 
-JSON Lines are read line by line; of a line longer than any record, only the beginning is. A `.json` or raw text file is
-one document and is read whole. What a piece says is for `stages/cli/validate/records.py`.
+JSON Lines are read line by line; only the beginning of an overlong line is read. A `.json` or raw text file is one
+document and is read as a whole. `stages/cli/validate/records.py` parses the pieces.
 """
 
 import glob
@@ -22,27 +22,27 @@ from protocol.errors import UserError
 STANDARD_INPUT = "-"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 SizedLine = tuple[bytes, int]
-"""A line, or the beginning of a long one, and its number of bytes."""
+"""A line, or the beginning of an overlong one, and its number of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One record as it stands in a file."""
+    """The text of one record in a file."""
 
     source: str
     """The file, or "-"."""
     line: int
-    """Where in the file it begins, from 1."""
+    """Line where it begins, from 1."""
     column: int
-    """From 1, in code points."""
+    """Column where it begins, from 1, in code points."""
     content: bytes
     is_raw: bool = False
-    """Whether it is a response as it is, and not a JSON object around one."""
+    """Whether it is a plain response, and not a JSON object with a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that could not be read, and the reason."""
+    """The place of a record that could not be read, and the reason."""
 
     source: str
     line: int
@@ -51,10 +51,10 @@ class Unreadable:
 
 
 def expand(arguments: Iterable[str]) -> list[str]:
-    """Return the files that arguments name, each once, with patterns such as `runs/**/*.jsonl` filled in.
+    """Return the files of the arguments, each once; patterns such as `runs/**/*.jsonl` are expanded.
 
     Raises:
-        UserError: a pattern matches no file. A name that is no pattern is kept, whether or not the file exists.
+        UserError: a pattern matches no file. A name that is not a pattern is kept, even if the file does not exist.
     """
     found: list[str] = []
     empty = []
@@ -73,7 +73,7 @@ def expand(arguments: Iterable[str]) -> list[str]:
 
 
 def num_bytes(sources: Iterable[str]) -> int | None:
-    """Return the size of all sources together, or None where one is a stream or is not there."""
+    """Return the total size of the sources; None if one is a stream or does not exist."""
     total = 0
     for source in sources:
         try:
@@ -87,9 +87,9 @@ def num_bytes(sources: Iterable[str]) -> int | None:
 
 
 def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
-    """Yield the records of a source, by its ending; what cannot be read is one too, and ends the source.
+    """Yield the records of a source; its file ending decides the format. An unreadable record ends the source.
 
-    A stream (standard input, a pipe) has no ending: if its first line begins a JSON object it is JSON Lines, and one
+    A stream (standard input, a pipe) has no ending: it is JSON Lines if its first line begins a JSON object, and one
     raw response otherwise.
     """
     try:
@@ -116,7 +116,7 @@ def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
 
 
 def not_json(error: ValueError | RecursionError, piece: Piece) -> Unreadable:
-    """Return what json said of a piece, placed in the file and not in the piece."""
+    """Return the error of the JSON parser, with its position in the file instead of in the piece."""
     if not isinstance(error, json.JSONDecodeError):
         return Unreadable(piece.source, piece.line, piece.column, f"not JSON: {error}")
     column = error.colno + (piece.column - 1 if error.lineno == 1 else 0)
@@ -139,7 +139,7 @@ def _from_stream(source: str, lines: Iterable[SizedLine]) -> Iterator[Piece | Un
 
 
 def _raw(source: str, lines: Iterable[SizedLine]) -> Piece | Unreadable:
-    """Return the one response that a stream is."""
+    """Return a stream as one raw response."""
     parts = []
     for number, (line, num_bytes) in enumerate(lines, start=1):
         if num_bytes > len(line):
@@ -157,7 +157,7 @@ def _from_lines(source: str, lines: Iterable[SizedLine], first: int = 1) -> Iter
 
 
 def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
-    """One JSON object, or the items of a list, each with its place."""
+    """Yield one JSON object, or the items of a list, each with its position."""
     if not content.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
         yield Piece(source, 1, 1, content)
         return
@@ -176,10 +176,10 @@ def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
 
 
 def _items(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where each item of a JSON list begins and ends.
+    """Yield the start and the end of each item of a JSON list.
 
     Raises:
-        json.JSONDecodeError: the text is no such list; the items before the fault have been given.
+        json.JSONDecodeError: the text is not a valid list; the items before the error were yielded.
     """
     decoder, place = json.JSONDecoder(), _after_blanks(text, text.index("[") + 1)
     has_more = not text.startswith("]", place)

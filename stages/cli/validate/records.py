@@ -1,4 +1,4 @@
-"""From a piece of a source to a response with its plan and labels; and the plan that `--plan` names."""
+"""Parses a piece to a response with its plan and labels, and reads the plan of `--plan`."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Record:
 
 
 def read_record(piece: Piece) -> Record | Unreadable:
-    """Read a piece: a response as it is (bytes that are not UTF-8 become U+FFFD), or an object that holds one."""
+    """Read a piece: a plain response (bytes that are not UTF-8 become U+FFFD), or an object with a response."""
     if piece.is_raw:
         return Record(piece, piece.content.decode("utf-8-sig", errors="replace"), None, Labels())
     try:
@@ -55,7 +55,7 @@ def _unreadable(piece: Piece, reason: str) -> Unreadable:
 def _plan(value: Any) -> Plan:
     """Read a plan given as an object, as its JSON text, or by name."""
     if isinstance(value, Mapping):
-        # By way of the text, so that equal plans become one object and what derives from them is built once.
+        # Parsed from text, so that equal plans are one object and derived data is built once.
         return Plan.from_json(json.dumps(value, sort_keys=True))
     if not isinstance(value, str):
         raise SpecError(f"plan: expected an object, its JSON text or a name, found {value!r}")
@@ -66,10 +66,10 @@ _named_plan = lru_cache(maxsize=64)(named_plan)
 
 
 def plan_option(value: str) -> Plan:
-    """Return the plan that `--plan` names: a JSON file, or a plan of the toolkit by name.
+    """Return the plan of `--plan`: from a JSON file, or from the toolkit by name.
 
     Raises:
-        SpecError: there is neither, or the file holds no usable plan; the message names the file.
+        SpecError: neither exists, or the file has no usable plan; the message names the file.
     """
     path = Path(value)
     if not path.is_file():

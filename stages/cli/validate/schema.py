@@ -1,4 +1,4 @@
-"""`tritrace schema`: the JSON Schema of a parsed trace."""
+"""`tritrace schema`: prints the JSON Schema of a parsed trace."""
 
 import json
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What `tritrace validate` counts: verdicts, codes, and the records with the most faults."""
+"""The counts of `tritrace validate`: verdicts, codes, and the records with the most faults."""
 
 import heapq
 from collections import Counter
@@ -15,12 +15,12 @@ from protocol.diagnostics import printable
 from stages.cli.validate.pieces import Piece
 
 NUM_WORST = 10
-"""Records that `--stats` names."""
+"""Maximum number of records that `--stats` lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultyRecord:
-    """A record with diagnostics, and how many of each code."""
+    """A record with diagnostics, and their number by code."""
 
     source: str
     line: int
@@ -30,27 +30,27 @@ class FaultyRecord:
 
     @property
     def badness(self) -> tuple[int, int]:
-        """Sorts the worst first: errors, then all diagnostics."""
+        """Sort key, worst first: by errors, then by all diagnostics."""
         return (-self.num_errors, -self.count_by_code.total())
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over any number of responses; the memory it takes does not grow with them."""
+    """Counts over any number of responses, in constant memory."""
 
     num_valid: int = 0
     num_invalid: int = 0
     num_unreadable: int = 0
     responses_by_code: Counter[str] = field(default_factory=Counter)
-    """In how many responses a code was found."""
+    """Code -> number of responses that have it."""
     diagnostics_by_code: Counter[str] = field(default_factory=Counter)
-    """How many diagnostics there were of a code."""
+    """Code -> number of diagnostics."""
     worst: list[FaultyRecord] = field(default_factory=list)
-    """At most `NUM_WORST`, the worst first, the earlier first of equals."""
+    """At most `NUM_WORST` records, worst first; of equals, the earlier one first."""
 
     @property
     def num_responses(self) -> int:
-        """How many responses were checked."""
+        """Number of checked responses."""
         return self.num_valid + self.num_invalid
 
     @property
@@ -70,7 +70,7 @@ class Tally:
             self._rank([FaultyRecord(piece.source, piece.line, num_errors, count)])
 
     def merge(self, later: "Tally") -> None:
-        """Add the counts of records that come after these."""
+        """Add the counts of later records."""
         self.num_valid += later.num_valid
         self.num_invalid += later.num_invalid
         self.num_unreadable += later.num_unreadable
@@ -83,7 +83,7 @@ class Tally:
 
 
 def summary(tally: Tally) -> str:
-    """Return one line: how many were valid, and how often each code was found."""
+    """Return one line with the number of valid responses and the frequency of each code."""
     share = f" ({100 * tally.num_valid / tally.num_responses:.1f} %)" if tally.num_responses else ""
     unreadable = f", {tally.num_unreadable} unreadable" if tally.num_unreadable else ""
     found = ", ".join(f"{code} in {tally.responses_by_code[code]}" for code in codes() if tally.responses_by_code[code])
@@ -92,7 +92,7 @@ def summary(tally: Tally) -> str:
 
 
 def tables(tally: Tally) -> Iterator[RenderableType]:
-    """Yield the tables of `--stats`: codes by how many responses have them, and the worst records."""
+    """Yield the tables of `--stats`: codes by number of responses, and the worst records."""
     if not tally.diagnostics_by_code:
         return
     yield _codes_table(tally)

@@ -1,4 +1,4 @@
-"""`tritrace validate`: check responses against their plans, any number of them at flat memory."""
+"""`tritrace validate`: checks any number of responses against their plans, in constant memory."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from stages.cli.validate.tally import Tally, summary, tables
 
 INTERRUPTED = 128 + signal.SIGINT
 NOBODY_READS = 141
-"""128 + SIGPIPE, the exit code of a program whose reader has gone, such as `| head`."""
+"""128 + SIGPIPE: the exit code when the reader of the output has gone, such as `| head`."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def validate(
         with closing(check_all(pieces, checker, jobs)) as checked:
             exit_code = _print_all(checked, printer_by_format[output], tally, num_bytes(sources))
     except BrokenPipeError:
-        # What is still buffered would be written when Python ends, and complained of.
+        # Python would try to write buffered text at its end and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(NOBODY_READS) from None
     typer.echo(f"{'interrupted: ' if exit_code == INTERRUPTED else ''}{summary(tally)}", err=True)
@@ -58,14 +58,14 @@ def validate(
 
 
 def _prepare_output(output: Format) -> None:
-    """Let nothing that a file name or a record holds fail to be printed; JSON is UTF-8 whatever the terminal is."""
+    """Make every file name and record printable; JSON is always UTF-8."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         encoding = None if output is Format.TEXT else "utf-8"
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _print_all(checked: Iterable[Checked], printer: Printer, tally: Tally, total: int | None) -> int:
-    """Print everything as it comes and count it; return the exit code. A log is closed whatever happens."""
+    """Print and count all results as they arrive; return the exit code. A log is closed even after an error."""
     exit_code, separator = 2, ""
     try:
         _write(printer.opening())
@@ -91,7 +91,7 @@ def _write(text: str) -> None:
 
 
 def _with_progress(checked: Iterable[Checked], total: int | None) -> Iterator[Checked]:
-    """Show a bar on a terminal, in bytes of the input, and nothing in a log."""
+    """Show a progress bar on a terminal, in bytes of the input, and nothing in a log."""
     with tqdm(total=total, unit="B", unit_scale=True, disable=None, leave=False) as bar:
         for each in checked:
             yield each

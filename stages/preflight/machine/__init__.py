@@ -1,1 +1,1 @@
-"""Whether the machine can do what a stage asks: its arithmetic, its compiler, its disk."""
+"""Checks of the machine: its arithmetic, its compiler, its disk."""

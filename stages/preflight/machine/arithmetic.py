@@ -1,4 +1,4 @@
-"""Can the processor or the card compute in the dtype of a recipe, or does it only pretend to?"""
+"""Checks that the processor or the GPU has instructions for the dtype of a recipe."""
 
 import torch
 
@@ -9,19 +9,18 @@ _questions = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_m
 
 
 _BFLOAT16_SINCE = (8, 0)
-"""NVIDIA's compute capability from which on a card has bfloat16 (Ampere); before it PyTorch imitates it."""
+"""NVIDIA's first compute capability with bfloat16 (Ampere); on older GPUs PyTorch emulates it."""
 
 
 def arithmetic_sections(dtype: str, *, scales_loss: bool) -> list[Section]:
-    """Return what is wrong with a recipe's dtype on this machine, else nothing.
+    """Return findings if this machine does not support a recipe's dtype; otherwise nothing.
 
-    Without instructions for a dtype a CPU multiplies matrices by a loop that no library has tuned. Seen on a CPU with
-    AVX2 alone: forward and backward of SmolLM2-135M at 5 tokens/s in bfloat16, at 92 in float32 (2,500 tokens, two
-    cores).
+    Without instructions for a dtype, a CPU multiplies matrices in a slow loop. On a CPU with AVX2 only, forward and
+    backward of SmolLM2-135M had 5 tokens/s in bfloat16 and 92 in float32 (2,500 tokens, two cores).
 
     Args:
-        dtype: of the recipe.
-        scales_loss: whether it scales the loss (`fp16`).
+        dtype: dtype of the recipe.
+        scales_loss: whether the recipe scales the loss (`fp16`).
     """
     chosen = resolve_dtype(dtype)
     finding = _on_card(chosen, scales_loss=scales_loss) if torch.cuda.is_available() else _on_cpu(chosen)

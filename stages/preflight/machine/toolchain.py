@@ -1,4 +1,4 @@
-"""Can the loss be compiled on a GPU? TRL's runs through Triton, which compiles some C when it is first called."""
+"""Checks that the loss can be compiled on a GPU: TRL's loss uses Triton, which compiles C code at its first call."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from stages.preflight.findings import Finding, Section
 
 
 def toolchain_sections() -> list[Section]:
-    """Return what Triton needs and does not find; nothing where no GPU is here or Triton is not installed.
+    """Return the tools that Triton needs and does not find; nothing without a GPU or without Triton.
 
-    It takes `$CC`, else gcc or clang, and Python's headers (triton/runtime/build.py, 3.x). Where one is missing, a run
-    ends in its first step, after the model was loaded.
+    It uses `$CC`, else gcc or clang, and Python's headers (triton/runtime/build.py, 3.x). If one is missing, a run
+    fails in its first step, after loading the model.
     """
     if not (torch.cuda.is_available() and is_triton_available()):
         return []
@@ -27,7 +27,7 @@ def _compiler() -> Finding:
     found = shutil.which(named) if named else shutil.which("gcc") or shutil.which("clang")
     if found:
         return Finding("ok", "C compiler", found)
-    missing = f"$CC is {named}, which cannot be run" if named else "neither gcc nor clang is there"
+    missing = f"$CC is {named}, which cannot be run" if named else "neither gcc nor clang is installed"
     advice = "install one (apt install gcc), or name it in $CC; TRL's loss compiles its kernels when training starts"
     return Finding("fails", "C compiler", missing, advice)
 
@@ -39,4 +39,4 @@ def _headers() -> Finding:
     advice = (
         "install Python's headers (apt install python3-dev, or a Python from python.org, pyenv or uv, which has them)"
     )
-    return Finding("fails", "Python.h", f"{path} is not there", advice)
+    return Finding("fails", "Python.h", f"{path} does not exist", advice)

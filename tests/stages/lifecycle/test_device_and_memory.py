@@ -80,14 +80,14 @@ def test_a_warmup_leaves_half_of_the_updates(max_steps, warmup, kept, parse):
     fit_warmup("sft", arguments, config, 12)
     assert config.warmup_steps == kept
     (line,) = [line for line in describe(arguments, config) if "warmup_steps" in line]
-    assert ("cut from" in line) == (kept != warmup)
+    assert ("reduced from" in line) == (kept != warmup)
     assert (line.split()[0], float(line.split()[1])) == ("warmup_steps", kept)
 
 
 @pytest.mark.parametrize("warmup", [20, 0.05])
 def test_a_trial_of_one_step_trains(warmup, parse, capsys):
     sft.run(*parse("sft", max_steps=1, warmup_steps=warmup, lr_scheduler_type="cosine"))
-    assert "overridden by the flag; cut from" in capsys.readouterr().out
+    assert "overridden by the flag; reduced from" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
@@ -158,9 +158,9 @@ def test_out_of_memory_advises_a_smaller_batch_with_which_the_stage_resumes(stag
     if stage == "grpo":
         smaller = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "steps_per_generation": 2}
     flags = " ".join(f"--{name} {value}" for name, value in smaller.items())
-    assert f"{flags}: as many rows an update; the stage goes on where it is" in said
+    assert f"{flags}: the same rows per update; the stage continues" in said
     assert "--activation_checkpointing true" in said
-    assert "--load_in_4bit true: a quarter of the weights' memory; the stage starts afresh" in said
+    assert "--load_in_4bit true: a quarter of the weights' memory; the stage starts again" in said
     folder = run(*parse(stage, **smaller, activation_checkpointing="true"), **rewards)
     assert "resumes from step 2" in capsys.readouterr().out
     assert read_manifest(folder / "manifest.json").resumed_from_step == 2

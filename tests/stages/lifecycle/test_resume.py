@@ -1,4 +1,4 @@
-"""An interrupted stage ends where an uninterrupted one does; a finished one is skipped; a changed one starts afresh."""
+"""An interrupted stage ends where an uninterrupted one does; a finished one is skipped; a changed one starts again."""
 
 import errno
 import json
@@ -104,7 +104,7 @@ def test_a_finished_stage_is_skipped_until_something_it_depends_on_changes(parse
     sft.run(*parse("sft", learning_rate=2e-2))
     said = capsys.readouterr().out
     assert "recipe.learning_rate was 0.01, is 0.02" in said
-    assert f"what is there is kept in {folder}.1" in said
+    assert f"the old folder is kept as {folder}.1" in said
     assert folder.with_name("sft.1").joinpath("manifest.json").read_bytes() == before
     lines = (rows_folder / "sft.jsonl").read_text().splitlines()
     (rows_folder / "sft.jsonl").write_text("\n".join(lines[:8]) + "\n")
@@ -168,7 +168,7 @@ def test_a_half_done_stage_of_another_recipe_starts_afresh_and_says_why(parse, i
         sft.run(*parse("sft"))
     folder = sft.run(*parse("sft", learning_rate=2e-2))
     said = capsys.readouterr().out
-    assert "starts afresh, not from" in said
+    assert "starts again, not from" in said
     assert "recipe.learning_rate was 0.01, is 0.02" in said
     assert read_manifest(folder / "manifest.json").resumed_from_step is None
 
@@ -199,11 +199,11 @@ def spoil(path):
 
 
 DAMAGES = {
-    "adapter_model.safetensors": (truncate, "adapter_model.safetensors is not what was written"),
-    "optimizer.pt": (spoil, "optimizer.pt is not what was written"),
-    "trainer_state.json": (empty, "trainer_state.json is not what was written"),
+    "adapter_model.safetensors": (truncate, "adapter_model.safetensors was changed"),
+    "optimizer.pt": (spoil, "optimizer.pt was changed"),
+    "trainer_state.json": (empty, "trainer_state.json was changed"),
     "rng_state.pth": (lambda path: path.unlink(), "rng_state.pth is missing"),
-    "seal.json": (lambda path: path.unlink(), "was not written to its end"),
+    "seal.json": (lambda path: path.unlink(), "is incomplete"),
 }
 
 

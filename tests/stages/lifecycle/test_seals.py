@@ -24,7 +24,7 @@ def newest(output):
 
 
 DAMAGES = {
-    "no seal": (lambda folder: (folder / SEAL).unlink(), "was not written to its end"),
+    "no seal": (lambda folder: (folder / SEAL).unlink(), "is incomplete"),
     "a seal of nothing": (lambda folder: (folder / SEAL).write_text("{}"), "cannot be read, or names no file"),
     "a list": (lambda folder: (folder / SEAL).write_text("[1]"), "cannot be read, or names no file"),
     "half a seal": (lambda folder: (folder / SEAL).write_text('{"a'), "cannot be read, or names no file"),
@@ -39,7 +39,7 @@ DAMAGES = {
     "another file": (lambda folder: (folder / "ref" / "adapter_config.json").write_text("[]"), "is not what was"),
     "a hash that is a number": (
         lambda folder: (folder / SEAL).write_text(json.dumps({"trainer_state.json": 3})),
-        "trainer_state.json is not what was written",
+        "trainer_state.json was changed",
     ),
     "a name elsewhere": (
         lambda folder: (folder / SEAL).write_text(json.dumps({"../checkpoint-2/trainer_state.json": "x"})),

@@ -236,7 +236,7 @@ def test_a_shape_needs_no_model_and_no_rows(parse, tmp_path):
     sections = sections_of("grpo", arguments, config, shape="qwen2.5-vl-3b")
     assert "the longest row that the recipe allows" in sections["rows"].findings[0].found
     assert "KV cache" in sections["memory"].text
-    with pytest.raises(StageError, match="no max_tokens says how long"):
+    with pytest.raises(StageError, match="max_tokens would state the length"):
         prepare("grpo", *parse("grpo", data=tmp_path / "none.jsonl", model="m"), "qwen2.5-vl-3b")
 
 
@@ -390,7 +390,7 @@ def test_a_gpu_without_compiler_or_headers_fails_before_the_model_is_loaded(gpu,
     (section,) = toolchain_sections()
     assert [finding.level for finding in section.findings] == ["fails", "fails"]
     assert "neither gcc nor clang" in section.findings[0].found
-    assert "Python.h is not there" in section.findings[1].found
+    assert "Python.h does not exist" in section.findings[1].found
     (tmp_path / "gcc").write_text("")
     (tmp_path / "gcc").chmod(0o755)
     (tmp_path / "Python.h").write_text("")

@@ -67,11 +67,11 @@ MODELS = {
     ),
     "a template whose end is no token": (
         lambda folder: changed(folder, odd_end),
-        "ending: a response ends with '</s>', which is no token of this model, and generation stops at '<|im_end|>'",
+        "ending: a response ends with '</s>', which is not a token of this model; generation stops at '<|im_end|>'",
     ),
     "a template without an end": (
         lambda folder: changed(folder, no_end),
-        "ending: the template writes no token behind a response, and generation stops at '<|im_end|>'",
+        "ending: the template writes no token after a response, and generation stops at '<|im_end|>'",
     ),
 }
 
@@ -146,7 +146,7 @@ ROW_CASES = [
     if (stage, case) != ("grpo", "an empty completion")  # it has none
 ]
 WARNED = {
-    "words in white on nothing": (spoilt(white), "blank: 1 rows: s3: a picture is all white"),
+    "words in white on nothing": (spoilt(white), "blank: 1 rows: s3: a picture is completely white"),
     "a mark without a picture": (
         spoilt(lambda row, _: said(row, "<image> What is it?")),
         "marks: 1 rows: s3: the prompt holds <image>",

@@ -43,7 +43,7 @@ def test_it_is_exported_and_the_card_and_the_chain_say_that_nothing_is_known_of_
     (adapter / "optimizer.pt").write_text("what else stands in such folders")
     folder = export_stage(adapter, tmp_path / "export", ExportOptions(merge=merge))
     card = (folder / "README.md").read_text()
-    assert "**It was trained elsewhere: it has no manifest, so nothing says on what or how.**" in card
+    assert "**It was trained elsewhere: it has no manifest, so its data and its training are unknown.**" in card
     assert "It was trained in" not in card
     assert not (folder / "optimizer.pt").exists()
     (stage,) = read_export(folder, seal_of(folder))
@@ -80,7 +80,7 @@ def test_it_needs_a_base(adapter):
 
 def test_a_stage_continues_it_and_says_that_nothing_is_known_of_it(adapter, parse, capsys):
     trained = dpo.run(*parse("dpo", parent=adapter, max_steps=1))
-    assert "was trained elsewhere: nothing says how" in capsys.readouterr().out
+    assert "was trained elsewhere; its training is unknown" in capsys.readouterr().out
     manifest = read_manifest(trained / "manifest.json")
     assert manifest.start == "elsewhere"
     (stage,) = read_chain(trained)

@@ -116,9 +116,7 @@ def test_vllm_is_given_the_tokens_pictures_and_ends_that_transformers_is(python,
 def test_pictures_that_vllm_would_scale_again_are_refused(python, tiny_model_path, rows_folder):
     """The tiny model's own bounds leave one size; `tests/families/test_vllm.py` has those that can be met."""
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[1:2]
-    with pytest.raises(
-        UserError, match="cannot be given pictures within these bounds, since vLLM would scale them again"
-    ):
+    with pytest.raises(UserError, match="cannot use pictures within these bounds, because vLLM would scale them again"):
         policy_of(python, tiny_model_path, min_pixels=28 * 28, max_pixels=28 * 28).respond(prompts, rows_folder)
 
 
@@ -163,7 +161,7 @@ def test_the_command_evaluates_by_it(python, tiny_model_path, rows_folder, tmp_p
 
 def test_an_interpreter_without_vllm_is_told(tiny_model_path, rows_folder, tmp_path):
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:1]
-    with pytest.raises(VLLMError, match="has no vLLM; name an interpreter that has it"):
+    with pytest.raises(VLLMError, match="has no vLLM; name an interpreter with vLLM"):
         policy_of(sys.executable, tiny_model_path).respond(prompts, rows_folder)
     with pytest.raises(VLLMError, match="nowhere: cannot be started: No such file or directory"):
         policy_of(tmp_path / "nowhere", tiny_model_path).respond(prompts, rows_folder)

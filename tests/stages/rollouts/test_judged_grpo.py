@@ -121,7 +121,7 @@ def test_a_judge_that_dies_on_the_way_stops_the_stage_which_then_goes_on_to_the_
         with pytest.raises(JudgeError, match="the same command again asks for the rest"):
             grpo.run(*judged(upstream.url, output=tmp_path / "broken", **options))
         said = capsys.readouterr().out
-        assert "once that is mended, the same command continues from step" in said
+        assert "after the problem is fixed, the same command continues from step" in said
         assert "unscored" in said
         upstream.reply = honest
         broken = grpo.run(*judged(upstream.url, output=tmp_path / "broken", **options))
