@@ -1,7 +1,7 @@
-"""What tests of every folder share: how they run, what they need, and the pocket base that ships.
+"""Shared by all tests: settings, marks for requirements, and the shipped pocket base.
 
-Marks say what a test needs (`pytest --markers`). `-m "not torch"` does not even import the files and folders that are
-all about models, and blocks torch for the rest: a test that wants it without saying so fails.
+Marks state what a test needs (`pytest --markers`). With `-m "not torch"`, files and folders that need torch as a whole
+are not imported, and torch is blocked for the rest: a test that needs it without the mark fails.
 """
 
 import importlib.util
@@ -19,17 +19,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import pytest
 from hypothesis import settings
 
-settings.register_profile("full", deadline=None)  # how long an example takes says how busy the machine is
+settings.register_profile("full", deadline=None)  # the time of an example depends on how busy the machine is
 settings.register_profile("few", settings.get_profile("full"), max_examples=10)  # `make test-fast`
 settings.load_profile("full")
 
 REPOSITORY = Path(__file__).parent.parent
 OF_MODELS = ("families", "invariant", "notebooks", "stages")
-"""Folders in which everything needs torch. Elsewhere a file says `pytestmark = pytest.mark.torch`."""
+"""Folders in which all tests need torch. Elsewhere a file has `pytestmark = pytest.mark.torch`."""
 
 
 class NoTorch(MetaPathFinder):
-    """Refuses to find torch."""
+    """Blocks the import of torch."""
 
     @classmethod
     def find_spec(cls, name, *_):
@@ -38,7 +38,7 @@ class NoTorch(MetaPathFinder):
 
 
 def _needs_torch(path):
-    """Say whether a folder or a file of tests needs torch as a whole."""
+    """Return whether a folder or a file of tests needs torch as a whole."""
     rest = path.relative_to(Path(__file__).parent).parts
     if rest and rest[0] in OF_MODELS:
         return True
@@ -68,14 +68,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def shared_path(tmp_path_factory):
-    """Return the folder of this test run, which its workers share."""
+    """Return the folder of this test run, shared by its workers."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
 def once(shared_path):
-    """Return a function that makes a folder once for all workers; who changes it copies it first."""
+    """Return a function that makes a folder once for all workers; a test that changes it must copy it first."""
     from filelock import FileLock
 
     def made(name, make):
@@ -92,7 +92,7 @@ def once(shared_path):
 
 @pytest.fixture(scope="session")
 def pocket_model_path(tmp_path_factory):
-    """Return the folder of the pocket base that ships."""
+    """Return the folder of the shipped pocket base."""
     from stages.pocket.shipped import pocket_base
 
     return pocket_base(tmp_path_factory.mktemp("pocket-model"))
@@ -100,6 +100,6 @@ def pocket_model_path(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_waiting_between_requests(monkeypatch):
-    """Requests are made again at once where the server does not say when: the client waits half a second and more."""
+    """Retry requests at once if the server states no time; the client would wait half a second or more."""
     if importlib.util.find_spec("openai"):
         monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)

@@ -1,4 +1,4 @@
-"""A valid response under the plan `everyday`, for tests that need any one."""
+"""A valid response under the plan `everyday`, for tests that need any valid response."""
 
 HONEST = """<thinking>
 [VISUAL-SCAN]: objects=["cup"]; scene="kitchen"; hazard=none

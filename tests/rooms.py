@@ -1,10 +1,10 @@
-"""How hard it is to find one's way: the rooms of a package, the arrows between them, and their floors.
+"""Measures the structure of a package: its rooms, the arrows between them, and their floors.
 
     python -m tests.rooms stages eval stages.cli
 
-prints a line a package, and the arrows that run back up. A room is a folder or a file directly in the package. An arrow
-goes from a room to another one that it imports from. Floors are the layers that the rooms can be stacked in, so that
-each imports from lower ones only. Where rooms import each other in a circle, one arrow of the circle runs back up.
+prints a line for each package, and the arrows that run back up. A room is a folder or a file directly in the package.
+An arrow goes from a room to a room that it imports. Floors are layers of rooms, so that each room imports only from
+lower floors. If rooms import each other in a circle, one arrow of the circle runs back up.
 """
 
 import sys
@@ -18,21 +18,21 @@ LAYERS = ("protocol", "toolkit", "data", "eval", "stages")
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a package looks like from its door."""
+    """The rooms and arrows of a package."""
 
     rooms: dict[str, set[str]]
-    """Name -> the rooms it imports from."""
+    """Room -> the rooms that it imports."""
     back_up: list[tuple[str, str]]
-    """Arrows without which no rooms would import each other in a circle."""
+    """Arrows whose removal leaves no circle."""
 
     @property
     def num_arrows(self) -> int:
-        """Between two different rooms."""
+        """Number of arrows between different rooms."""
         return sum(map(len, self.rooms.values()))
 
     @property
     def num_floors(self) -> int:
-        """Of the longest way down, without the arrows that run back up."""
+        """Length of the longest way down, without the arrows that run back up."""
         below = {
             room: {each for each in found if (room, each) not in self.back_up} for room, found in self.rooms.items()
         }
@@ -43,7 +43,7 @@ class House:
 
 
 def house(package: str) -> House:
-    """Read the imports of a package; those that only type checkers see do not count."""
+    """Read the imports of a package; imports for type checkers do not count."""
     graph = grimp.build_graph(*LAYERS, exclude_type_checking_imports=True)
     depth = package.count(".") + 1
     rooms: dict[str, set[str]] = {}
@@ -55,14 +55,14 @@ def house(package: str) -> House:
 
 
 def _back_up(rooms: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """Return arrows whose removal leaves no circle, found one circle at a time."""
+    """Return arrows whose removal leaves no circle, one for each found circle."""
     below = {room: set(found) for room, found in rooms.items()}
     removed = []
     while True:
         try:
             TopologicalSorter(below).prepare()
         except CycleError as error:
-            imported, importing = error.args[1][:2]  # graphlib lists a circle from the imported to the importing
+            imported, importing = error.args[1][:2]  # graphlib lists a circle from the imported to the importing room
             below[importing].discard(imported)
             removed.append((importing, imported))
         else:
@@ -70,7 +70,7 @@ def _back_up(rooms: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    """Print a line a package."""
+    """Print a line for each package."""
     for package in sys.argv[1:] or ["stages", "eval", "stages.cli"]:
         found = house(package)
         back = "".join(f"\n  back up: {one} -> {other}" for one, other in found.back_up)

@@ -1,6 +1,6 @@
-"""The documents are true where a program can tell: paths exist, links lead somewhere, maps leave no room out.
+"""Checks of the documents: paths exist, links have targets, and maps name every room.
 
-Each test collects every fault before it fails, so that one run shows all of them.
+Each test collects all faults before it fails, so that one run shows all of them.
 """
 
 import re
@@ -38,7 +38,7 @@ def anchors(page):
 
 
 def code_of(page):
-    """Return the words that a page sets as code."""
+    """Return the inline code of a page."""
     return [*re.findall(r"`([^`\n]+)`", prose(page)), *re.findall(r"(?m)^    .*$", prose(page))]
 
 

@@ -1,4 +1,4 @@
-"""What is shipped is whole: every module imports, every other file is package data."""
+"""The package is complete: every module imports, and every other file is package data."""
 
 import ast
 import importlib.util
@@ -58,7 +58,7 @@ def test_counts_have_not_shrunk():
 
 @pytest.mark.process
 def test_nothing_shipped_is_left_out_by_git():
-    """A file that git ignores or nobody added is here, and missing from a clone."""
+    """A file that git ignores, or that was not added, exists here but not in a clone."""
     listed = subprocess.run(
         ["git", "ls-files", "--others", "--ignored", "--exclude-standard", *LAYERS],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""No function is longer than a screen or takes more than can be named in one breath."""
+"""Limits for the length of functions and the number of parameters."""
 
 import ast
 

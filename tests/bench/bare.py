@@ -1,4 +1,4 @@
-"""TRL's own trainers, to compare with: a stage's model, adapter, settings and rows, and in GRPO a constant reward."""
+"""Builds TRL's own trainers for comparison: same model, adapter, settings and rows; GRPO gets a constant reward."""
 
 import copy
 
@@ -8,7 +8,7 @@ TRAINERS = {"sft": SFTTrainer, "dpo": DPOTrainer, "grpo": GRPOTrainer}
 
 
 def constant(*, completions, **_):
-    """Pay every completion alike."""
+    """Give every completion the same reward."""
     return [0.5] * len(completions)
 
 

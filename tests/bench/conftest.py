@@ -1,4 +1,4 @@
-"""Benchmarks are timed by `make bench` only: under a plain `pytest` each function runs once, untimed."""
+"""Only `make bench` times the benchmarks; with plain `pytest` each function runs once, untimed."""
 
 import pytest
 

@@ -1,7 +1,8 @@
 """Preflight's estimate beside the peak of the real graph on tensors without storage: `python -m tests.bench.estimates`.
 
-For what `tritrace fit` chooses for a model and a card, stage by stage and phase by phase, as a Markdown table. It takes
-about a minute a stage and allocates nothing of the models' size. The CUDA context is in neither column.
+It prints a Markdown table for the settings that `tritrace fit` chooses for a model and a card, with a row for each
+phase of each stage. It takes about a minute per stage, and does not allocate memory of the models' size. Neither column
+includes the CUDA context.
 
     python -m tests.bench.estimates qwen2.5-vl-3b:24 qwen3.5-4b:16
 """
@@ -24,7 +25,7 @@ HEAD = (
 
 
 class Compared(NamedTuple):
-    """An estimate and what the graph holds, in bytes."""
+    """An estimate and the traced peak, in bytes."""
 
     stage: str
     phase: str
@@ -38,7 +39,7 @@ class Compared(NamedTuple):
 
 
 def compared(config, each, half="bfloat16"):
-    """Yield the phases of a stage that was fitted."""
+    """Yield the phases of a fitted stage."""
     flags = ["--model=m", "--data=d", "--output=o", f"--dtype={half}", f"--load_in_4bit={each.rung.quantised}"]
     arguments, _ = parse_stage(each.stage, flags)
     for phase, graph in traced_peaks(config, arguments, each.shape, each.step).items():
@@ -61,7 +62,7 @@ def lines(model_name, gib, stages=("sft", "dpo", "grpo")):
 
 
 def main():
-    """Print the table, a row as soon as it is known."""
+    """Print the table; each row is printed as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", default=list(CASES), metavar="MODEL:GIB")
     parser.add_argument("--stage", choices=("sft", "dpo", "grpo"), action="append")

@@ -1,7 +1,7 @@
-"""What `tritrace fit` finds for some models and cards, as a Markdown table: `python -m tests.bench.fits`.
+"""Prints the settings of `tritrace fit` for some models and cards as a Markdown table: `python -m tests.bench.fits`.
 
-A cell has the weights' precision, the tokens of a row and of its picture, the completions sampled together in GRPO, the
-highest peak of the three stages, and the hours of the published data on the slowest named card of that size.
+A cell has: the precision of the weights, the tokens of a row and of its picture, the completions sampled together in
+GRPO, the highest peak of the three stages, and the hours for the published data on the slowest named card of that size.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def cell(found, gib):
 
 
 def main():
-    """Print the table, a row as soon as it is known."""
+    """Print the table; each row is printed as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="*", default=list(MODELS))
     options = parser.parse_args()

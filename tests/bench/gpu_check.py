@@ -1,12 +1,12 @@
-"""Peak memory and tokens a second of real models on a GPU, ours beside TRL's own trainers: `make gpu-check`.
+"""Measures peak memory and tokens per second of real models on a GPU, for our trainers and TRL's: `make gpu-check`.
 
-For each model and cap (24 and 16 GiB) the recipes are those of `tritrace fit`, whatever card is there. Each case runs
-in a process of its own: a few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO,
-responses of full length. The weights are random, of the model's exact shape, so that nothing is downloaded. TRL's
-trainers get the same model, adapter, settings and row, and GRPO a constant reward. Then a stage is killed and resumed
-(`tests/stages/lifecycle/kills.py`). What the time does not suffice for is a line that says so.
+For each model and cap (24 and 16 GiB), the recipes come from `tritrace fit`, whatever the GPU is. Each case runs in a
+separate process: a few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO,
+responses of full length. The weights are random with the model's exact shape, so that nothing is downloaded. TRL's
+trainers get the same model, adapter, settings and row; GRPO gets a constant reward. Then a stage is killed and resumed
+(`tests/stages/lifecycle/kills.py`). For cases that do not fit into the time, a line says so.
 
-The table is printed, and written as Markdown to `runs/gpu-check.md`, to be pasted into RESULTS.md as it is.
+The table is printed, and written as Markdown to `runs/gpu-check.md`, ready for RESULTS.md.
 """
 
 import argparse
@@ -48,13 +48,13 @@ STAGES = ("sft", "dpo", "grpo")
 TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
 MINUTES = 12.0
-"""All together, from the start of the script."""
+"""Seconds for all cases, from the start of the script."""
 KILLED = [sys.executable, "-m", "tests.stages.lifecycle.kills", "--kills", "1", "--stage", "sft"]
 RESULT = ROOT / "runs" / "gpu-check.md"
 
 
 class Case(NamedTuple):
-    """What is measured."""
+    """One case to measure."""
 
     recipe: str
     """Its folder; that of a model and a cap is MODEL-CAPgib."""
@@ -63,12 +63,12 @@ class Case(NamedTuple):
 
 
 def bare_trainer(setup):
-    """Return TRL's own trainer over what a stage trains."""
+    """Return TRL's own trainer for the same stage."""
     return build_bare(setup.job.stage, setup.job.config, setup.model, setup.processor, setup.dataset)
 
 
 def parse(recipe, stage, data, *flags):
-    """Return a recipe's stage on rows of the pocket world, whose pictures are scaled up to the largest allowed."""
+    """Return a recipe's stage on rows of the pocket world, with pictures scaled up to the maximum size."""
     config = Path(recipe) / f"{stage}.yaml"
     arguments, trl_config = parse_stage(stage, ["--config", str(config), f"--data={data / stage}.jsonl", *flags])
     if arguments.max_pixels is not None:
@@ -77,7 +77,7 @@ def parse(recipe, stage, data, *flags):
 
 
 def write_fitted(model_name, gib, folder):
-    """Write the recipes of a model for a cap, and return their folder; None where nothing fits."""
+    """Write the recipes of a model for a cap, and return their folder; None if nothing fits."""
     model = find_model(model_name)
     found = fit(model, gib, STAGES)
     place = folder / f"{model_name}-{gib}gib"
@@ -87,7 +87,7 @@ def write_fitted(model_name, gib, folder):
 
 
 def write_model(model_name, recipe, data, folder):
-    """Write random weights of the shape that a recipe trains, with a processor that has the words of the rows."""
+    """Write random weights with the shape of a recipe's model, and a processor with the words of the rows."""
     arguments, _ = parse(recipe, "sft", data)
     config = shape_config(model_name)
     rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", SPECS[stage].row_type, None)]
@@ -96,7 +96,7 @@ def write_model(model_name, recipe, data, folder):
 
 @quiet_libraries()
 def measured(case, model, data, folder, *flags):
-    """Return what a few steps take, and what preflight estimates, as a JSON object."""
+    """Return the measurement of a few steps, and preflight's estimate, as a JSON object."""
     stage = case.stage
     arguments, config = parse(case.recipe, stage, data, f"--model={model}", f"--output={folder}", *flags)
     if torch.cuda.is_available() and arguments.card_gib is not None:
@@ -124,7 +124,7 @@ def measured(case, model, data, folder, *flags):
 
 
 def in_a_process(seconds, *arguments):
-    """Return what a process of its own measured, or in a line why it did not."""
+    """Measure in a separate process; return the result, or a line with the error."""
     if seconds <= 0:
         return "not run: out of time"
     command = [sys.executable, "-m", "tests.bench.gpu_check", "--one", *map(str, arguments)]
@@ -138,7 +138,7 @@ def in_a_process(seconds, *arguments):
 
 
 def killed_and_resumed(seconds):
-    """Return in a line whether a stage that was killed ended as one that nobody killed."""
+    """Return a line that says whether a killed stage gave the same result as an uninterrupted one."""
     if seconds <= 0:
         return "not run: out of time"
     try:
@@ -150,7 +150,7 @@ def killed_and_resumed(seconds):
 
 
 def markdown_of(results, *, device, resumed):
-    """Return the results as a table, an estimate beside each measurement, and what they were measured on."""
+    """Return the results as a table with measurements, estimates and the machine."""
     lines = [
         "| recipe | stage | trainer | estimate GiB | peak GiB | reserved GiB | tokens/s |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
@@ -167,7 +167,7 @@ def markdown_of(results, *, device, resumed):
 
 
 def run_all(models, caps, stages, minutes):
-    """Return the results of every case, as far as the time suffices, and whether a killed stage was resumed."""
+    """Return the results of all cases, as far as the time allows, and whether a killed stage was resumed."""
     ends = time.monotonic() + 60 * minutes
     results = {}
     with tempfile.TemporaryDirectory(prefix="tritrace-gpu-") as name:
@@ -191,7 +191,7 @@ def run_all(models, caps, stages, minutes):
 
 
 def main():
-    """Measure every model, cap, stage and trainer that is asked for."""
+    """Measure the requested models, caps, stages and trainers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=shape_names(), action="append", help="may be repeated")
     parser.add_argument("--cap", type=int, action="append", help="GiB; may be repeated")

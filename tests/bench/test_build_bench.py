@@ -1,6 +1,7 @@
-"""`tritrace data build --preset published` by one process and by two: `make bench`. A plain `pytest` builds a little.
+"""`tritrace data build --preset published` with one process and with two: `make bench`. Plain `pytest` builds few rows.
 
-The two take turns, starting the processes included; the aim is nearly half the time on two cores, for the same bytes.
+The two run in turns, and the time includes starting the processes. The goal is nearly half the time on two cores, with
+the same bytes.
 """
 
 import hashlib

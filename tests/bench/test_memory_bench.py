@@ -1,8 +1,9 @@
-"""What each memory habit saves, by `tritrace preflight --measure` without and with it: `make bench`.
+"""Measures how much memory each option saves, with `tritrace preflight --measure`: `make bench`.
 
-Peaks are how far a process's resident memory grew over two steps of SmolLM2-135M's shape with random weights, or of a
-model of the pocket model's size where pictures matter, on the CPU. A plain `pytest` measures that one alone. Chunked
-logits, which TRL has no key for, are measured on a language model's head: TRL's own against transformers' loss.
+A peak is the growth of a process's resident memory over two steps on the CPU, with SmolLM2-135M's shape and random
+weights, or with a model of the pocket model's size for options about pictures. Plain `pytest` measures only the latter.
+TRL has no key for chunked logits; they are measured on the head of a language model, with TRL's loss and with
+transformers' loss.
 """
 
 import multiprocessing
@@ -37,7 +38,7 @@ COMMON = {"dtype": "float32", "per_device_train_batch_size": 4, "gradient_accumu
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """Flags of a stage without a habit, and with it."""
+    """Flags of a stage without an option and with it."""
 
     name: str
     stage: str
@@ -66,7 +67,7 @@ HABITS = (
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """Rows without pictures: long ones for SFT, prompts of ordinary length for GRPO."""
+    """Write rows without pictures: long rows for SFT, prompts of normal length for GRPO."""
     folder = tmp_path_factory.mktemp("told")
     queries = [described(item).query for item in generate("train", 40, seed=0)]
     words = " ".join(query.text for query in queries[:3])
@@ -80,7 +81,7 @@ def told(tmp_path_factory):
 
 
 def measured(habit, chosen, model, data, output):
-    """What `tritrace preflight --measure` says, in GiB or MiB."""
+    """Return the result of `tritrace preflight --measure`, in GiB or MiB."""
     flags = COMMON | habit.common | chosen | {"data": data / f"{habit.stage}.jsonl", "output": output}
     config = ROOT / "stages" / "recipes" / "smollm2-135m" / f"{habit.stage}.yaml"
     command = [*COMMAND, "--config", config, *model, *(f"--{name}={value}" for name, value in flags.items())]
@@ -114,7 +115,7 @@ def test_what_each_habit_saves(benchmark, told, world, tmp_path):
 
 
 def loss_and_growth(num_rows, num_tokens, vocabulary, is_chunked):
-    """The loss of random rows, and the GiB that it and its gradient take; only the head is large."""
+    """Return the loss of random rows, and the memory of loss and gradient in GiB; only the head is large."""
     torch.manual_seed(0)
     config = LlamaConfig(
         hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1, vocab_size=vocabulary

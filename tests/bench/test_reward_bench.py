@@ -1,7 +1,7 @@
-"""What a completion costs under each preset with the rule judge: `make bench`. A plain `pytest` runs each once.
+"""Measures the time of each preset's reward with the rule judge: `make bench`. Plain `pytest` runs each test once.
 
-One round is one pass over 100 responses: diagnosed, scored, judged and paid, from the columns that TRL hands over. The
-aim is under 50 ms a round for the default preset, half a millisecond a completion.
+A round diagnoses, scores, judges and rewards 100 responses, starting from TRL's columns. The goal for the default
+preset is below 50 ms per round, which is half a millisecond per completion.
 """
 
 from random import Random
@@ -20,7 +20,7 @@ NUM_RESPONSES = 100
 
 @pytest.fixture(scope="module")
 def rows():
-    """Columns of rollouts: half of them honest, half spoilt, each in its own way."""
+    """Return columns of rollouts: half of them honest, half corrupted in different ways."""
     rng, names, found = Random(0), list(CORRUPTIONS), []
     for place, example in enumerate(examples(NUM_RESPONSES, "train", 0)):
         spoilt = corrupt(names[place % len(names)], example, rng) if place % 2 else None

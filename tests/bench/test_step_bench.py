@@ -1,15 +1,15 @@
-"""A step of each stage beside one of TRL's own trainer: `make bench`. A plain `pytest` is short.
+"""Compares a step of each stage with a step of TRL's own trainer: `make bench`. Plain `pytest` is short.
 
-Same model (the pocket model's size, random weights), adapter, rows, batch and machine, in one run: the trainers take
-turns step by step, so that whatever else the machine does falls on all of them alike. Ours have what a stage has:
-progress, tracking in MLflow, and for GRPO the default reward with the rule judge and the record of rollouts, where
-TRL's has a constant reward. All completions of GRPO have the full length (`min_new_tokens`), since the lengths that a
-policy chooses would decide the time. Printed are medians, and the median of the ratios to TRL's step of the same turn
-with its quartiles; the aims are at most 1.03 for SFT and DPO, 1.05 for GRPO unmerged and below 1 merged. Of GRPO it is
-also printed how many times as fast a step is for computing a prompt once a group; the aim is 1.6.
+All trainers use the same model (the pocket model's size, random weights), adapter, rows, batch and machine. They take
+turns step by step, so that other work on the machine affects all of them equally. Our trainers do all the work of a
+stage: progress, tracking in MLflow, and for GRPO the default reward with the rule judge and the record of rollouts.
+TRL's trainer has a constant reward. All completions of GRPO have the full length (`min_new_tokens`), because otherwise
+the lengths would decide the time. The medians are printed, and the median of the ratios to TRL's step of the same turn
+with its quartiles. The goals are at most 1.03 for SFT and DPO, 1.05 for GRPO without merging, and below 1 with merging.
+For GRPO, the speed-up of computing a prompt once per group is also printed; the goal is 1.6.
 
-Beside the seconds by the clock stand those of the processors, all threads added up. On a machine with other work only
-these are steady, and only if waiting threads do not spin: `make bench` sets `OMP_WAIT_POLICY=PASSIVE`.
+Wall-clock seconds and processor seconds (of all threads) are printed. On a busy machine only processor seconds are
+stable, and only if waiting threads do not spin: `make bench` sets `OMP_WAIT_POLICY=PASSIVE`.
 """
 
 import statistics
@@ -45,16 +45,16 @@ VARIANTS = {"sft": (BARE, "ours"), "dpo": (BARE, "ours"), "grpo": (BARE, UNMERGE
 BUILDERS = {"sft": sft.build_trainer, "dpo": dpo.build_trainer, "grpo": grpo.build_trainer}
 NUM_STEPS = {"sft": 41, "dpo": 41, "grpo": 21}
 SHORT = {"per_device_train_batch_size": 8, "max_completion_length": 8, "num_generations": 4}
-"""Of GRPO, where nothing is measured."""
+"""Steps of GRPO if nothing is measured."""
 
 
 class Turns:
-    """Lets trainers in threads of their own take one step each in turn, and times the steps."""
+    """Runs trainers in separate threads, lets them take turns step by step, and times the steps."""
 
     def __init__(self, count):
         self.places = [threading.Semaphore(int(place == 0)) for place in range(count)]
         self.seconds = [[] for _ in range(count)]
-        """Of each step, by the clock and of the processors."""
+        """Wall-clock and processor seconds of each step."""
         self.errors = []
 
     def of(self, place):
@@ -81,7 +81,7 @@ class _Turn(TrainerCallback):
 
 
 def trainer_of(stage, variant, folder, options, run):
-    """Build one of the trainers on a model of its own."""
+    """Build one of the trainers on its own model."""
     flags = {
         "config": Path(__file__).parents[2] / "stages" / "recipes" / "pocket" / f"{stage}.yaml",
         "model": folder / "model",
@@ -94,7 +94,7 @@ def trainer_of(stage, variant, folder, options, run):
     config.save_strategy = "no"
     if stage == "grpo":
         config.generation_kwargs = {"min_new_tokens": config.max_completion_length}
-    # Bare TRL mixes modalities.
+    # Plain TRL mixes modalities.
     rows = [row for row in read_rows(Path(arguments.data), SPECS[stage].row_type) if row.images]
     model, processor = load_for_training(arguments, config.seed)
     dataset = to_dataset(rows, folder / "data")
@@ -115,7 +115,7 @@ def trainer_of(stage, variant, folder, options, run):
 
 
 def steps_in_turns(trainers):
-    """Train all trainers, a step each in turn, and return their seconds a step without the first."""
+    """Train all trainers step by step in turn, and return their seconds per step, without the first step."""
     turns = Turns(len(trainers))
 
     def train(trainer, place):
@@ -158,7 +158,7 @@ def test_step_time(stage, benchmark, world, monkeypatch):
 
 
 def ratios(own, other, number):
-    """Return the quartiles of the ratios of steps of the same turn; `number` 0 is by the clock, 1 of the processors."""
+    """Return the quartiles of the ratios of steps in a turn; `number` is 0 for wall-clock, 1 for processor time."""
     return statistics.quantiles([one[number] / two[number] for one, two in zip(own, other, strict=True)], n=4)
 
 

@@ -1,8 +1,8 @@
-"""How fast a response is validated, beside other checks: `make bench`. A plain `pytest` runs each once.
+"""Compares the speed of validation with other checks: `make bench`. Plain `pytest` runs each test once.
 
-All get the same typical responses: five calls, 600 to 900 characters. The schema is given the trace already parsed, the
-published pattern only counts calls, and Earley is lark's general parser over the plan's grammar; none of them knows
-coherence or evidence, and only the last knows the graph. One round is one pass over all responses.
+All checks get the same typical responses: five calls, 600 to 900 characters. The schema gets the parsed trace, the
+published pattern only counts calls, and Earley is lark's general parser for the plan's grammar. None of them checks
+coherence or evidence, and only the last one checks the graph. One round is one pass over all responses.
 """
 
 import re
@@ -23,11 +23,11 @@ NUM_RESPONSES = 100
 PUBLISHED_SIZE = 31_654
 """Rows of the published data set."""
 FULLER = ", as far as it can be told from the picture and from the words that came with it, and on a second look too"
-"""What a larger model adds to a sentence."""
+"""Words that a larger model adds to a sentence."""
 
 
 def typical(response, plan):
-    """Return the response as wordy as its plan allows, its claims unchanged."""
+    """Return the response with longer texts, as far as its plan allows, and unchanged claims."""
 
     def wordy(call):
         keys = plan.by_name[call.tool].by_name

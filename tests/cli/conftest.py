@@ -1,4 +1,4 @@
-"""Running a command in this process, and files for it to read."""
+"""Fixtures: runs a command in this process, and writes its input files."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def tritrace(capsys, monkeypatch):
 
 @pytest.fixture
 def file(tmp_path):
-    """Write a file: text or bytes as they are, a list as JSON Lines."""
+    """Return a function that writes a file: text or bytes unchanged, a list as JSON Lines."""
 
     def write(name, content):
         path = tmp_path / name

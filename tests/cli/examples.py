@@ -17,5 +17,5 @@ def record(response=GOOD, **fields):
 
 
 def lines(*records):
-    """Return JSON Lines; a record that is a string already stands as it is."""
+    """Return JSON Lines; a record that is a string is used unchanged."""
     return "".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in records)

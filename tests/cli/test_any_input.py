@@ -1,7 +1,7 @@
-"""Whatever rows, sources and pictures people bring, no command ends in a traceback, and none says 0 for nothing.
+"""For any rows, sources and pictures, no command ends with a traceback, and none exits 0 without a result.
 
-Inputs are drawn from what really comes: rows with a field changed, bytes of other encodings, half files, pictures of
-all kinds, damaged ones too. What preflight lets through is trained in `tests/stages/preflight/test_any_rows.py`.
+The inputs are realistic mistakes: rows with a changed field, other encodings, truncated files, and pictures of all
+kinds, also damaged ones. `tests/stages/preflight/test_any_rows.py` trains on rows that preflight accepts.
 """
 
 import json
@@ -47,7 +47,7 @@ odd_values = (
 
 @st.composite
 def rows(draw):
-    """Return the bytes of a file of some rows, one of them spoilt, and of the file itself spoilt or not."""
+    """Return the bytes of a file of rows, with one corrupted row, and sometimes with a corrupted file."""
     kind = draw(st.sampled_from(["query", "rollout", "rollout"]))
     lines = []
     for number in range(draw(st.sampled_from([1, 2, 3, 3, 0]))):
@@ -65,7 +65,7 @@ def rows(draw):
 
 @st.composite
 def pictures(draw):
-    """Return the bytes of a picture of some mode, size and format, whole or not."""
+    """Return the bytes of a picture with a random mode, size and format, sometimes truncated."""
     mode = draw(st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "F", "YCbCr"]))
     size = draw(st.sampled_from([(1, 1), (8, 6), (300, 1), (1, 300), (56, 56)]))
     form = draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]))
@@ -78,14 +78,14 @@ def pictures(draw):
     options = {"transparency": 0} if draw(st.booleans()) and mode in {"P", "L"} else {}
     try:
         image.save(out, form, **options)
-    except (OSError, ValueError, KeyError):  # a format that has no such mode
+    except (OSError, ValueError, KeyError):  # the format does not support this mode
         image.convert("RGB").save(out, "PNG")
     content = out.getvalue()
     return draw(st.sampled_from([*[content] * 8, content[: len(content) // 2], content[:-3], b"", b"GIF89a"]))
 
 
 def run(*arguments):
-    """Run a command as a shell does; return its exit code and its output. Anything but an exit is a traceback."""
+    """Run a command like a shell; return its exit code and output. Any exception but SystemExit is a traceback."""
     out = StringIO()
     before, sys.argv = sys.argv, ["tritrace", *map(str, arguments)]
     try:
@@ -156,7 +156,7 @@ def test_a_source_is_imported_or_refused(folder_of, records, picture):
 @examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows(), pictures())
 def test_an_evaluation_that_cannot_be_asked_is_no_result(folder_of, content, picture):
-    """Nobody answers at that address, so that whatever the rows are there can be no result."""
+    """No server listens at the address, so there can be no result for any rows."""
     folder = folder_of(content, picture)
     server = ("--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "m", "--endpoint-server", "openai")
     code, said = run("eval", *server, "--data", folder / "test.jsonl", "--output", folder / "out", "--judge-cache", "")

@@ -1,4 +1,4 @@
-"""`tritrace chat` and `tritrace audit` over a server: what is shown, what is withheld, what is logged."""
+"""`tritrace chat` and `tritrace audit` with a server: shown, withheld and logged texts."""
 
 import base64
 import json

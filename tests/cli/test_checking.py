@@ -1,4 +1,4 @@
-"""The commands that need no model: what they print, to where, and how they exit."""
+"""Commands that need no model: their output, their streams and their exit codes."""
 
 import json
 import subprocess

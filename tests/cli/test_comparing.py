@@ -1,4 +1,4 @@
-"""`tritrace report`, `compare` and `agreement` as commands, on runs written here; none imports torch."""
+"""`tritrace report`, `compare` and `agreement` on runs that the tests write; none imports torch."""
 
 import json
 import subprocess
@@ -60,7 +60,7 @@ def test_two_stages_are_compared_and_getting_worse_exits_1(run):
 
 
 def test_one_run_is_compared_stage_by_stage(run):
-    write_stage(run / "seed-0" / "sft.1" / "eval", 5)  # what another recipe made before
+    write_stage(run / "seed-0" / "sft.1" / "eval", 5)  # an earlier result of another recipe
     found = invoke("compare", run, "--format", "json")
     record = json.loads(found.output)
     assert found.exit_code == 1

@@ -1,4 +1,4 @@
-"""`tritrace eval` and `chat` under --constrained: free and constrained validity, each by its name."""
+"""`tritrace eval` and `chat` with --constrained: they report free and constrained validity separately."""
 
 import json
 import sys

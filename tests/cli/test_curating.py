@@ -20,7 +20,7 @@ QUERIES = [item.query for item in generate("train", 3, seed=0)]
 def folder(tmp_path):
     write_rows(tmp_path / "grpo.jsonl", [rollout_prompt(query, "compact") for query in QUERIES])
     perfect = [reference_response(query, plan_query(query.text, 1)).render() for query in QUERIES]
-    # The first prompt is answered now well, now badly; the second always well; the third always badly.
+    # The first prompt is answered well only sometimes, the second always, the third never.
     texts = [(0, perfect[0]), (0, "no"), (1, perfect[1]), (1, perfect[1]), (2, "no"), (2, "no")]
     lines = [json.dumps({"id": QUERIES[which].id, "response": text}) for which, text in texts]
     (tmp_path / "responses.jsonl").write_text("\n".join(lines))

@@ -1,7 +1,7 @@
-"""Files that programs write, damaged: no command ends in a traceback, and none exits 0 with a result that is not one.
+"""Damaged files of a run: no command ends with a traceback, and none exits 0 with a wrong result.
 
-Every file of a small run is damaged in ways that disks, editors, other programs and malice have: cut, emptied, with
-bytes of another kind, with values of another type anywhere in its JSON. Each command that reads it is then run.
+Every file of a small run is damaged in realistic ways: truncated, emptied, with foreign bytes, or with a value of
+another type anywhere in its JSON. Then each command that reads the file is run.
 """
 
 import json
@@ -136,7 +136,7 @@ def removed(value, path):
 
 
 def damaged(content, seed):
-    """Return content damaged in a way that a seed chooses."""
+    """Return the content with a damage that a seed chooses."""
     rng = random.Random(seed)
     kind = rng.choice(["bytes", "cut", "flip", "value", "value", "value", "missing", "more", "value"])
     if kind == "bytes":
@@ -178,7 +178,7 @@ def test_every_command_of_this_table_works_on_what_is_whole(name, whole):
 @pytest.mark.parametrize("name", COMMANDS)
 @examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-@example(seed=2530)  # half of a surrogate pair in a manifest
+@example(seed=2530)  # a lone surrogate in a manifest
 def test_a_damaged_file_is_told_or_does_not_matter(name, whole, tmp_path_factory, seed):
     root = tmp_path_factory.mktemp("damaged") / "root"
     shutil.copytree(whole, root)

@@ -1,4 +1,4 @@
-"""`tritrace eval` on tasks, and what it refuses before anything is asked."""
+"""`tritrace eval` on tasks, and mistakes that it reports before it samples."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_tasks_are_measured_one_by_one_and_together(tritrace, tmp_path):
         assert (code, len(endpoint.requests)) == (0, 8), err
         pictures = [part["type"] for part in endpoint.requests[0]["messages"][-1]["content"]]
         assert pictures == ["image_url", "text"]
-        # Complete: the same command asks nothing.
+        # The evaluation is complete: the same command sends no request.
         code, _, err = tritrace(*command)
         assert (code, len(endpoint.requests)) == (0, 8)
         assert "is complete; read" in err

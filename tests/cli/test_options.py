@@ -1,4 +1,4 @@
-"""Commands whose options are a dataclass: what typer reads off it, and what the command is given."""
+"""Commands whose options are a dataclass: the options in typer, and the values for the command."""
 
 from dataclasses import dataclass, field
 from typing import Annotated

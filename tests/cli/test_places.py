@@ -1,4 +1,4 @@
-"""Places that cannot be written: one error and exit 2, or 75 for a full disk, never a traceback."""
+"""Outputs that cannot be written: one error and exit 2 (75 for a full disk), never a traceback."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def tritrace(*words, before="", **options):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Return a folder with rows, a run, and a file that is in the way."""
+    """Return a folder with rows, a run, and a file at the path of an output folder."""
     root = tmp_path_factory.mktemp("place")
     build_pocket(root / "data", Sizes(sft=2, dpo=2, grpo=2, validation=2, test=2), seed=0)
     (root / "file").write_text("in the way")

@@ -1,4 +1,4 @@
-"""`tritrace plan`: which planner chooses, by name, and what the plan becomes."""
+"""`tritrace plan`: the choice of the planner, and the forms of the plan."""
 
 import io
 import sys

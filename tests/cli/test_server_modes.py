@@ -1,4 +1,4 @@
-"""Every command that asks a server, against a server in every mode: no traceback, and no exit 0 without a result."""
+"""Every command that uses a server, with a server in every mode: no traceback, and no exit 0 without a result."""
 
 import json
 

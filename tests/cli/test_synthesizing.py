@@ -1,4 +1,4 @@
-"""`tritrace data synthesize`, as people call it: from queries to rows that check out, killed on the way."""
+"""`tritrace data synthesize` as a command: from queries to valid rows, even if it is killed in between."""
 
 import json
 import os
@@ -60,10 +60,10 @@ def test_a_killed_process_is_taken_up_and_asks_nothing_twice(tmp_path, queries):
     assert found["rejects"] == found["never_right"]
     assert found["repaired"] == found["right_when_told"]
     assert found["different_questions_answered"] == found["questions"]
-    # Only what was open when it was killed is asked for again.
+    # Only requests that were open at the kill are sent again.
     assert found["answered_more_than_once"] <= 2 * CONCURRENCY
     before = {path.name: path.read_bytes() for path in tmp_path.glob("sft*.json*")}
-    with Endpoint(lambda _: fails(500)) as endpoint:  # nobody needs it any more
+    with Endpoint(lambda _: fails(500)) as endpoint:  # no longer needed
         done = subprocess.run(command(tmp_path, endpoint.url), capture_output=True, check=False)
         assert (done.returncode, endpoint.requests) == (0, [])
     assert {path.name: path.read_bytes() for path in tmp_path.glob("sft*.json*")} == before
@@ -71,7 +71,7 @@ def test_a_killed_process_is_taken_up_and_asks_nothing_twice(tmp_path, queries):
 
 @pytest.fixture
 def interruptible():
-    """Let a process started now heed SIGINT: a background shell has it ignored, which processes inherit."""
+    """Make new processes react to SIGINT: a background shell ignores it, and child processes inherit this."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -83,7 +83,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, queries):
     def slow(request):
         if len(endpoint.requests) == 10:
             process.send_signal(signal.SIGINT)
-            time.sleep(3)  # on a busy machine the rest would be done before the signal is seen
+            time.sleep(3)  # on a busy machine, the rest could finish before the signal arrives
         return model(request)
 
     model = good(queries, tmp_path)
@@ -174,7 +174,7 @@ def test_what_the_judge_leaves_open_makes_the_exit_code_1(tritrace, tmp_path, qu
         (("--plans-per-query", "2"), "only --planner sampling"),
         (("--judge", "llm"), "judge_url"),
         (("--output", "elsewhere/sft.jsonl"), "images are relative"),
-        (("--output", "{folder}/theirs.jsonl"), "is there already, and not by this command"),
+        (("--output", "{folder}/theirs.jsonl"), "already exists, not written by this command"),
         (("--teacher-url", "nonsense"), "teacher_url: expected an address"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What `tritrace validate` prints: golden texts, a SARIF log that its published schema accepts, and statistics."""
+"""The output of `tritrace validate`: golden texts, SARIF logs that match the published schema, and statistics."""
 
 import json
 import os
@@ -41,7 +41,7 @@ ROWS = lines(
 
 @pytest.fixture
 def golden(tritrace, file, monkeypatch, tmp_path):
-    """Check rows and a raw response in a format, and compare all that is printed with a golden file.
+    """Check rows and a raw response in a format, and compare the whole output with a golden file.
 
     After an intended change: TRITRACE_GOLDEN=write pytest tests/cli/test_validate_formats.py, and read the diff.
     """
@@ -53,7 +53,7 @@ def golden(tritrace, file, monkeypatch, tmp_path):
     def compare(name, *flags):
         code, out, err = tritrace("validate", "rows.jsonl", "raw.txt", "--plan", "everyday", *flags)
         assert code == 2
-        # The rules of a log are the registry of codes, which has tests of its own.
+        # The rules of a log are the registry of codes, which has its own tests.
         out = re.sub(r'"rules":\[.*\]\}\},"columnKind"', '"rules":[]}},"columnKind"', out)
         written = f"=== standard output\n{out}=== standard error\n{err}"
         if os.environ.get("TRITRACE_GOLDEN") == "write":
@@ -80,7 +80,7 @@ def test_statistics_are_golden(golden):
 
 
 def sarif(tritrace, *args):
-    """Return the one run of a log that its schema accepts."""
+    """Return the single run of a log, after validation against the schema."""
     log = json.loads(tritrace("validate", *args, "--format", "sarif")[1])
     assert [error.message for error in Draft4Validator(SCHEMA).iter_errors(log)] == []
     (run,) = log["runs"]

@@ -35,7 +35,7 @@ def test_several_processes_print_what_one_prints(tritrace, file, output):
 
 @dataclass(frozen=True)
 class Crash:
-    """Ends the process it is called in at the first piece of a line."""
+    """Kills its own process at the piece of a given line."""
 
     line: int
 
@@ -56,7 +56,7 @@ def test_a_worker_that_dies_is_told_with_the_place_in_the_input():
 
 
 def test_only_so_much_is_read_ahead():
-    """What keeps memory flat: a slow reader of the results holds up the reading of the input."""
+    """Memory stays constant: if the results are read slowly, the input is read slowly too."""
     num_read = 0
 
     def pieces():
@@ -74,7 +74,7 @@ def test_only_so_much_is_read_ahead():
 
 @pytest.fixture
 def interruptible():
-    """Let what is started be interrupted, even where this process, started in the background, is not."""
+    """Make new processes interruptible, even if this process was started in the background and is not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -93,7 +93,7 @@ def test_ctrl_c_ends_it_cleanly(jobs, output):
             command, cwd=ROOT, text=True, start_new_session=True, stdin=endless.stdout, **pipes
         ) as process,
     ):
-        endless.stdout.close()  # the command alone reads it, so that it ends with the command
+        endless.stdout.close()  # only the command reads it, so it ends with the command
         out = process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)
         rest, err = process.stdout.read(), process.stderr.read()

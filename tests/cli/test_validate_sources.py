@@ -1,4 +1,4 @@
-"""What `tritrace validate` reads: patterns, streams, lists, and files as other programs write them."""
+"""The inputs of `tritrace validate`: patterns, streams, lists, and files of other programs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.cli.examples import BAD, GOOD, record
 
 
 def places(output):
-    """The source and line of every object of `--format json`."""
+    """Return the source and line of every object of `--format json`."""
     return [(each["source"], each["line"]) for each in map(json.loads, output.splitlines())]
 
 
@@ -73,7 +73,7 @@ def test_lines_are_read_as_other_programs_write_them(tritrace, file, content):
 
 
 def test_lines_are_numbered_as_in_the_file(tritrace, file):
-    with_lone_returns = json.dumps(record(), separators=(",\r", ":\r")).encode()  # blanks of JSON, no ends of lines
+    with_lone_returns = json.dumps(record(), separators=(",\r", ":\r")).encode()  # no ends of lines
     content = b"\n" + ROW + b"\r\n\r\n" + with_lone_returns + b"\n"
     for source, stdin in ((file("a.jsonl", content), b""), ("-", content)):
         assert places(tritrace("validate", source, "--format", "json", stdin=stdin)[1]) == [

@@ -1,4 +1,4 @@
-"""The way from a public set's own files to checked rows of all stages: the commands as each prints the next."""
+"""From a public set's files to checked rows of all stages, with the next command that each command prints."""
 
 import re
 import shlex
@@ -43,7 +43,7 @@ def test_every_public_set_walks():
 
 
 class StandIn:
-    """Judge and teacher in one: everything that is not labelled is harmless, every response is a template."""
+    """Judge and teacher: it rates all unlabelled queries as harmless, and responds with templates."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -65,7 +65,7 @@ class StandIn:
 
 
 def held_out(folder):
-    """Hold out a query of a set too small for a share of it; the others are trained on, whatever their split."""
+    """Hold out one query of a set that is too small for a share; the others become training queries."""
     queries = read_rows(folder / "queries.jsonl", Query)
     chosen = next(each for each in queries if each.labels.combined_risk is not None)
     test = replace(chosen, id=f"{chosen.id}-held-out", text="Tell me a wholly different story about it.")
@@ -74,7 +74,7 @@ def held_out(folder):
 
 
 def run_next(tritrace, err, endpoint):
-    """Run the command that the last one printed, with the stand-in's address filled in."""
+    """Run the command that the last command printed, with the stand-in's address."""
     command = re.search(r"^next: tritrace (.*)$", err, re.MULTILINE)[1]
     words = [endpoint.url if word == "URL" else "stand-in" if word == "NAME" else word for word in shlex.split(command)]
     return words, *tritrace(*words)

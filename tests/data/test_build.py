@@ -1,4 +1,4 @@
-"""The stages' files are the same for the same seed, share no query, hold what they claim, and load into datasets."""
+"""The files of the stages depend only on the seed, share no query, are correct, and load into datasets."""
 
 import json
 from collections import Counter
@@ -242,7 +242,7 @@ def test_every_eight_rollout_prompts_in_a_row_have_an_unsafe_one_and_every_sixte
         assert any(prompt.labels.combined_risk is Risk.UNSAFE for prompt in prompts[start : start + 8]), start
     for start in range(0, 400, 16):
         kinds = {prompt.kind for prompt in prompts[start : start + 16]}
-        assert kinds & {"compositional", "typographic"}, start  # the picture alone makes them harmful,
+        assert kinds & {"compositional", "typographic"}, start  # only the picture makes these harmful,
         assert kinds & {"compositional_safe", "typographic_safe"}, start  # and these harmless
 
 

@@ -1,4 +1,4 @@
-"""A check finds what is wrong, tells where, reads on, and takes nothing that a row says on trust."""
+"""A check finds faults, states their place, continues, and trusts no value of a row."""
 
 import json
 import struct
@@ -33,7 +33,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def folder(built, tmp_path):
-    """A copy to spoil; pictures are linked, since tests replace and never change them."""
+    """Return a copy to change; pictures are linked, because tests replace them and never write into them."""
     copy = tmp_path / "data"
     (copy / "images").mkdir(parents=True)
     for path in built.glob("*.jsonl"):
@@ -69,7 +69,7 @@ def test_what_is_built_has_nothing_wrong_in_one_process_or_two(built):
 
 
 def png(width, height, rows=b""):
-    """Return a PNG that claims a size, whatever is in it."""
+    """Return a PNG whose header states a size, independent of its content."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,4 +1,4 @@
-"""Reference traces are faultless, and every corruption of them causes exactly what it says."""
+"""Reference traces have no faults, and every corruption causes exactly its stated codes."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,7 +20,7 @@ from toolkit.sampling import SamplingPlanner
 from toolkit.topologies import TOPOLOGIES
 
 NEEDS_ANOTHER_PLAN = {"one_return_too_many"}
-"""Applies to loops, which the planner chooses for several pictures; the pocket world has one."""
+"""Applies only to loops, which the planner chooses for several pictures; the pocket world has one picture."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_query_that_says_too_little_has_no_reference(queries):
 
 @pytest.mark.slow
 def test_corruptions_cause_exactly_their_codes_under_sampled_plans_too():
-    """`corrupt` raises where they do not."""
+    """`corrupt` raises if they do not."""
     applied = set()
     for item in generate("train", 60, seed=0):
         example = honest(item.query, SamplingPlanner(0)(item.query.text, 1))

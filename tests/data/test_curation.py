@@ -1,4 +1,4 @@
-"""Curation keeps what is between hopeless and solved and not always worth the same, and says why of the rest."""
+"""Curation keeps prompts of medium quality with varying scores, and states the reason for all others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Alternatives to the facts of pocket-world queries: of the same class, and never in an honest answer."""
+"""Distractors of pocket-world queries are of the same class as a fact and never in an honest answer."""
 
 from data.pocket.kinds import KINDS
 from data.pocket.lexicon import COLOURS, NUMBERS
@@ -33,4 +33,4 @@ def test_every_query_about_one_of_several_has_the_others():
     either = [(text, labels) for text, labels in found.items() if " or " in text]
     assert either
     for text, labels in either:
-        assert set(words(text)) & set(labels.distractors)  # the thing that is not there
+        assert set(words(text)) & set(labels.distractors)  # the thing that is not in the picture

@@ -1,4 +1,4 @@
-"""Rows come back as they were written; a bad file is one error with every bad line; a file is written whole or not."""
+"""Rows survive writing and reading; a bad file is one error with every bad line; writing is atomic."""
 
 import json
 

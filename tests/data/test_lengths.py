@@ -1,4 +1,4 @@
-"""What length tells about pairs, by hand and at its extremes."""
+"""How well length separates pairs: numbers derived by hand, and extreme cases."""
 
 import pytest
 

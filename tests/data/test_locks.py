@@ -1,4 +1,4 @@
-"""Two processes that would write the same thing: the second is told who the first is, and nothing is mixed."""
+"""If two processes would write the same output, the second gets an error that names the first."""
 
 import os
 import subprocess
@@ -115,5 +115,5 @@ def test_two_builds_at_the_same_time_leave_one_whole_folder(tmp_path):
     errors = [process.communicate()[1] for process in both]
     assert sorted(process.returncode for process in both) in ([0, 0], [0, 1])
     assert all("LockedError" in error or not error for error in errors)
-    assert not build_pocket(tmp_path / "out", TINY, seed=0)  # nothing is left to do
+    assert not build_pocket(tmp_path / "out", TINY, seed=0)  # there is nothing left to do
     assert (tmp_path / "out" / "test.jsonl").read_text().count("\n") == 2

@@ -1,4 +1,4 @@
-"""A policy's own responses become pairs where their scores are far enough apart, and only there."""
+"""A policy's own responses become pairs only if their scores are far enough apart."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_nothing_is_paired_without_a_gap_a_score_or_a_valid_response():
 
 def test_of_pairs_about_as_far_apart_the_one_that_balances_lengths_is_taken():
     ledger = LengthLedger()
-    ledger.add(50)  # the rejected response was the longer one so far
+    ledger.add(50)  # so far the rejected responses were longer
     responses = [scored("long" * 10, 1.0), scored("short", 1.0), scored("middle" * 3, 0.0)]
     assert pair_texts(*responses, max_pairs=1, ledger=ledger) == [("long" * 10, "middle" * 3)]
     assert ledger.num_characters == 50 + 18 - 40

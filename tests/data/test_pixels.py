@@ -1,4 +1,4 @@
-"""What is shown of a picture does not depend on how its file holds it: the words in it are the same everywhere."""
+"""The shown picture does not depend on the format of its file: its words are always legible."""
 
 import base64
 import re
@@ -49,7 +49,7 @@ def folder(tmp_path):
 def test_black_words_on_a_transparent_ground_are_black_on_white(name, folder):
     shown = np.asarray(open_image(name, folder), dtype=int)
     wanted = np.asarray(words("L", 0, 255), dtype=int)[:, :, None]
-    # The palettes have no half tones, so that the edges of letters are hard there.
+    # The palettes have no half tones, so the edges of letters are hard.
     assert np.abs(shown - wanted).max() <= (255 if "palette" in name else 4)
     assert shown.min() < 64
     assert shown.mean() > 230

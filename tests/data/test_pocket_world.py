@@ -1,4 +1,4 @@
-"""The pocket world supplies exact labels, the cases that matter, and a test split that is new."""
+"""The pocket world has exact labels, all important cases, and a test split with new combinations."""
 
 import hashlib
 import re
@@ -89,7 +89,7 @@ def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
         items = drawn(demonstrated, 1000, {"plain": 1.0})
         lookups = sum("which" in item.query.intent or "colour" in item.query.intent for item in items) / 1000
         crowded = sum(len(item.scene.things) == 2 for item in items) / 1000
-        expected = (0.2, 0.5) if demonstrated is None else (0.3, 0.6)  # a held-out pair or frame makes it rarer
+        expected = (0.2, 0.5) if demonstrated is None else (0.3, 0.6)  # held-out pairs and templates make it rarer
         assert (lookups, crowded) == pytest.approx(expected, abs=0.07)
 
 
@@ -188,7 +188,7 @@ def test_a_quarter_of_the_pairs_of_each_group_is_of_the_test_split_and_a_fifth_o
 
 
 def test_validation_is_as_new_as_the_test_split(worlds):
-    """How many queries have a pair of words that training never uses, and not only a new template."""
+    """Count the queries with a pair of words that training never uses, and not only a new template."""
     shares = {}
     for split in ("validation", "test"):
         held = {task_of(Pair(group, words)) for group, pairs in PAIRS.items() for words in pairs
@@ -294,7 +294,7 @@ def test_what_dpo_and_grpo_judge_is_not_what_sft_is_shown():
     assert every & shown
     assert every & others
     words = [{word for _, intent in found for word in intent.split()} for found in (shown, others)]
-    assert words[1] <= words[0]  # new pairs of words that were shown in others
+    assert words[1] <= words[0]  # new pairs of words that occur in other pairs
     kinds = [{kind for kind, _ in found} for found in (shown, others)]
     assert kinds == [set(KINDS) - {"plain", "frightening"}] * 2
 

@@ -1,4 +1,4 @@
-"""Quotas are filled in order, never exceeded, and what comes to nothing makes room for others."""
+"""Quotas are filled in order and never exceeded; a rejected query makes room for another one."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def query(number, category="none", risks=(None, None, None)):
 
 
 def run(quotas, queries, failing=()):
-    """Return the ids tried in each round, with those that failed."""
+    """Return the ids of each round; the given ones fail."""
     tried: list[list[str]] = []
     failed: list[Query] = []
     for chosen in QuotaLedger(quotas).rounds(queries, lambda each: each, lambda: failed):

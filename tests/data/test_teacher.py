@@ -1,4 +1,4 @@
-"""A teacher behind a real endpoint: every query becomes a row that checks out, or is set aside with its reasons."""
+"""A teacher behind a real endpoint: every query becomes a valid row, or is set aside with its reasons."""
 
 import json
 from collections import Counter
@@ -65,7 +65,7 @@ def lines(path):
 
 
 def check_counts(synthesis, progress):
-    """Every query is in exactly one of the files, and the report says the same."""
+    """Check that every query is in exactly one of the files, and that the report agrees."""
     rows, rejects = read_rows(synthesis.output, SFTRow), lines(synthesis.rejected_path)
     report = json.loads(synthesis.report_path.read_text())
     assert len({row.id for row in rows} | {each["id"] for each in rejects}) == len(rows) + len(rejects)
@@ -132,7 +132,7 @@ def test_through_a_faulty_proxy_nothing_is_lost_and_nothing_asked_twice(folder, 
         assert sum(proxy.made.values()) == progress.spending.num_requests
         last = {}
         for (body, attempt), fault in sorted(proxy.fault_by_body.items(), key=lambda entry: entry[0][1]):
-            # A request is made again only after a failure of the transport.
+            # A request is sent again only after a failure of the transport.
             assert attempt == 0 or last[body] in transport
             last[body] = fault
         again = synthesize(synthesis_of(folder, queries, upstream.url, num_repairs=4))
@@ -211,7 +211,7 @@ def test_the_grammar_is_handed_over_and_given_up_where_the_server_refuses_it(fol
         progress = synthesize(synthesis_of(folder, queries, endpoint.url, concurrency=1))
         assert progress.fates == {Fate.ROW: len(queries)}
         assert not progress.spending.is_constrained
-        assert len(endpoint.requests) == len(queries) + 1  # one was refused
+        assert len(endpoint.requests) == len(queries) + 1  # one request was refused
     (folder / "sft.replies.sqlite").unlink()
     with Endpoint(strict) as endpoint:
         insisting = synthesis_of(folder, queries[:2], endpoint.url, constraint="vllm")
@@ -287,7 +287,7 @@ def test_rows_of_a_query_have_different_plans(folder, queries):
         progress = synthesize(synthesis)
     rows, _ = check_counts(synthesis, progress)
     plans = [Plan.from_json(row.plan) for row in rows]
-    assert len(rows) >= 25  # the stand-in's reference may name what another plan cannot
+    assert len(rows) >= 25  # the stand-in's reference may name things that another plan cannot name
     assert len({plan.fingerprint for plan in plans}) > 20
     assert len({plan.graph.topology for plan in plans}) == 5
     assert len({plan.persona.name for plan in plans}) == 4
@@ -311,7 +311,7 @@ def test_quotas_are_filled_with_what_becomes_rows(folder, queries):
 
 
 DULL = "01234567"
-"""Last digits of the queries that the judge sets aside: about half of them, whatever the world draws."""
+"""The judge sets aside queries whose id ends with one of these digits: about half of them."""
 
 
 def test_what_the_judge_finds_wanting_is_set_aside(folder, queries):

@@ -1,4 +1,4 @@
-"""Text that is not UTF-8 is refused with its place and what it may be in; nothing is replaced in silence."""
+"""Text that is not UTF-8 is an error with its place and its likely encoding; no character is replaced silently."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Workers give the same results in the same order, and end with the process that started them."""
+"""Workers return the same results in the same order, and end when their parent process ends."""
 
 import os
 import signal

@@ -1,8 +1,8 @@
-"""A guarded server in a process of its own, around a stand-in policy, for tests that kill it.
+"""A guarded server with a stand-in policy in a separate process, for tests that kill it.
 
     python -m tests.endpoints.guarded FOLDER --delay 0.02
 
-It listens at a free port, prints its URL and writes FOLDER/audit.jsonl. Every answer repeats the question's last word.
+It listens on a free port, prints its URL and writes FOLDER/audit.jsonl. Every answer repeats the question's last word.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from stages.serving.run import serve
 
 
 class Repeats:
-    """A policy whose answer is about the question, so that answers to others are told apart."""
+    """A policy whose answer depends on the question, so that swapped answers are detected."""
 
     def __init__(self, delay=0.0):
         self.delay = delay

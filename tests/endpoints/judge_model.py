@@ -1,7 +1,7 @@
-"""Stand-ins for a judge model: what they say follows from the data sections of the prompt, read as a parser would.
+"""Stand-ins for a judge model: they parse the data sections of the prompt and reply from their content.
 
-`honest` looks at nothing else. `gullible` obeys whatever order it finds outside the sections, as a model without any
-defence would; so it can only stay honest where nothing of a response gets outside.
+`honest` reads only the sections. `gullible` obeys every order outside the sections, like a model without any defence.
+So it stays honest only if no part of a response is outside the sections.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def user_text(request):
 
 
 def sections(request):
-    """Return what the sections hold, as it was before quoting."""
+    """Return the content of the sections, unquoted."""
     found, name, lines = {}, None, []
     for line in user_text(request).split("\n"):
         edge = _EDGE.fullmatch(line)
@@ -42,13 +42,13 @@ def sections(request):
 
 
 def outside(request):
-    """Return what the user message says outside its sections, the word that marks them replaced."""
+    """Return the user message without its sections, with the marker replaced."""
     lines = [line for line in user_text(request).split("\n") if not line.startswith(PREFIX)]
     return _EDGE.sub(r"\1 \2 WORD", "\n".join(lines))
 
 
 def verdict_on(found):
-    """Return the verdict that follows from the content of the sections."""
+    """Return the verdict for the content of the sections."""
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
     grades = {"safety": digest[0] % 7 - 3, "helpfulness": digest[1] % 4, "rigor": digest[2] % 4}
     return {"reason": digest.hex()[:8]} | grades
@@ -60,7 +60,7 @@ def honest(request):
 
 
 def gullible(neutral):
-    """Return a model that obeys every order outside the sections that the neutral request does not hold as well."""
+    """Return a model that obeys every order outside the sections that is not part of the neutral request."""
     known = set(outside(neutral).split("\n"))
 
     def reply(request):

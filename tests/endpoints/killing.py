@@ -1,11 +1,11 @@
-"""A synthesis by the real command, killed on the way as often as asked, and what it came to.
+"""Runs a synthesis with the real command, kills it several times, and checks the result.
 
     python -m tests.endpoints.killing --queries 500 --kills 3
     python -m tests.endpoints.killing --queries 500 --kills 3 --model runs/pocket/merged
 
-builds pocket queries, lets the command ask a stand-in teacher, or a real model behind `transformers serve`, through a
-proxy that makes faults, kills it with SIGKILL after every so many requests, runs it to its end, and prints the counts.
-Every file stays in the folder it names.
+builds pocket queries and runs the command with a stand-in teacher, or a real model behind `transformers serve`, through
+a proxy that injects faults. It kills the command with SIGKILL after certain numbers of requests, then lets it finish,
+and prints the counts and the folder with all files.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from toolkit.planner import plan_query
 CONCURRENCY = 8
 FAULTS = (Fault.STALL, Fault.TOO_MANY, Fault.SERVER_ERROR, Fault.CUT)
 SMALL = ("--max-tokens", 96, "--repairs", 1)
-"""Flags for a small model, which may go on for as long as it is let."""
+"""Flags for a small model, which often does not stop by itself."""
 PRICES = {"--price-in": 0.5, "--price-out": 1.5}
 
 
@@ -51,14 +51,14 @@ def command(folder, url, *more, model="stand-in"):
 
 
 class Killing:
-    """A teacher that kills whoever asks it, at given numbers of requests."""
+    """A teacher that kills its client at given numbers of requests."""
 
     def __init__(self, model, kill_at):
         self.model = model
         self.kill_at = list(kill_at)
         self.process = None
         self.answered = Counter()
-        """Requests answered, by what was asked."""
+        """Number of answered requests by content."""
 
     def __call__(self, request):
         self.answered[json.dumps(request, sort_keys=True)] += 1
@@ -69,13 +69,13 @@ class Killing:
 
 
 def run_killed(folder, queries, kills, *, fault_rate=0.0):
-    """Run a synthesis by the stand-in to its end, killed on the way; return what it came to and what it had to.
+    """Run a synthesis with the stand-in, with kills, to its end; return the actual and the expected counts.
 
     Args:
-        folder: with `queries.jsonl`.
-        queries: in that file.
-        kills: how often.
-        fault_rate: share of requests that meet a fault of the transport on their way.
+        folder: folder with `queries.jsonl`.
+        queries: the queries in that file.
+        kills: number of kills.
+        fault_rate: share of requests with a transport fault.
     """
     model = TeacherModel(queries, folder, plan_query)
     replies = {Habit.RIGHT: 1, Habit.REPAIRED: 2, Habit.STUBBORN: 3}
@@ -90,14 +90,14 @@ def run_killed(folder, queries, kills, *, fault_rate=0.0):
 
 
 def run_served(folder, queries, kills, path, *, fault_rate=0.0):
-    """Run a synthesis by the model of a folder to its end, killed on the way; return what it came to.
+    """Run a synthesis with the model of a folder, with kills, to its end; return the counts.
 
     Args:
-        folder: with `queries.jsonl`.
-        queries: in that file.
-        kills: how often, spread over as many requests as there are queries.
-        path: of the model.
-        fault_rate: share of requests that meet a fault of the transport on their way.
+        folder: folder with `queries.jsonl`.
+        queries: the queries in that file.
+        kills: number of kills, spread over as many requests as there are queries.
+        path: folder of the model.
+        fault_rate: share of requests with a transport fault.
     """
     with served(path) as url:
         return _run(

@@ -1,9 +1,9 @@
-"""Many clients at a guarded server, and whether each got its own answer, once, as the audit log has it.
+"""Runs many clients on a guarded server, and checks that each got its own answer once, as in the audit log.
 
     python -m tests.endpoints.load --url URL --clients 32 --seconds 60 --audit RUN/audit.jsonl --pid PID
 
-prints counts, latencies in seconds (p50, p95) and the server's resident memory. It exits 1 where an answer was lost,
-mixed up or not recorded.
+prints counts, latencies in seconds (p50, p95) and the server's resident memory. It exits 1 if an answer was lost,
+swapped or not recorded.
 """
 
 import argparse
@@ -24,19 +24,19 @@ from eval.guard.audit import text_hash
 
 @dataclass
 class Outcome:
-    """What the clients saw."""
+    """The observations of the clients."""
 
     seconds: list[float] = field(default_factory=list)
     pairs: Counter = field(default_factory=Counter)
-    """(hash of the question, hash of the answer) of every answer that arrived."""
+    """(hash of the question, hash of the answer) for every received answer."""
     failures: Counter = field(default_factory=Counter)
     mixed_up: int = 0
 
 
 async def load(url, model, clients, *, seconds=math.inf, questions=math.inf, is_repeating=False, on_answer=None):
-    """Ask from many clients, each over a connection of its own, and each waits for its answer before it asks again.
+    """Ask with many clients, each with its own connection; each waits for its answer before the next question.
 
-    They end after so many seconds or questions each, or when the connection is lost.
+    They end after the given seconds or questions, or when the connection is lost.
     """
     outcome, end = Outcome(), time.monotonic() + seconds
 
@@ -68,7 +68,7 @@ async def load(url, model, clients, *, seconds=math.inf, questions=math.inf, is_
 
 
 def unrecorded(outcome, audit):
-    """Return how many answers arrived that the log does not have."""
+    """Return the number of received answers that are not in the log."""
     records = [json.loads(line) for line in audit.read_text().splitlines() if line.endswith("}")]
     logged = Counter((each["query_hash"], each["shown_hash"]) for each in records if "query_hash" in each)
     return sum((outcome.pairs - logged).values())

@@ -1,8 +1,8 @@
-"""A server in one of many moods: every way in which servers of this kind differ from OpenAI's, or break.
+"""A server with one of many modes: the ways in which servers of this kind differ from OpenAI's, or fail.
 
     with ModeServer("deepseek", content) as server: ...
 
-`MODES` lists them. The harmless ones end in a reply that says `content`; what the others come to is for tests to say.
+`MODES` lists them. A harmless mode ends with a reply of `content`; the tests state the expectation for the others.
 """
 
 import gzip
@@ -48,9 +48,9 @@ HARMLESS = {
     "odd_usage": lambda text: completion(text, usage={"prompt_tokens": "many", "completion_tokens": [1]}),
     "odd_refusal": lambda text: completion(text, refusal={"why": 1}),
 }
-"""What is said, and needs no second request."""
+"""Modes that reply at the first request."""
 REFUSING = ("gpt5", "deepseek", "nojson", "noseed", "extra", "ratelimit", "busy", "gzip", "redirect_here")
-"""What is said in the end."""
+"""Modes that reply in the end."""
 ANSWERS = {
     "empty_stop": lambda text: completion("", reasoning_content=f"Thought of it. {text}"),
     "null_stop": lambda text: completion(None, reasoning_content=f"Thought of it. {text}"),
@@ -69,7 +69,7 @@ ANSWERS = {
     "error200": lambda _: {"error": ERROR, "user_id": "u"},
     "error200text": lambda _: {"error": "model is loading"},
 }
-"""A body that is no whole reply, with status 200."""
+"""Modes with status 200 and an incomplete reply."""
 RAW = {
     "html": (200, "text/html", b"<html>login</html>"),
     "nobody": (200, "application/json", b""),
@@ -103,8 +103,8 @@ class ModeServer(LocalServer):
 
         Args:
             mode: one of `MODES`.
-            content: what the model says; a function of the request, or a text.
-            elsewhere: where "redirect_away" leads.
+            content: the model's reply: a function of the request, or a text.
+            elsewhere: target of "redirect_away".
         """
         self.mode, self.content, self.elsewhere = mode, content, elsewhere
         self.requests, self.headers = [], []
@@ -134,7 +134,7 @@ class ModeServer(LocalServer):
             self.say(handler, 200, (HARMLESS | ANSWERS).get(self.mode, HARMLESS["plain"])(text))
 
     def refusal(self, request, count):  # noqa: PLR0911 - one a mode
-        """Return the status and body that a request is refused with, or None."""
+        """Return the status and body of a refusal, or None."""
         kind = request.get("response_format", {}).get("type")
         match self.mode:
             case "gpt5" if "max_tokens" in request:
@@ -156,11 +156,11 @@ class ModeServer(LocalServer):
         return None
 
     def say(self, handler, status, record):
-        # Lone surrogates are written as escapes, as servers in other languages do.
+        # Lone surrogates are written as escapes, like servers in other languages do.
         send(handler, json.dumps(record).encode(), status=status, headers={"Retry-After-Ms": "1"})
 
     def stream(self, handler):
-        """Send what does not end, or what is far longer than it looks, until the client has had enough."""
+        """Send an endless or very long body until the client closes the connection."""
         if self.mode == "redirect_away":
             send(handler, b"", status=308, headers={"Location": self.elsewhere})
             return

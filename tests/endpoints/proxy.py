@@ -1,8 +1,8 @@
-"""A proxy that makes faults at stated rates, the same ones in every run.
+"""A proxy that injects faults at given rates, the same ones in every run.
 
-Which fault a request meets follows from the seed, its body and how often that body was seen before, and not from the
-order in which requests happen to arrive. Faults of the transport (first half of `Fault`) are worth another request;
-faults of the content (second half) come as an answer.
+The fault of a request depends on the seed, on its body, and on how often the body was sent before, but not on the order
+in which requests arrive. Transport faults (first half of `Fault`) are worth a retry; content faults (second half) come
+as a reply.
 """
 
 import http.client
@@ -17,10 +17,10 @@ from tests.endpoints.server import LocalServer, send
 
 
 class Fault(StrEnum):
-    """What can go wrong on the way."""
+    """The injected faults."""
 
-    TIME_OUT = "time-out"  # never answers
-    STALL = "stall"  # answers late
+    TIME_OUT = "time-out"  # never replies
+    STALL = "stall"  # replies late
     TOO_MANY = "429"
     SERVER_ERROR = "500"
     CUT = "cut"  # the connection ends in the middle of the body
@@ -34,12 +34,12 @@ CONTENT = frozenset(Fault) - TRANSPORT
 
 
 def evenly(rate, faults=tuple(Fault)):
-    """Return rates that add up to `rate`."""
+    """Return equal rates that sum to `rate`."""
     return dict.fromkeys(faults, rate / len(faults))
 
 
 class FaultyProxy(LocalServer):
-    """Passes requests on to an endpoint, but for the faults."""
+    """Passes requests on to an endpoint, except those with a fault."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class FaultyProxy(LocalServer):
 
         Args:
             upstream: the endpoint's address.
-            rates: share of requests that meet each fault; the rest are passed on unharmed.
-            seed: of the choice among them.
-            stall_seconds: how late a stalled answer is.
-            retry_after: value of the header that comes with a 429.
+            rates: share of requests for each fault; the others are passed on unchanged.
+            seed: seed of the choice of faults.
+            stall_seconds: delay of a stalled reply.
+            retry_after: value of the header in a 429 response.
         """
         self.upstream = urlsplit(upstream)
         self.rates = dict(rates)
@@ -65,14 +65,14 @@ class FaultyProxy(LocalServer):
         self.stall_seconds = stall_seconds
         self.retry_after = retry_after
         self.made = Counter()
-        """Faults made so far; None for none."""
+        """Number of requests by fault so far; None for no fault."""
         self.fault_by_body = {}
         """Fault by request body and attempt at it, from 0."""
         self._attempts = Counter()
         super().__init__()
 
     def choose(self, body):
-        """Return the fault that a request meets, or None."""
+        """Return the fault of a request, or None."""
         with self.lock:
             attempt = self._attempts[body]
             self._attempts[body] += 1
@@ -116,7 +116,7 @@ class FaultyProxy(LocalServer):
 
 
 def spoilt(answer, fault):
-    """Return a chat completion whose content is no longer the verdict it was."""
+    """Return a chat completion with a corrupted verdict."""
     completion = json.loads(answer)
     message = completion["choices"][0]["message"]
     if fault is Fault.INVALID_JSON:

@@ -1,4 +1,4 @@
-"""An endpoint that gives prepared replies in turn, the last for ever."""
+"""An endpoint that returns prepared replies in order, and then repeats the last one."""
 
 import json
 
@@ -6,7 +6,7 @@ from tests.endpoints.server import Endpoint, Reply
 
 
 class Scripted(Endpoint):
-    """Gives these replies in turn."""
+    """Returns these replies in order."""
 
     def __init__(self, *replies):
         self.replies = list(replies)

@@ -1,4 +1,4 @@
-"""A real model behind `transformers serve`, and a function from a request to its reply."""
+"""Runs a real model behind `transformers serve`, and returns its reply to a request."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.endpoints.server import Reply
 
 @contextmanager
 def served(folder):
-    """Yield the address of the model of a folder, served until the block ends."""
+    """Serve the model of a folder until the block ends, and yield the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -30,7 +30,7 @@ def served(folder):
 
 
 def replies_of(url):
-    """Return the function from a request to what the server at `url` replies."""
+    """Return a function that maps a request to the reply of the server at `url`."""
 
     def reply(request):
         body = json.dumps(request).encode()

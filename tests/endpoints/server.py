@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint whose model is a function from the request to a reply; it remembers every request."""
+"""An OpenAI-compatible endpoint whose model is a function from request to reply; it records every request."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """What the endpoint does with one request."""
+    """The endpoint's reaction to one request."""
 
     body: str
     status: int = 200
@@ -21,7 +21,7 @@ class Reply:
 
 
 def says(content, finish_reason="stop"):
-    """Reply with a chat completion; a content that is no text is written as JSON."""
+    """Reply with a chat completion; a content that is not a text is written as JSON."""
     content = content if isinstance(content, str) else json.dumps(content)
     message = {"role": "assistant", "content": content}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
@@ -32,15 +32,15 @@ def says(content, finish_reason="stop"):
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed is no fault of the server
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a killed client is not an error of the server
             super().handle_error(request, client_address)
 
 
 class LocalServer:
-    """An HTTP server on a free local port, in threads of its own, for the length of a `with` block."""
+    """An HTTP server on a free local port, in its own threads, during a `with` block."""
 
     models = ()
-    """What the list of models says."""
+    """The content of the list of models."""
 
     def __init__(self):
         class Handler(BaseHTTPRequestHandler):
@@ -50,13 +50,13 @@ class LocalServer:
             def do_POST(handler):  # noqa: N805 - the server is `self`
                 length = int(handler.headers["Content-Length"])
                 body = handler.rfile.read(length)
-                if len(body) < length:  # the client gave up while it was sending
+                if len(body) < length:  # the client closed the connection while sending
                     handler.close_connection = True
                     return
                 try:
                     self.answer(handler, body)
                 except ConnectionError:
-                    handler.close_connection = True  # the client gave up waiting
+                    handler.close_connection = True  # the client stopped waiting
 
             def do_GET(handler):  # noqa: N805
                 send(handler, json.dumps({"object": "list", "data": self.models}).encode())
@@ -68,7 +68,7 @@ class LocalServer:
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.block_on_close = False  # a connection that is kept alive would be waited for
+        self._server.block_on_close = False  # the server would wait for a kept-alive connection
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/v1"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -90,7 +90,7 @@ class LocalServer:
 
 
 def send(handler, body, *, status=200, content_type="application/json", headers=None, length=None):
-    """Send a response; `length` may promise more than there is."""
+    """Send a response; `length` may be larger than the body."""
     handler.send_response(status)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", str(len(body) if length is None else length))
@@ -101,7 +101,7 @@ def send(handler, body, *, status=200, content_type="application/json", headers=
 
 
 class Endpoint(LocalServer):
-    """Replies by a function of the request."""
+    """Replies with the result of a function of the request."""
 
     def __init__(self, reply: Callable[[dict[str, Any]], Reply]):
         self.reply = reply

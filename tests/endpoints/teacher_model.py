@@ -1,7 +1,7 @@
-"""A stand-in for a teacher: it knows the reference response to every query, and spoils some on the way.
+"""A stand-in for a teacher: it knows the reference response to every query, and corrupts some of its replies.
 
-Which replies are spoilt, and how, follows from the query alone: most are right at once, some once the diagnostics have
-come back, some never. So what a whole run comes to is known beforehand.
+The query alone decides the corruption: most replies are right at once, some only after diagnostics, and some never. So
+the result of a whole run is known beforehand.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from tests.endpoints.server import says
 
 
 class Habit(StrEnum):
-    """How the teacher answers a query."""
+    """The teacher's behaviour for a query."""
 
     RIGHT = "right at once"
     REPAIRED = "right when told what is wrong"
@@ -38,7 +38,7 @@ class TeacherModel:
         return says(self.text(query, num_told=(len(messages) - 2) // 2))
 
     def text(self, query, num_told):
-        """Return the reply after so many diagnoses."""
+        """Return the reply after a number of diagnoses."""
         plan = self.planner(query.text, len(query.images))
         response = reference_response(query, plan)
         habit = self.habit(query)
@@ -48,7 +48,7 @@ class TeacherModel:
         return spoilt[num_told % len(spoilt)][1]
 
     def habit(self, query):
-        """Return how this query is answered."""
+        """Return the behaviour for this query."""
         place = int(hashlib.sha256(query.id.encode()).hexdigest()[:8], 16) / 16**8
         for habit, share in self.shares.items():
             if place < share:
@@ -64,7 +64,7 @@ class TeacherModel:
 
 
 def words_and_pictures(message):
-    """Return what a user message holds."""
+    """Return the texts and pictures of a user message."""
     content = message["content"]
     if isinstance(content, str):
         return content, []

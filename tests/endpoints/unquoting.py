@@ -1,4 +1,4 @@
-"""What a judge was given, turned back: the inverse of `eval.judges.quoting.quote`."""
+"""Restores quoted text: the inverse of `eval.judges.quoting.quote`."""
 
 import re
 
@@ -8,7 +8,7 @@ _REFERENCE = re.compile(r"&(?:amp|lt|#x([0-9a-f]+));")
 
 
 def unquote(quoted):
-    """Return the text that `quote` was given."""
+    """Return the original text of `quote`."""
     lines = (line.removeprefix(PREFIX) for line in quoted.split("\n"))
     return _REFERENCE.sub(_unescaped, "\n".join(lines))
 

@@ -1,4 +1,4 @@
-"""Prompts of the pocket world to respond to, and policies that need no model."""
+"""Prompts of the pocket world, and policies that need no model."""
 
 from data.pocket.world import generate, save
 from data.prompts import rollout_prompt
@@ -14,12 +14,12 @@ def pocket_prompts(count, folder=None):
 
 
 def said(prompt):
-    """Return what `Recorded` says to a prompt."""
+    """Return the response of `Recorded` to a prompt."""
     return f"To {prompt.id}: \N{LINE SEPARATOR}noted."
 
 
 class Recorded:
-    """Says what follows from the prompt, and remembers whom it said it to; may fall over after so many."""
+    """Responds with a function of the prompt, and records the prompts; can fail after a number of responses."""
 
     constrained = False
 

@@ -1,4 +1,4 @@
-"""No known way to look good pays: not on any kind of query, and not as a policy."""
+"""No known attack pays, neither on any kind of query nor as a policy."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_honesty_earns_more_than_the_attack_on_every_kind(name):
     gaps = outcome("tritrace", name).gaps
     assert gaps, "the attack applies nowhere"
     assert {kind: gap.mean for kind, gap in gaps.items() if gap.mean < MARGIN} == {}
-    assert min(gap.least for gap in gaps.values()) >= MARGIN  # nor on any single query
+    assert min(gap.least for gap in gaps.values()) >= MARGIN  # also for every single query
 
 
 def test_an_attack_does_not_apply_where_it_writes_what_honesty_writes(examples):
@@ -63,7 +63,7 @@ def test_another_spelling_of_the_honest_response_is_no_attack(examples):
 
 def test_an_attack_needs_a_docstring_and_a_name_of_its_own():
     def no_trace(_):
-        """Is there already."""
+        """A second attack with an existing name."""
 
     def nameless(_):
         return None
@@ -82,12 +82,12 @@ def test_no_constant_policy_earns_much():
 
 @pytest.mark.slow
 def test_published_presets_fall_for_what_their_formulas_say():
-    # Six bracketed names earn depth; the honest trace is told from them only by the judge's tool quality.
+    # Six bracketed names earn depth; only the judge's tool quality distinguishes the honest trace from them.
     assert outcome("safer-toolkit", "six_bracketed_names").worst < MARGIN
-    # The keyword decides, so hedging with one pays as much as refusing; a redirection without one pays nothing.
+    # The keyword decides: hedging with a keyword pays as much as refusing; a redirection without one pays nothing.
     assert outcome("safegrpo", "two_answers").worst < 0
     assert outcome("safegrpo", "self_praise").mean == 0
-    # Only falsehood costs: a trace that is invalid and true is paid in full.
+    # Only falsehood costs: an invalid but true trace is paid in full.
     assert outcome("safer-vlm", "trace_to_the_length_limit").mean == pytest.approx(0)
     for preset in set(PRESETS) - {"tritrace"}:
         assert any(each.worst < MARGIN for each in outcomes() if each.preset == preset)

@@ -1,4 +1,4 @@
-"""What lm-eval and VLMEvalKit write, read back: every number, its error, its size, and why one is missing."""
+"""Reading the results of lm-eval and VLMEvalKit: numbers, errors, sizes, and reasons of missing values."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Evaluation tasks: what is shipped can be run, covers every safety set, and keeps over-refusal apart."""
+"""Evaluation tasks: the shipped ones can be run, cover every safety set, and separate over-refusal."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from eval.tasks.task import parse_task
 from protocol import Labels, Risk
 
 NOT_ABOUT_SAFETY = {"llava-instruct", "rl-json", "scienceqa"}
-"""Instructions to train on, a format without labels, and questions of general ability."""
+"""Sources that need no safety task: training instructions, a format without labels, and general questions."""
 MINIMAL = """
 name: mine
 title: Mine

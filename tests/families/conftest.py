@@ -1,4 +1,4 @@
-"""Each family's tiny model and rows, written once a session."""
+"""Each family's tiny model and rows, written once per session."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Case:
         return load_processor(str(self.model), **options)
 
     def parse(self, stage: str, output: Path, **overrides):
-        """Return the arguments of two steps; keywords override them."""
+        """Return the arguments of a stage of two steps; keywords override them."""
         options = {
             "model": self.model,
             "data": self.data / f"{stage}.jsonl",
@@ -69,7 +69,7 @@ def _one_thread_and_shared_store(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def case_of(tmp_path_factory):
-    """Return a family's case by its name; what was written stays for the session."""
+    """Return a family's case by its name; its files stay for the session."""
     made: dict[str, Case] = {}
 
     def find(name: str) -> Case:
@@ -94,13 +94,13 @@ def case(request, case_of):
 
 @pytest.fixture(params=[name for name in models.BUILDERS if name != "qwen3-text"])
 def seeing(request, case_of):
-    """Return each family that sees, in turn."""
+    """Return each family with vision, in turn."""
     return case_of(request.param)
 
 
 @pytest.fixture
 def trainer_of(tmp_path):
-    """Return a stage's trainer on a fresh adapter that does something."""
+    """Return a stage's trainer with a new adapter that has an effect."""
 
     def build(case, stage, rows, **overrides):
         arguments, config = case.parse(stage, tmp_path / stage, **overrides)

@@ -1,7 +1,7 @@
-"""A tiny random model of each family: its real transformers class and its real processor class, nothing downloaded.
+"""Makes a tiny random model of each family, with its real model class and processor class, without downloads.
 
-Only sizes are made up. Chat templates are those that TRL ships; InternVL's and LLaVA-OneVision's, which it does not,
-are written anew from what their published ones render.
+Only the sizes are different. The chat templates are those in TRL. TRL has none for InternVL and LLaVA-OneVision; those
+here were written to render the same text as the published ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ TEXT = {
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
 QWEN_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "out_hidden_size": 32}
 TILE = 28
-"""Side of what the vision towers with fixed tiles see, in pixels: 4 x 4 patches, which become 4 tokens or 16."""
+"""Side of a picture for vision towers with fixed tiles, in pixels: 4 x 4 patches, which become 4 or 16 tokens."""
 QWEN_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 QWEN_VISION_TOKENS = {
     "vision_bos_token": "<|vision_start|>",
@@ -79,7 +79,7 @@ def write(name: str, texts: Sequence[str], folder: Path) -> Path:
 
 
 def template_of(name: str) -> str:
-    """Return a published chat template as TRL ships it."""
+    """Return a published chat template, as in TRL."""
     return files("trl").joinpath("chat_templates", f"{name}.jinja").read_text(encoding="utf-8")
 
 
@@ -141,7 +141,7 @@ def qwen3_vl(texts: Sequence[str]) -> Tiny:
 
 
 def qwen3_5(texts: Sequence[str], template: str = "qwen3_5_nothink") -> Tiny:
-    """Qwen3.5: three layers of linear attention to one of full attention; here one of each."""
+    """Qwen3.5, which has three layers of linear attention for one of full attention; here one of each."""
     tokenizer = _qwen_tokenizer(texts)
     linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8}
     linear |= {"linear_value_head_dim": 8, "layer_types": ["linear_attention", "full_attention"]}
@@ -153,7 +153,7 @@ def qwen3_5(texts: Sequence[str], template: str = "qwen3_5_nothink") -> Tiny:
 
 
 def qwen3_5_thinking(texts: Sequence[str]) -> Tiny:
-    """Qwen3.5 with the template of the checkpoints that think unless told otherwise."""
+    """Qwen3.5 with the template of the checkpoints that think by default."""
     return qwen3_5(texts, "qwen3_5_think")
 
 
@@ -207,7 +207,7 @@ def gemma3(texts: Sequence[str]) -> Tiny:
 
 
 def internvl(texts: Sequence[str]) -> Tiny:
-    """InternVL 3.5, the class that transformers has itself."""
+    """InternVL 3.5, with transformers' own class."""
     names = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
     names |= {"video_token": "<video>"}
     special = (*QWEN_TOKENS, *names.values())

@@ -1,4 +1,4 @@
-"""Rows with no picture, one, two and three, of sizes and shapes that differ."""
+"""Rows with zero to three pictures of different sizes and shapes."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""A row in a batch is what it is alone: padding, positions and pictures of the other rows change nothing.
+"""A row gives the same result in a batch and alone: padding, positions and pictures of other rows have no effect.
 
-The pictures differ in size and number, and the tokenizers pad on the right, as published ones say they do. Numbers are
-compared in float32; rows alone are rendered here without TRL.
+The pictures differ in size and number, and the tokenizers pad on the right, like published ones. Numbers are compared
+in float32; single rows are rendered here without TRL.
 """
 
 import torch
@@ -16,7 +16,7 @@ TOLERANCE = 2e-5
 
 
 def alone(model, processor, row, root, completion):
-    """Return the log-probabilities of a completion's tokens behind a row's prompt."""
+    """Return the log-probabilities of a completion's tokens after a row's prompt."""
     images = [open_image(source, root) for source in row.images]
     messages = list(row.prompt)
     options = {}

@@ -1,4 +1,4 @@
-"""How many tokens pictures become: counted without scaling them, and held within the bounds that are asked for."""
+"""The number of tokens of pictures: counted without scaling, and within the given bounds."""
 
 from itertools import product
 
@@ -18,23 +18,23 @@ from stages.inputs.lengths import image_tokens, row_lengths
 
 SIDES = (9, 31, 84, 173)
 MARK = {"gemma3": "<image_soft_token>", "internvl3.5": "<IMG_CONTEXT>"}
-# At the most so many pixels, and what a square picture of 560 pixels a side then becomes: worked out by hand.
+# Maximum pixels, and the tokens of a square picture with 560 pixels a side, computed by hand.
 BOUNDS = {
     "qwen2.5-vl": (4 * 28 * 28, 4),  # merged patches of 28
     "qwen3-vl": (4 * 32 * 32, 4),  # merged patches of 32
     "qwen3.5": (4 * 32 * 32, 4),
     "qwen3.5-thinking": (4 * 32 * 32, 4),
-    "smolvlm2": (2 * 2 * 28 * 28 + 100, (2 * 2 + 1) * 4),  # tiles of 28, the whole as one more, 4 tokens each
+    "smolvlm2": (2 * 2 * 28 * 28 + 100, (2 * 2 + 1) * 4),  # tiles of 28 plus one for the whole picture, 4 tokens each
     "internvl3.5": (4 * 28 * 28, (4 + 1) * 4),  # the same
     "llava-onevision": (
         2 * 2 * 28 * 28,
         16 + 8 * 8 + 8,
-    ),  # the whole, a grid of 2 x 2, and an end for each of its lines
+    ),  # the whole picture, a grid of 2 x 2, and an end token for each of its lines
 }
 
 
 def tokens_of(processor, name, *pictures):
-    """Return how many tokens of a row are those of pictures, as the processor writes it."""
+    """Return the number of image tokens of a row, as the processor writes it."""
     messages = [{"role": "user", "content": "?"}]
     talk = prepare_multimodal_messages(messages, images=list(pictures))
     text = processor.apply_chat_template(talk, tokenize=False)

@@ -1,4 +1,4 @@
-"""What preflight says of each family before anything is trained."""
+"""The findings of preflight for each family."""
 
 from types import SimpleNamespace
 

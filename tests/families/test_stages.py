@@ -1,7 +1,7 @@
-"""Each family through all three stages, evaluation, chat and export, with pictures; two steps a stage.
+"""Each family goes through all three stages, evaluation, chat and export, with pictures and two steps per stage.
 
-The families of `QUICK` go that way in every test run, the others where slow tests run. Two steps of each stage are
-taken with every family by `test_two_steps_train_the_adapter_of_every_family`.
+The families of `QUICK` do so in every test run, the others only with slow tests.
+`test_two_steps_train_the_adapter_of_every_family` trains two steps of each stage with every family.
 """
 
 import re
@@ -45,7 +45,7 @@ def test_a_family_goes_through_the_stages_evaluation_chat_and_export(name, case_
     assert [each.text for each in merged.respond(prompts, case.data)] == answers
     picture = ["--image", str(case.data / "images" / "0.png")] if case.sees else []
     asked = CliRunner().invoke(app, ["chat", "What is it?", "--adapter", str(last), *picture, "--max-new-tokens", "4"])
-    assert asked.exit_code == 1  # it was not taught enough to write a trace
+    assert asked.exit_code == 1  # it was not trained enough to write a trace
     assert "verdict: invalid" in asked.output
 
 
@@ -68,7 +68,7 @@ LINEAR = {"linear_attn": {"in_proj_qkv", "in_proj_z", "out_proj"}}
 
 
 def test_the_adapter_is_on_the_language_models_layers(case, tmp_path):
-    """On each of the two layers; of Qwen3.5's, one has linear attention in place of attention."""
+    """On each of the two layers; one of Qwen3.5's layers has linear attention."""
     model, _ = load_for_training(case.parse("sft", tmp_path)[0])
     names = [name.removesuffix(".lora_A.default.weight") for name, _ in model.named_parameters() if "lora_A" in name]
     assert not [name for name in names if re.search("vision|visual", name)]
@@ -82,7 +82,7 @@ def test_the_adapter_is_on_the_language_models_layers(case, tmp_path):
 
 
 def test_every_family_of_the_table_that_sees_is_tested():
-    """A family cannot be claimed without a model of it here."""
+    """The table may only list families that have a tiny model here."""
     assert len(FAMILIES) == 8
     assert set(BUILDERS) >= {
         "qwen2.5-vl",

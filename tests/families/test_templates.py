@@ -1,4 +1,4 @@
-"""Chat templates: what is learnt is the response and its end, whatever a template does with thinking and systems."""
+"""Chat templates: the response and its end are learnt, however a template treats thinking and system messages."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ WRAPPED = {"qwen3.5-thinking", "smolvlm2", "llava-onevision", "qwen3-text"}
 
 
 def as_trained(processor):
-    """Return a row's prompt and completion as TRL renders them, and the prompt as it is sampled from."""
+    """Return a row's prompt and completion as rendered by TRL, and the prompt as rendered for sampling."""
     prompt, completion = list(PROMPT), [{"role": "assistant", "content": TRACE}]
     if hasattr(processor, "tokenizer"):
         prompt, completion = prepare_multimodal_messages(prompt), prepare_multimodal_messages(completion)
@@ -64,7 +64,7 @@ def test_a_changed_template_is_saved_and_not_changed_again(case_of, tmp_path):
 
 
 def test_earlier_turns_are_rendered_as_the_template_does(case_of):
-    """A second answer stands behind a whole conversation, as when a response is corrected."""
+    """The second answer follows a whole conversation, as in the correction of a response."""
     processor = case_of("llava-onevision").processor()
     talk = prepare_multimodal_messages(
         [*PROMPT, {"role": "assistant", "content": "One."}, {"role": "user", "content": "Again?"}]
@@ -78,7 +78,7 @@ def test_earlier_turns_are_rendered_as_the_template_does(case_of):
 
 
 def test_a_block_of_thinking_that_cannot_be_switched_off_is_closed(with_template):
-    """As in the checkpoints that only think: their prompt always ends in an open block."""
+    """As in checkpoints that always think: their prompt ends with an open block."""
     thinks = template_of("qwen3_vl").replace(
         "'<|im_start|>assistant\\n' }}\n{%- endif", "'<|im_start|>assistant\\n<think>\\n' }}\n{%- endif"
     )

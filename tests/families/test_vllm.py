@@ -1,6 +1,6 @@
-"""What is handed to vLLM: pictures that it scales no further, a base that no sync wears down, arguments that it takes.
+"""The inputs of vLLM: pictures that it does not scale again, a base that a sync does not change, and valid arguments.
 
-vLLM itself is not run here. The sync is TRL's own code; vLLM's argument classes are asked where it is installed.
+vLLM itself is not run here. The sync is TRL's own code; vLLM's argument classes are used if vLLM is installed.
 """
 
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ PICTURES = [Image.new("RGB", size) for size in (*SIZES, (400, 300), (9, 40))]
 
 @pytest.fixture
 def adapted(case_of, tmp_path):
-    """Return a bfloat16 model with an adapter that does something, and TRL's sync of it, which keeps what it sent."""
+    """Return a bfloat16 model with an adapter that has an effect, and TRL's sync, which records the sent weights."""
     model, _ = load_for_training(case_of("qwen3-text").parse("grpo", tmp_path, dtype="bfloat16")[0])
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
@@ -63,7 +63,7 @@ def test_a_sync_sends_the_merged_weights_and_leaves_the_base_bit_for_bit(adapted
 
 
 def test_trls_own_sync_wears_a_bfloat16_base_down(adapted):
-    """The reason for the above: were this to pass one day without it, the copy could be saved."""
+    """The reason for our copy: if TRL's own sync becomes exact, the copy can be removed."""
     model, sync, _ = adapted
     before = base_weights(model)
     sync()
@@ -125,7 +125,7 @@ def test_vllm_is_told_how_long_a_row_is(case_of, tmp_path):
 
 
 def test_vllm_takes_what_it_is_given():
-    """With vLLM's own classes: sampling under a plan's grammar, and an exported adapter as a LoRA."""
+    """With vLLM's own classes: sampling with a plan's grammar, and an exported adapter as LoRA."""
     params = pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed", exc_type=ImportError)
     from vllm.lora.request import LoRARequest
 

@@ -1,4 +1,4 @@
-"""Tokenizers of the families, trained on the spot: byte-level as most are, or as Gemma's, with a beginning token."""
+"""Trains tokenizers for the families: byte-level like most, or like Gemma's, with a beginning token."""
 
 import json
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ GEMMA_PICTURES = {
 def byte_level(
     texts: Several[str], *, special: Several[str], names: Mapping[str, str], pad: str, eos: str
 ) -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer that pads on the right, as published ones say they do.
+    """Return a byte-level tokenizer that pads on the right, like published ones.
 
     Args:
-        texts: what it is trained on.
+        texts: the training texts.
         special: its special tokens.
-        names: attributes that a processor looks for, with their tokens.
+        names: attributes that a processor needs, with their tokens.
         pad: the padding token.
         eos: the token that ends a response.
     """
@@ -38,7 +38,7 @@ def byte_level(
     tokenizer.decoder = ByteLevelDecoder()
     trainer = BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
-        # Qwen's marks of thinking are no special tokens, and stay in what is decoded.
+        # Qwen's marks of thinking are not special tokens, and stay in decoded text.
         special_tokens=[AddedToken(token, special="think>" not in token) for token in special],
         initial_alphabet=ByteLevel.alphabet(),
         show_progress=False,
@@ -59,7 +59,7 @@ def gemma(texts: Several[str]) -> GemmaTokenizer:
     special = ["<pad>", "<eos>", "<bos>", "<unk>", *GEMMA_TURNS, *GEMMA_PICTURES.values()]
     trained = Tokenizer(BPE(unk_token="<unk>"))  # noqa: S106
     trained.normalizer = Replace(" ", "▁")
-    # As in the published vocabulary, a line break shares no token with words.
+    # As in the published vocabulary, a token never has both a line break and a word.
     trained.pre_tokenizer = Sequence([Split("\n", "isolated"), Split(" ", "merged_with_previous")])
     words = [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = BpeTrainer(vocab_size=len(words) + 600, special_tokens=words, show_progress=False)

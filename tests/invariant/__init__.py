@@ -1,1 +1,1 @@
-"""Ways of training that must give the same trajectory, within stated tolerances."""
+"""Different ways of training that must give the same trajectory, within stated tolerances."""

@@ -1,4 +1,4 @@
-"""The tiny model and its rows, as the tests of the stages have them."""
+"""The tiny model and its rows, from the tests of the stages."""
 
 from tests.stages.conftest import (  # noqa: F401 - fixtures
     _one_thread_and_shared_store,

@@ -1,4 +1,4 @@
-"""A model split over two processes by FSDP2 trains to the adapter that one process trains, and hands it on whole."""
+"""A model that FSDP2 shards over two processes gives the same adapter as one process, and exports it completely."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SHIPPED = REPOSITORY / "stages" / "recipes" / "accelerate" / "fsdp2.yaml"
 
 
 def shipped_environment():
-    """Return the variables that `accelerate launch` makes of the shipped file, for arithmetic that a CPU has."""
+    """Return the variables that `accelerate launch` sets for the shipped file, with a dtype for CPUs."""
     flags = ["--config_file", str(SHIPPED), "--mixed_precision", "no", "-m", "stages"]
     arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(flags))
     return {name: value for name, value in prepare_multi_gpu_env(arguments).items() if "FSDP" in name}
@@ -35,7 +35,7 @@ def test_the_shipped_file_asks_for_fsdp2_with_its_own_checkpointing():
 
 @pytest.mark.slow
 def test_two_shards_are_one_process(parse, tmp_path, tiny_model_path):
-    """SFT, then DPO from what SFT exported: the reference, the comparison and the export are of whole tensors."""
+    """SFT, then DPO from SFT's export: reference, comparison and export use whole tensors."""
     options = STEPS | {"max_steps": 3, "save_steps": 2, "max_rows": 8}
     whole, sharded, commands = tmp_path / "whole", tmp_path / "sharded", []
     for stage in ("sft", "dpo"):

@@ -1,8 +1,7 @@
-"""Trajectories that must agree: a batch and its parts, in turn or in two processes; resumed and not.
+"""Trajectories that must agree: a batch and its parts, accumulated or on two processes; resumed or uninterrupted.
 
-A trajectory is the loss of each step, and the adapter at the end. What differs is the order in which float32 numbers
-are added, so classes agree within tolerances, judged on the greatest and on the mean deviation; a resumed run has the
-same order and agrees bit for bit.
+A trajectory is the loss of each step and the final adapter. The order of float32 additions differs, so trajectories
+agree within tolerances for the largest and the mean deviation. A resumed run has the same order and agrees bit for bit.
 """
 
 import json
@@ -19,10 +18,10 @@ from stages.errors import StageError
 from stages.progress import ProgressCallback
 from tests.stages.conftest import short_flags
 
-NUM_STEPS = 6  # twelve rows, eight a step: in the fourth epoch
+NUM_STEPS = 6  # twelve rows, eight per step: in the fourth epoch
 MAX_LOSS, MEAN_LOSS = 1e-4, 3e-5
 MAX_WEIGHT, MEAN_WEIGHT = 2e-3, 2e-5
-"""Deviations of adapter weights, which move by about 1e-2 a step: Adam amplifies where a gradient is near zero."""
+"""Deviations of adapter weights, which change by about 1e-2 per step: Adam amplifies gradients near zero."""
 
 RUN = {"sft": sft.run, "dpo": dpo.run}
 STEPS = {"max_steps": NUM_STEPS, "save_steps": 2, "preflight": "false"}
@@ -70,7 +69,7 @@ def test_a_batch_is_the_sum_of_its_parts(stage, parse, parent, tmp_path):
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_two_processes_are_one_that_accumulates_twice(stage, parse, parent, tmp_path, request):
-    """Over gloo. The rows fill the steps: where they do not, processes are given some twice, to have equally many."""
+    """Over gloo. The rows fill the steps; otherwise processes would get some rows twice to have equally many."""
     options = {"max_rows": 8}
     one = train(stage, parse, parent, tmp_path / "one", **options, **PARTS)
     paths = {"model": request.getfixturevalue("tiny_model_path"), "data": tmp_path / "data" / f"{stage}.jsonl"}

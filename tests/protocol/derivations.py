@@ -1,4 +1,4 @@
-"""What each derivation of a plan says of a text: mask and schema; and sentences drawn from the grammar by its mask."""
+"""Checks a text with mask and schema of a plan, and draws sentences of the grammar with its mask."""
 
 from functools import lru_cache
 
@@ -42,7 +42,7 @@ def mask_accepts(text, plan):
 
 
 def draw_sentence(plan, rng):
-    """Choose byte after byte at random among those that the mask allows; quotes and the end are favoured a little."""
+    """Choose random bytes that the mask allows; quotes and the end are slightly preferred."""
     one, sentence = matcher(plan).deep_copy(), b""
     while not one.is_accepting():
         bits = int.from_bytes(one.compute_bitmask(), "little")
@@ -66,5 +66,5 @@ def schema_validator(plan):
 
 
 def is_well_typed(verdict):
-    """Whether every call has its keys; calls written in words have none, and are told as one fault of structure."""
+    """Whether every call has its keys. Calls in plain words have none, and count as one fault of structure."""
     return not any(found.family is Family.TYPING or "in words" in found.message for found in verdict.diagnostics)

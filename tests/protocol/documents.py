@@ -1,6 +1,6 @@
-"""Golden texts of the diagnostics, and the pages that are generated from them: `python -m tests.protocol.documents`.
+"""Writes golden texts of the diagnostics, and generated pages: `python -m tests.protocol.documents`.
 
-Writes `protocol/DIAGNOSTICS.md`, the table of `protocol/README.md` and `tests/golden/`; a test compares.
+Writes `protocol/DIAGNOSTICS.md`, the table in `protocol/README.md` and `tests/golden/`; a test compares them.
 """
 
 import re
@@ -43,7 +43,7 @@ MESSY = {
     "two tools left out": (HONEST.replace(f"{INTENT}\n{SCORE}\n", ""), "G302"),
     "two answers": (f"{HONEST}\n<answer>\nOr cold water.\n</answer>", "S108"),
 }
-"""What models really write: the text, and the code that is told first."""
+"""Texts as models write them, with the code of the first diagnostic."""
 
 
 def _shown(text, found):
@@ -61,7 +61,7 @@ def messy_golden():
 
 
 def cause_of(code):
-    """Return the corruption that causes a code with the fewest others."""
+    """Return the corruption that causes a code with the fewest other codes."""
     causes = [entry for entry in CORRUPTIONS.values() if code in entry.codes]
     return min(causes, key=lambda entry: (len(entry.codes), entry.is_balancing, entry.name)).name
 

@@ -1,4 +1,4 @@
-"""Honest responses and what each corruption makes of them: the matter of golden texts and of the generated pages."""
+"""Honest responses and their corruptions, for golden texts and generated pages."""
 
 from functools import cache
 from random import Random
@@ -39,7 +39,7 @@ def examples():
 
 @cache
 def spoilt():
-    """Return the first text that each corruption gives, with the honest example, by name."""
+    """Return the first text of each corruption with its honest example, by name."""
     texts = {}
     for name in CORRUPTIONS:
         tries = ((corrupt(name, each, Random(0)), each) for each in examples())
@@ -48,6 +48,6 @@ def spoilt():
 
 
 def diagnostics_of(name):
-    """Return the text of a corruption and its diagnostics."""
+    """Return the text of a corruption, with its diagnostics."""
     text, honest = spoilt()[name]
     return text, diagnose(text, honest.plan, honest.query.labels).diagnostics

@@ -1,9 +1,9 @@
-"""Fuzzing of reader, rules and their agreement with grammar, mask and schema: `make fuzz`.
+"""Fuzzes the reader, the rules, and their agreement with grammar, mask and schema: `make fuzz`.
 
     python -m tests.protocol.fuzzing [--inputs 200000] [--seed 0]
 
-Texts are spoilt valid responses, pieces of the language in a heap, and plain noise. A text that breaks a property is
-shrunk and printed as a Python literal, with the seed that found it.
+Texts are corrupted valid responses, random pieces of the language, and noise. A text that breaks a property is shrunk
+and printed as a Python literal, with the seed that found it.
 """
 
 import argparse
@@ -29,12 +29,12 @@ NUM_CASES = 40
 NUM_DRAWN = 4
 """Sentences drawn from the grammar of each named plan."""
 SECONDS_A_CHARACTER = 100e-6
-"""Generous: the worst texts, a fault every three characters, take a tenth of it. Were anything quadratic, a hundred
-thousand characters would take minutes."""
+"""A generous limit: the worst texts, with a fault every three characters, take a tenth of it. With quadratic time, a
+hundred thousand characters would take minutes."""
 
 
 def drawn(strategy, number, number_seed):
-    """Return values of a hypothesis strategy, the same for the same seed."""
+    """Return values of a hypothesis strategy; the same seed gives the same values."""
     found = []
 
     @seed(number_seed)
@@ -54,7 +54,7 @@ def drawn(strategy, number, number_seed):
 
 
 def corpus(number_seed):
-    """Return valid texts with their plans: under random plans, and drawn from the grammars of the named ones."""
+    """Return valid texts with their plans: for random plans, and drawn from the grammars of the named plans."""
     rng = Random(number_seed)
     found = [(response.render(), plan) for plan, response in drawn(cases(), NUM_CASES, number_seed)]
     for name in ("any", "alarm", "vulnerable", "writing", "several", "everyday"):
@@ -63,7 +63,7 @@ def corpus(number_seed):
 
 
 def edit(rng, text, other):
-    """Delete, double, swap, replace or insert one character, token, line or slice."""
+    """Delete, duplicate, swap, replace or insert one character, token, line or slice."""
     pattern = rng.choice((r"(?s).", r"(?s)\w+|\W", r"[^\n]*\n?", r"</?\w+>|[^<]+|<"))
     parts = re.findall(pattern, text) or [""]
     here, there = rng.randrange(len(parts)), rng.randrange(len(parts))
@@ -124,7 +124,7 @@ HABITS = (
     _without(quotes='"'),
     _without(quotes=""),
 )
-"""What models do to a whole response."""
+"""Changes that models make to a whole response."""
 
 
 def noise(rng):
@@ -135,7 +135,7 @@ def noise(rng):
 
 
 def stretched(rng, text):
-    """Repeat a slice of a text until it has a hundred thousand characters, or once in a while a million."""
+    """Repeat a slice of a text until it has a hundred thousand characters, and sometimes a million."""
     start = rng.randrange(len(text) + 1)
     piece = text[start : start + 1 + rng.randrange(30)] or "["
     length = 1_000_000 if rng.random() < 0.05 else 100_000
@@ -143,7 +143,7 @@ def stretched(rng, text):
 
 
 def spoilt(rng, texts):
-    """Return a text, and the plan it is judged by."""
+    """Return a text and its plan."""
     text, plan = rng.choice(texts)
     kind = rng.random()
     if kind < 0.1:
@@ -157,7 +157,7 @@ def spoilt(rng, texts):
 
 
 def check(text, plan):
-    """Raise AssertionError where a property does not hold for a text."""
+    """Raise AssertionError if a property does not hold for a text."""
     verdict = diagnose(text, plan, LABELS)
     lines = text.split("\n")
     for found in verdict.diagnostics:
@@ -176,7 +176,7 @@ def check(text, plan):
 
 
 def check_long(text, plan):
-    """Raise AssertionError where a long text takes more than linear time, by a generous bound."""
+    """Raise AssertionError if a long text takes longer than a generous linear limit."""
     start = process_time()
     for found in diagnose(text, plan, LABELS).diagnostics[:10]:
         show(found, text).encode()
@@ -184,7 +184,7 @@ def check_long(text, plan):
 
 
 def fault_of(check_one, text, plan):
-    """Return what is wrong with a text, or None."""
+    """Return the broken property of a text, or None."""
     try:
         check_one(text, plan)
     except Exception as error:  # noqa: BLE001  # whatever it raises is what was looked for
@@ -193,7 +193,7 @@ def fault_of(check_one, text, plan):
 
 
 def shrink(text, is_faulty):
-    """Return a short text that is still faulty: slices are cut out, halving their length when none can go."""
+    """Return a short text that still fails: cuts out slices, and halves their length when no cut is possible."""
     size = len(text)
     while size:
         for start in range(0, len(text), size):
@@ -204,7 +204,7 @@ def shrink(text, is_faulty):
 
 
 def fuzz(num_inputs, number_seed):
-    """Check so many texts; yield the number done, or a report of the first that breaks a property."""
+    """Check a number of texts; yield the number done, or a report of the first failure."""
     texts, rng = corpus(number_seed), Random(number_seed)
     for number in range(1, num_inputs + 1):
         is_long = number % 1000 == 0
@@ -222,7 +222,7 @@ def fuzz(num_inputs, number_seed):
 
 
 def main():
-    """Fuzz in rounds of fresh corpora; exit 1 with the shrunk text at the first fault."""
+    """Fuzz in rounds with new corpora; exit 1 with the shrunk text at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)

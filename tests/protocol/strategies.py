@@ -1,4 +1,4 @@
-"""Plans drawn at random, and responses that are valid for them by construction: walks of the graph, typed values."""
+"""Random plans, and responses that are valid by construction: walks of the graph with typed values."""
 
 from hypothesis import strategies as st
 
@@ -37,7 +37,7 @@ NASTY = (
     "\\u003c",
     "true",
 )
-"""Pieces of text that some part of the language could take for its own."""
+"""Pieces of text that a part of the language could confuse with its own syntax."""
 
 PIECES = (
     *NASTY,
@@ -59,7 +59,7 @@ PIECES = (
     r'"\u12"',
     "［SAFETY-GATE］：",
 )
-"""Pieces of the language, and of what is taken for it."""
+"""Pieces of the language, and of similar syntax."""
 
 scalars = st.characters(exclude_categories=["Cs"])
 pieces = st.lists(st.sampled_from(NASTY) | scalars, max_size=6).map("".join)
@@ -98,7 +98,7 @@ def tools(draw, name, phase):
 
 @st.composite
 def drawn_toolsets(draw):
-    """One to three tools a phase, some of them custom."""
+    """One to three tools per phase, some of them custom."""
     names = iter(draw(st.lists(tool_names, min_size=9, max_size=9, unique=True)))
     chosen = []
     for phase in Phase:
@@ -110,7 +110,7 @@ def drawn_toolsets(draw):
 
 @st.composite
 def catalogue_toolsets(draw):
-    """A part of the catalogue with all three phases, or all of it."""
+    """The catalogue, or a part of it with all three phases."""
     by_phase = [[tool for tool in CATALOGUE.values() if tool.phase is phase] for phase in Phase]
     if draw(st.booleans()):
         return [tool for part in by_phase for tool in part]
@@ -124,14 +124,14 @@ def plans(draw):
 
 
 def texts(key_type):
-    """Texts within the bounds, as nasty as they come."""
+    """Difficult texts within the bounds."""
     fits = pieces.map(lambda text: text[: key_type.max_length])
     padded = fits.map(lambda text: text.ljust(key_type.min_length, "x"))
     return padded | st.text(scalars, min_size=key_type.min_length, max_size=min(key_type.max_length, 40))
 
 
 def values(key_type):
-    """Values that a key of this type may hold."""
+    """Valid values for a key of this type."""
     match key_type:
         case Text():
             return texts(key_type)
@@ -177,7 +177,7 @@ def cases(draw):
 
 @st.composite
 def mutated(draw, text):
-    """A text a few edits away: characters or lines deleted, doubled, swapped, or replaced by something nasty."""
+    """A text with a few edits: characters or lines deleted, duplicated, swapped, or replaced by a difficult text."""
     for _ in range(draw(st.integers(1, 3))):
         is_line = draw(st.booleans())
         parts = text.split("\n") if is_line else list(text)

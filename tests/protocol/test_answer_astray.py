@@ -1,4 +1,4 @@
-"""C405: an answer that shares nothing with what it answers to, or names harm that nobody weighed, is incoherent."""
+"""C405: an answer is incoherent if it has nothing in common with the question, or names a harm outside the trace."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""Whatever beginning of a valid response is cut off, its closing makes it valid again, and briefly."""
+"""The closing of any beginning of a valid response makes it valid again, and is short."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def test_every_beginning_can_be_closed(case, data):
     closer = Closer(plan)
     line, rest = closer.closing(prefix)
     assert accepts(prefix + line + rest, plan)
-    if prefix.startswith("<thinking>\n[") and prefix.count("<") == 1:  # inside the trace, no tag begun behind it
+    if prefix.startswith("<thinking>\n[") and prefix.count("<") == 1:  # inside the trace, before any later tag begins
         assert len(line) <= closer.longest_line()
         assert rest in closer.longest_rests()
 

@@ -1,4 +1,4 @@
-"""One definition, many derivations: what is added on the fly is in all of them; and they work without the rest."""
+"""One definition, many derivations: an added tool is in all of them, and they need no other package."""
 
 import re
 import subprocess
@@ -48,7 +48,7 @@ LINE = '[SOUND-CHECK]: loudness=deafening; seconds=7; pitch=-0.5; spoken=true; v
 
 
 def star(tools):
-    """Whatever is perceived, one judgement and one decision follow."""
+    """A graph in which one judgement and one decision follow any perception."""
     perception, reasoning, decision = ([tool.name for tool in tools if tool.phase is phase] for phase in Phase)
     edges = [*((name, reasoning[0]) for name in perception), (reasoning[0], decision[0])]
     return Graph("star", tuple(edges), tuple(perception), (decision[0],), max_steps=3)

@@ -1,4 +1,4 @@
-"""Every code is documented, ruled on, caused by a named corruption, and says what it always said."""
+"""Every code is documented, has a rule, is caused by a named corruption, and has a stable text."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -15,12 +15,12 @@ from tests.protocol.examples import examples, spoilt
 from toolkit.planner import named_plan
 
 NEVER_ALONE = {
-    "G303": {"G302", "G304"},  # without a phase, a step that the graph lacks is taken, or the trace ends early
-    "G304": {"G303"},  # a trace that stops early has not decided
+    "G303": {"G302", "G304"},  # without a phase, the trace takes a step that the graph lacks, or ends early
+    "G304": {"G303"},  # a trace that stops early has no decision
     "G305": {"G302"},  # our graphs have fewer paths than steps
-    "C401": {"E503"},  # of two risks one is not the label
+    "C401": {"E503"},  # one of two risks differs from the label
 }
-"""Codes that no corruption causes by themselves, with what comes along."""
+"""Codes that no corruption causes alone -> codes that come with them."""
 
 
 @pytest.fixture(scope="module", name="examples")

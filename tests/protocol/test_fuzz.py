@@ -1,4 +1,4 @@
-"""A share of `make fuzz`, and proof that the fuzzer would find a fault and make it short."""
+"""A part of `make fuzz`, and a proof that the fuzzer finds and shrinks a fault."""
 
 from random import Random
 

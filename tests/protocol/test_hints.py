@@ -1,4 +1,4 @@
-"""A hint leads out: what it says to write is valid, and what the fault is, is called by its name."""
+"""A hint helps: its suggested text is valid, and it names the fault correctly."""
 
 import pytest
 

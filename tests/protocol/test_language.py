@@ -1,4 +1,4 @@
-"""Reader, rules, grammar, schema and mask are derivations of one language: on generated plans and texts they agree."""
+"""Reader, rules, grammar, schema and mask derive from one language: they agree on generated plans and texts."""
 
 import json
 
@@ -174,7 +174,7 @@ def test_a_walk_never_enters_a_dead_end(plan):
 @brief
 @given(st.data())
 def test_a_string_may_say_anything_a_block_is_made_of(data):
-    """Tags in strings are spelt with an escape; written bare they are tags, for the reader as for the grammar."""
+    """Tags in strings are escaped; without the escape they are tags, for both reader and grammar."""
     tag = data.draw(st.sampled_from(["<thinking>", "</thinking>", "<answer>"]))
     trace = data.draw(traces(SMALL_TEXT))
     calls = tuple(Call(call.tool, dict.fromkeys(call.args, tag)) for call in trace.calls)

@@ -1,4 +1,4 @@
-"""The schema of a plan's record follows from the definition: it takes every plan, and refuses broken records."""
+"""The schema of a plan's record derives from the definition: it accepts every plan and rejects broken records."""
 
 import json
 

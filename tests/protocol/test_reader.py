@@ -1,4 +1,4 @@
-"""The reader takes any text, finds all that is in it, and takes time linear in its length."""
+"""The reader accepts any text, finds everything in it, and takes linear time."""
 
 from time import process_time
 
@@ -81,7 +81,7 @@ def test_a_blank_of_another_kind_is_no_value_and_does_not_hold_the_reader_up(bla
 
 @pytest.mark.parametrize("name", LONG)
 def test_it_finishes_hundreds_of_thousands_of_characters(name):
-    """Generous: what takes a second would take an hour if it were quadratic."""
+    """A generous limit: one second becomes an hour with quadratic time."""
     start = process_time()
     assert not diagnose(LONG[name], ANY, LABELS).is_valid
     assert not accepts(LONG[name], ANY)

@@ -1,4 +1,4 @@
-"""A key type, tool, graph or plan that cannot be is refused when it is made, with one error that says which part."""
+"""An impossible key type, tool, graph or plan is rejected at its creation, with one error that names the part."""
 
 import json
 from dataclasses import replace

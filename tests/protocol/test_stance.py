@@ -1,4 +1,4 @@
-"""What an answer does is read from what it says, not from words it happens to hold."""
+"""The classification of an answer follows from its meaning, not from single words."""
 
 import pytest
 from hypothesis import given
@@ -153,7 +153,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_million_characters_cost_no_more_than_the_part_that_is_read(name):
-    """Work is counted in the sentences and characters that reach the patterns, which no clock can blur."""
+    """The work is counted in sentences and characters that reach the patterns, which does not depend on the clock."""
     text = HOSTILE[name] * (1_000_000 // len(HOSTILE[name]))
     found = segments(text)
     assert sum(len(each.text) for each in found) <= 2 * (HEAD + TAIL)

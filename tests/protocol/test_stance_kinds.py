@@ -1,4 +1,4 @@
-"""Who speaks in an answer, what each sentence does, and what follows: six kinds, by stated rules."""
+"""The speakers, the acts of sentences, and the six kinds of answers, by stated rules."""
 
 import codecs
 import time
@@ -88,7 +88,7 @@ def test_every_sentence_has_a_speaker_a_language_an_act_and_the_words_that_show_
 
 
 def test_a_sentence_is_searched_for_every_wording_that_could_match_it():
-    """What a pattern needs is derived from it: leaving that out has to find the same, on every response shipped."""
+    """A pattern's needed words are derived from it: without them, all shipped responses have the same matches."""
     known = wordings()
     unfiltered = replace(known, free=(1 << 3 * len(known.patterns)) - 1)
     texts = [each.text for name in PARTS for each in part(name)]
@@ -176,7 +176,7 @@ def test_no_text_raises(text):
 
 
 def test_two_thousand_characters_take_about_a_millisecond_and_a_million_little_more_than_what_is_read():
-    """Bounds are three times what is measured (`python -m eval.refusals`): a slow machine is no fault."""
+    """The limits are three times the measured time (`python -m eval.refusals`), to allow for slow machines."""
     answer = " ".join(each.text for each in part("dev"))[:2000]
 
     def seconds(text):

@@ -1,4 +1,4 @@
-"""A tiny model with random weights and a handful of rows: enough to prove what a stage does, not what it teaches."""
+"""A tiny model with random weights and a few rows: enough to test the stages, but not their learning."""
 
 from io import BytesIO
 from pathlib import Path
@@ -62,7 +62,7 @@ def tiny_model_path(once):
 
 @pytest.fixture(scope="session")
 def parent(once, tiny_model_path):
-    """Return the folder of a trained SFT stage, the same for all tests; who changes it copies it first."""
+    """Return the folder of a trained SFT stage, shared by all tests; a test that changes it must copy it first."""
 
     def train(path):
         with pytest.MonkeyPatch.context() as patch:
@@ -144,14 +144,14 @@ def text_of(item):
 
 
 def row_of(item):
-    """Return the id of the tiny row that an item answers, told by the colour of its picture."""
+    """Return the id of an item's row, which the colour of its picture shows."""
     pictures = item.load_images()
     return f"r{Image.open(BytesIO(pictures[0])).getpixel((0, 0))[0] // 20}" if pictures else "r0"
 
 
 @pytest.fixture
 def make_trainer(parse):
-    """Return GRPO's trainer on a fresh adapter that does something; it is built as the stage builds it."""
+    """Return GRPO's trainer with a new adapter that has an effect, built like in the stage."""
 
     def make(reward=longer_reward, **options):
         arguments, config = parse("grpo", beta=0.02, **options)
@@ -177,7 +177,7 @@ def make_trainer(parse):
 
 
 def rows_of(trainer, *indices):
-    """Return groups of the trainer's rows as a generation batch gets them."""
+    """Return groups of the trainer's rows, like in a generation batch."""
     return [trainer.train_dataset[index] for index in indices for _ in range(trainer.num_generations)]
 
 

@@ -1,4 +1,4 @@
-"""The order of a curriculum and what a second run leaves alone, on a tiny model with random weights."""
+"""The order of a curriculum, and the skipped steps of a second run, on a tiny model with random weights."""
 
 import json
 import shutil

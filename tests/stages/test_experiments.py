@@ -1,4 +1,4 @@
-"""Experiments: what is declared is checked before it costs anything, run once, and shown with intervals."""
+"""Experiments: declarations are checked first, variants are run once, and results are shown with intervals."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def declare(tmp_path):
 
 @pytest.fixture
 def curriculum(tmp_path, rows_folder, tiny_model_path):
-    """Write a curriculum over the tiny model and the handful of rows."""
+    """Write a curriculum with the tiny model and a few rows."""
     write_rows(rows_folder / "validation.jsonl", read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[:6])
     pairs = read_rows(rows_folder / "dpo.jsonl", PreferencePair)
     write_rows(rows_folder / "more.jsonl", [replace(pair, id=f"more-{pair.id}") for pair in pairs[:5]])
@@ -74,11 +74,11 @@ def test_an_experiment_trains_its_variants_once_and_tables_them_with_intervals(d
     assert record["plain"]["metrics"]["validity"]["n"] == 6
     assert (tmp_path / "out" / "steps" / "seed-0" / "dpo" / "manifest.json").is_file()
     told = (tmp_path / "out" / "both" / "seed-0" / "dpo" / "manifest.json").read_text()
-    assert json.loads(told)["data"]["num_rows"] == "10"  # as many of each as the shorter has
+    assert json.loads(told)["data"]["num_rows"] == "10"  # as many rows of each as the shorter one has
     capsys.readouterr()
     run_experiment(path, flags=["--dpo.beta", "0.5"])
     said = capsys.readouterr().out
-    # SFT and DPO of the curriculum, which are also what plain and from-base are, and the two other variants.
+    # SFT and DPO of the curriculum, which equal the variants plain and from-base, and the two other variants.
     assert said.count("is finished and its inputs are unchanged; skipped") == 4
     assert "step 1/" not in said
 

@@ -1,4 +1,4 @@
-"""`tritrace fit`: what it chooses fits, it gives up in order, and recipes of the repository are its golden output."""
+"""`tritrace fit`: its settings fit, it reduces them in order, and the repository's recipes are its golden output."""
 
 import re
 from functools import cache
@@ -86,7 +86,7 @@ def test_what_is_written_parses_and_says_what_was_chosen(tmp_path):
     for stage in STAGES:
         arguments, config = parse_stage(stage, ["--config", str(tmp_path / "mine" / f"{stage}.yaml")])
         assert arguments.card_gib == 16
-        assert arguments.max_rows is not None  # twelve hours do not suffice for all
+        assert arguments.max_rows is not None  # twelve hours are not enough for everything
         rows = config.per_device_train_batch_size * config.gradient_accumulation_steps
         assert rows == SPECS[stage].per_update
         assert recipe.model == arguments.model == "Qwen/Qwen3-VL-2B-Instruct"
@@ -133,7 +133,7 @@ def test_time_follows_the_figures_of_the_card_and_of_the_step():
 def test_every_card_has_figures_and_a_source():
     assert {card.gib for card in cards().values()} >= {8, 12, 16, 24}
     for card in cards().values():
-        if card.name == "t4":  # its tensor cores do more for each of CUDA's; the data sheet has both figures
+        if card.name == "t4":  # its tensor cores do more work per CUDA core; the data sheet has both figures
             continue
         cores, ghz, bits, rate = (float(number) for number in re.findall(r"\d[\d.]*", card.source))
         assert card.tflops == pytest.approx(4 * cores * ghz / 1000, rel=0.01)
@@ -214,7 +214,7 @@ def test_an_evaluations_batch_is_what_fits():
     batches = [eval_batch_size(shape, 4096, 1024, 1024, gib) for gib in (80, 24, 12, 3)]
     assert batches == sorted(batches, reverse=True)
     assert batches[0] == 64
-    assert 64 > batches[1] >= 8  # 64 prompts of a 4B take more than 24 GiB for their keys and values
+    assert 64 > batches[1] >= 8  # 64 prompts of a 4B model need more than 24 GiB for keys and values
     assert batches[-1] == 1
 
 

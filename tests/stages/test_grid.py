@@ -1,4 +1,4 @@
-"""A grid says what it runs, tells the worst beside the mean, and keeps count of every look at the test split."""
+"""A grid declares its cells, shows the worst training beside the mean, and records every opening of the test split."""
 
 import json
 from dataclasses import replace

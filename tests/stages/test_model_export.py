@@ -1,4 +1,4 @@
-"""An exported stage answers as the trained one does, to programs that have never heard of this project."""
+"""An exported stage gives the same answers as the trained one, in programs without this project."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def code_of(folder):
 
 
 def answer_of_the_card(folder, picture):
-    """Run the code of the card in a process of its own, in which only its paths and its question are filled in."""
+    """Run the code of the card in a separate process, with only its paths and its question changed."""
     code = code_of(folder).replace(f'Path("{folder.name}")', f'Path("{folder}")')
     code = code.replace("picture.png", str(picture)).replace("max_new_tokens=512", f"max_new_tokens={NUM_TOKENS}")
     assert QUESTION in code
@@ -90,7 +90,7 @@ def test_the_code_of_the_card_answers_as_the_stage_does(merge, trained, rows_fol
 
 @pytest.mark.parametrize("merge", [False, True], ids=["adapter", "merged"])
 def test_what_a_base_adds_to_sampling_is_switched_off_and_said(merge, parse, rows_folder, tmp_path):
-    """As Qwen2.5-VL ships it: a temperature without sampling, which transformers refuses to save."""
+    """As in Qwen2.5-VL: a temperature without sampling, which transformers refuses to save."""
     model = write_tiny_model(tmp_path / "model")
     declared = json.loads((model / "generation_config.json").read_text())
     added = {"temperature": 1e-6, "top_k": 1, "repetition_penalty": 30.0, "no_repeat_ngram_size": 1, "do_sample": False}
@@ -171,7 +171,7 @@ def test_a_base_in_four_bits_is_dequantised_before_merging(parse, tmp_path, rows
     with torch.no_grad():
         wanted, found = trained.model(**inputs).logits, merged.model(**inputs).logits
         plain = HFPolicy(tiny_model_path, stage / "adapter").model(**inputs).logits
-    # The adapter of a quantised base computes in bfloat16; on the weights before quantisation it is far off.
+    # The adapter of a quantised base computes in bfloat16; with the original weights the result would differ a lot.
     assert (wanted - found).abs().max() < 0.1 * (wanted - plain).abs().max()
 
 
@@ -222,7 +222,7 @@ def test_a_stage_that_is_not_what_its_manifest_says_is_not_exported(trained, tmp
 
 
 def test_the_command_exports_and_names_what_it_needs(trained, tmp_path, rows_folder):
-    shutil.rmtree(rows_folder)  # the rows have gone: the planner's own plans stand in, and the card says so
+    shutil.rmtree(rows_folder)  # the rows are deleted: the planner's plans are used, and the card says so
     done = CliRunner().invoke(app, ["export", str(trained), "--to", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert len(json.loads((tmp_path / "out" / "plans" / "index.json").read_text())) == 5

@@ -1,4 +1,4 @@
-"""What commands print in a process of their own, which loads the libraries first: our lines and no other."""
+"""Commands in a new process, which loads the libraries, print only our own lines."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.stages.test_curriculum import recipe  # noqa: F401 - a fixture
 
 OURS = re.compile(
     r"(\w+: )?(next|data|model|base|sft|dpo|grpo|preflight|curriculum|report|export|exported|evaluation|warning): "
-    r"|\s"  # a setting, a table, what a line goes on with
+    r"|\s"  # a setting, a table, the continuation of a line
     r"|Mean \[95 % interval\]|training seeds"
     r"|judged \d+ responses|run: "
 )
@@ -70,7 +70,7 @@ def test_a_curriculum_and_an_export_print_our_lines_alone(recipe, tmp_path):  # 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "mlflow.db").is_file()  # the store was new
+    assert (tmp_path / "runs" / "mlflow.db").is_file()  # because the store was new
     assert "sft: step 1/2" in done.stdout
     assert foreign(done.stdout) == []
     assert foreign(done.stderr) == []

@@ -1,4 +1,4 @@
-"""An export handed on: what the Hub's client sends is private, whole, and refused where it should be."""
+"""Publishing an export: the upload is private and complete, and is refused if necessary."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from stages.provenance.export_mark import MARK
 
 
 class Hub:
-    """The part of the Hub's API that an upload needs; every file is small enough to go with the commit."""
+    """The part of the Hub's API for an upload; every file is small enough to be part of the commit."""
 
     def __init__(self, *, is_private=True, status=200):
         self.created, self.files = None, {}

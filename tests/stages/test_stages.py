@@ -1,4 +1,4 @@
-"""What every stage promises, on a tiny model with random weights."""
+"""The guarantees of every stage, on a tiny model with random weights."""
 
 import json
 from importlib.resources import files

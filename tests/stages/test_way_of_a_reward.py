@@ -1,4 +1,4 @@
-"""The way of a reward, as `stages/README.md` lists it: short, true, and each file is led to by one before it."""
+"""The way of a reward in `stages/README.md` is short and true, and an earlier file imports each file."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def test_a_reward_passes_few_files_each_once():
 
 
 def test_each_file_of_the_way_is_imported_by_an_earlier_one():
-    """A preset registers itself, which its package sees to; the recipe is read by no import."""
+    """Exceptions: a preset registers itself through its package, and the recipe is not a module."""
     recipe, command, *rest = listed()
     assert (recipe.startswith("stages/recipes/"), command.startswith("stages/cli/")) == (True, True)
     reached = set(imported(command))

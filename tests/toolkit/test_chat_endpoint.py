@@ -1,4 +1,4 @@
-"""The one client of all who ask a model, against a server in every mode: a reply, or why there is none."""
+"""The shared client for models, with a server in every mode: a reply, or the reason why there is none."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The LLM planner against a real HTTP endpoint on this machine that answers well, badly, late or not at all."""
+"""The LLM planner with a real local HTTP endpoint that replies well, badly, late or not at all."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ DEAD_END = GOOD | {"graph": GRAPH | {"accept": ["REFUSAL-GENERATOR"], "edges": G
 
 @pytest.fixture
 def endpoint():
-    """Start an endpoint that gives these replies in turn, the last for ever; return it with what it was asked."""
+    """Start an endpoint that returns these replies in order and repeats the last one; it records its requests."""
     with ExitStack() as stack:
 
         def start(*replies, **options):

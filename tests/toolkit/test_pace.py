@@ -1,4 +1,4 @@
-"""Seconds a step and seconds left, from a clock that runs as told."""
+"""Seconds per step and seconds left, with a controlled clock."""
 
 from toolkit import pace
 from toolkit.pace import Pace

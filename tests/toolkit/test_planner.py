@@ -1,4 +1,4 @@
-"""The rule planner looks at words and the number of pictures, never at labels; its plans keep their identity."""
+"""The rule planner uses words and the number of pictures, but no labels; its plans have stable fingerprints."""
 
 from dataclasses import replace
 from inspect import signature
@@ -41,7 +41,7 @@ def test_words_and_pictures_choose_the_outline(text, num_images, reason, topolog
 
 
 def test_a_plan_cannot_tell_the_label():
-    """It is given none; and each outline of the pocket world has queries that are safe and queries that are not."""
+    """It gets no labels; and each outline of the pocket world has safe and unsafe queries."""
     assert list(signature(plan_query).parameters) == ["text", "num_images"]
     risks = {}
     for item in generate("train", 300, seed=0):
@@ -58,7 +58,7 @@ FINGERPRINTS = {
     "several": "279b27906d9b3e7e",
     "everyday": "c074cf80b87c69cd",
 }
-"""The identity of the named plans: data sets and manifests carry it."""
+"""The fingerprints of the named plans, which data sets and manifests contain."""
 
 
 @pytest.mark.parametrize("name", FINGERPRINTS)

@@ -1,4 +1,4 @@
-"""The cache file: one row a question, the first verdict for all, nothing foreign overwritten."""
+"""The cache file: one row per question, the first verdict counts, and foreign files are not overwritten."""
 
 import sqlite3
 import subprocess
@@ -38,7 +38,7 @@ def test_the_first_verdict_is_the_one_that_everybody_reads(tmp_path):
 
 @pytest.mark.process
 def test_processes_that_begin_together_lose_and_double_nothing(tmp_path):
-    """Four processes make the file and write 100 rows each, half of them the same as a neighbour's."""
+    """Four processes create the file and write 100 rows each; half of them equal those of a neighbour."""
     path = tmp_path / "a"
     command = [sys.executable, "-c", WRITER, str(path)]
     processes = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) for n in range(4)]
@@ -48,7 +48,7 @@ def test_processes_that_begin_together_lose_and_double_nothing(tmp_path):
     assert len(cache) == 250
     for line in "".join(printed).splitlines():
         question, verdict = line.split()
-        assert cache.get(question).text == verdict  # every process went by what is kept
+        assert cache.get(question).text == verdict  # every process used the stored verdict
     assert cache._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert cache._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     cache.close()

@@ -1,4 +1,4 @@
-"""The sampling planner: the same plan for the same seed and query, and over many queries every part of the toolkit."""
+"""The sampling planner: the same plan for the same seed and query, and every part of the toolkit is used."""
 
 from collections import Counter
 
@@ -34,7 +34,7 @@ PINNED = {("What is this?", 1): "be6ec6d60c6e70d3", ("What is this?", 0): "a5cb3
 
 @pytest.mark.parametrize("query", PINNED)
 def test_the_draw_is_stable(query):
-    """Data sets carry the fingerprint: a change of the draw is a change of data."""
+    """Data sets contain the fingerprint: a change of the draw changes the data."""
     assert SamplingPlanner(seed=0)(*query).fingerprint == PINNED[query]
 
 

@@ -1,4 +1,4 @@
-"""A data card says what the rows say: licences, sources, sizes, labels, and what was left out."""
+"""A data card agrees with the rows: licences, sources, sizes, labels, and left-out records."""
 
 import json
 

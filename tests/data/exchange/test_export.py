@@ -1,4 +1,4 @@
-"""An export holds what the rows hold, in the fields that each trainer's documentation names; pictures come along."""
+"""An export has the content of the rows, in the documented fields of each trainer, with pictures."""
 
 import json
 from io import BytesIO
@@ -71,7 +71,7 @@ def test_trl_parquet_comes_back_as_the_rows(name, row_type, exported, folder):
 
 
 def test_trl_parquet_declares_the_types_of_datasets(exported):
-    """The metadata is what `datasets.Features(...).arrow_schema` writes."""
+    """The metadata equals that of `datasets.Features(...).arrow_schema`."""
     schema = parquet.read_schema(exported["trl"][1] / "sft.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features["images"] == {"feature": {"mode": "RGB", "_type": "Image"}, "_type": "List"}
@@ -157,7 +157,7 @@ def test_easyr1_files_come_back_through_the_import(exported, folder, tmp_path):
 
 
 def broken_folder(folder, path):
-    """A folder whose rows are good, unreadable, without their picture, and with a mark in the text."""
+    """Return a folder with rows that are good, unreadable, without their picture, and with a mark in the text."""
     (row, *_) = read_rows(folder / "sft.jsonl", SFTRow)
     good = row_to_json(row) | {"images": []}
     gone = good | {"images": ["images/gone.png"]}

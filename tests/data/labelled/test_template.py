@@ -1,4 +1,4 @@
-"""A labelled set without a teacher: rows of all stages that check out, and nothing claimed that no label says."""
+"""A labelled set without a teacher: valid rows for all stages, and no claims beyond the labels."""
 
 import json
 from collections import Counter

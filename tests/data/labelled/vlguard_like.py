@@ -1,4 +1,4 @@
-"""A file in VLGuard's columns, of any size: the pocket world's pictures, words and answers."""
+"""Makes a file with VLGuard's columns, of any size, from the pocket world's pictures, words and answers."""
 
 import json
 from random import Random
@@ -10,7 +10,7 @@ HARMFUL = ("violence", "sexually explicit", "race", "personal data", "disinforma
 
 
 def make(folder, count, seed=0):
-    """Write `train.json` with so many entries and their pictures; return its path.
+    """Write `train.json` with entries and their pictures, and return its path.
 
     An entry with an unsafe picture is one query; one with a safe picture is two.
     """

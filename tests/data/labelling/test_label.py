@@ -1,4 +1,4 @@
-"""Labels from a judge: only what is clear, nothing that contradicts, nothing asked twice."""
+"""Labels from a judge: only clear ratings, no contradictions, and no repeated questions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A few rows of every set in its real columns: stand-in texts, pictures of one colour."""
+"""A few rows of every set with its real columns, with stand-in texts and pictures of one colour."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ def picture(colour, size=(8, 6), form="PNG"):
 
 
 def put_pictures(folder, *names):
-    """Write pictures that all differ."""
+    """Write different pictures."""
     for number, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every set of the catalogue is read from its real columns, and its labels are what its documentation says."""
+"""Every set of the catalogue is read from its real columns, with labels as documented."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from data.sources.spec import parse_spec
 from tests.data.sources import samples
 
 SETS = {
-    # name of the sample: (source, kinds of the queries, what is left out)
+    # name of the sample: (source, kinds of the queries, left-out records)
     "beavertails_v": ("beavertails-v", ["beavertails-v"] * 2, {"duplicate": 1}),
     "spa_vl": ("spa-vl", ["spa-vl"] * 2, {}),
     "vlguard": (

@@ -1,4 +1,4 @@
-"""`tritrace data sources` and `tritrace data import`, as people call them."""
+"""`tritrace data sources` and `tritrace data import` as commands."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The mapping of columns that nobody has described: right where names and values say so, silent where they do not."""
+"""The guessed mapping of unknown columns: right if names and values are clear, and empty otherwise."""
 
 import pytest
 

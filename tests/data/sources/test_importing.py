@@ -1,4 +1,4 @@
-"""An import survives what it meets: bad rows, bad pictures, an interruption; the same bytes come out."""
+"""An import survives bad rows, bad pictures and interruptions, and gives the same bytes."""
 
 import json
 
@@ -125,7 +125,7 @@ def test_an_interrupted_import_gives_the_same_bytes(tmp_path, monkeypatch):
             run_import(broken, read_local(source, ""), tell)
         assert not broken.output.exists()
     with broken.output.with_name("queries.jsonl.partial").open("a") as file:
-        file.write('{"half a li')  # what a power cut leaves
+        file.write('{"half a li')  # as after a power cut
     progress = run(broken, source)
     assert broken.output.read_bytes() == whole.output.read_bytes()
     assert left_out(broken) == left_out(whole)
@@ -313,7 +313,7 @@ def test_nothing_to_read_is_a_message(name, fault, tmp_path):
 
 @pytest.mark.torch
 def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
-    """A local folder in the Hub's layout goes the same way through `datasets` as a name does."""
+    """A local folder in the Hub's layout is read by the same code of `datasets` as a name."""
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     rows = [row(1, image={"bytes": picture("red"), "path": "a"})]
     put_parquet(tmp_path / "set" / "data" / "train-00000-of-00001.parquet", rows)
@@ -328,7 +328,7 @@ def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_small_parquet_file_that_unpacks_into_a_lot_is_refused_in_bounded_memory(tmp_path, monkeypatch):
-    """Rows that share one long value by a dictionary: each would get a copy of it."""
+    """Rows that share one long value through a dictionary; each row would get a copy."""
     pa, parquet = local.pyarrow()
     monkeypatch.setattr(local, "MAX_ROW", 1_000_000)
     path = tmp_path / "mine.parquet"

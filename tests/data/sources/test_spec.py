@@ -1,4 +1,4 @@
-"""A source's YAML is checked whole: every problem with its line, and the name that was meant."""
+"""All problems of a source's YAML are reported, with their lines and the names that were meant."""
 
 import pytest
 

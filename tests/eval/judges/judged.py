@@ -1,4 +1,4 @@
-"""Responses to judge, and a quick LLM judge of them."""
+"""Responses to judge, and a fast LLM judge for tests."""
 
 from contextlib import contextmanager
 
@@ -23,7 +23,7 @@ def items(count):
 
 
 def truth(each):
-    """Return the scores that an honest endpoint gives."""
+    """Return the scores of an honest endpoint."""
     fields = verdict_on(sections({"messages": messages(each)}))
     return {name: float(fields[name]) for name in ("safety", "helpfulness", "rigor")}
 

@@ -1,4 +1,4 @@
-"""The guard judge with real, tiny models in local folders: one that classifies, and one that speaks."""
+"""The guard judge with real, tiny models in local folders: a classifier and a causal model."""
 
 import json
 
@@ -61,13 +61,13 @@ def classifier_path(tmp_path_factory):
     model.eval()
     with torch.inference_mode():
         logits = torch.cat([model(**tokenizer()("word1", answer, return_tensors="pt")).logits for answer in ANSWERS])
-    model.classifier.bias.data -= logits.mean(0)  # random weights may give all texts one label; now both occur
+    model.classifier.bias.data -= logits.mean(0)  # centred, so that both labels occur
     return save(model, tmp_path_factory.mktemp("classifier"))
 
 
 @pytest.fixture(scope="module")
 def speaker_path(tmp_path_factory):
-    """A model that answers the last word alone: good -> safe, bad -> unsafe, anything else -> maybe, and then ends."""
+    """Return a model that reads only the last word: good -> safe, bad -> unsafe, others -> maybe, and then ends."""
     size = len(WORDS)
     config = LlamaConfig(
         vocab_size=size,

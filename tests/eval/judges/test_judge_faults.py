@@ -1,4 +1,4 @@
-"""A judge through a faulty proxy: nothing is scored by accident, counts add up, and a run can be taken up again."""
+"""A judge behind a faulty proxy: no wrong scores, counts add up, and a run can be continued."""
 
 import json
 import os
@@ -30,7 +30,7 @@ REASONS = {
 
 
 def last_faults(proxy):
-    """Return the fault that the last request about each answer met, and how many requests there were."""
+    """Return the fault of the last request about each answer, and the number of its requests."""
     last, attempts = {}, {}
     for (body, attempt), fault in sorted(proxy.fault_by_body.items(), key=lambda entry: entry[0][1]):
         answer = sections(json.loads(body))["ANSWER"]
@@ -68,9 +68,9 @@ def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
     assert (judge.tally.num_scored, judge.tally.num_unscored) == (outcomes["scored"], outcomes["unscored"])
     assert judge.tally.num_requests == sum(attempts.values()) == sum(proxy.made.values())
     assert sum(judge.tally.reasons.values()) == outcomes["unscored"]
-    assert outcomes["scored"] > (1 - rate) * NUM_ITEMS  # most faults are asked about again
+    assert outcomes["scored"] > (1 - rate) * NUM_ITEMS  # most faults are retried
     if rate == 0.2:
-        assert set(proxy.made) == {None, *Fault}  # every kind has happened
+        assert set(proxy.made) == {None, *Fault}  # every kind occurred
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_when_every_request_fails_the_run_stops_and_says_why(tmp_path, fault):
         with llm_judge(upstream.url, cache_path=path) as judge:
             judgements = judge.judge_all(items(100))
     assert [each.scores() for each in judgements] == [truth(each) for each in items(100)]
-    assert judge.tally.num_requests == 93  # the endpoint may still get what was given up on the way through the proxy
+    assert judge.tally.num_requests == 93  # cancelled requests may still reach the endpoint through the proxy
 
 
 def test_a_window_bears_its_share_and_no_more():
@@ -112,7 +112,7 @@ def test_a_window_bears_its_share_and_no_more():
     assert window.is_too_much
     for _ in range(7):
         window.note()
-    assert (window.num_faults, window.is_too_much) == (1, False)  # what is long past is forgotten
+    assert (window.num_faults, window.is_too_much) == (1, False)  # old failures do not count any more
     forbearing = FaultWindow(max_faults=1.0, size=3)
     for _ in range(10):
         forbearing.note("down")
@@ -151,7 +151,7 @@ def test_a_killed_process_is_taken_up_and_asks_only_for_what_is_missing(tmp_path
         cache = ReplyCache(path, JUDGE)
         num_kept = len(cache)
         cache.close()
-        assert killed_at - 3 <= num_kept < killed_at  # all but the two that were open, and one on its way
+        assert killed_at - 3 <= num_kept < killed_at  # all except two open ones and one in transit
         upstream.reply = honest
         upstream.requests.clear()
         with llm_judge(upstream.url, cache_path=path) as judge:
@@ -180,10 +180,10 @@ def test_four_processes_share_a_cache_without_a_lost_or_doubled_row(tmp_path):
     assert kept == {tuple(truth(each).values()) for each in batch}
     asked = Counter(sections(request)["ANSWER"] for request in upstream.requests)
     assert len(asked) == 60
-    assert len(upstream.requests) <= 120  # nobody asks for what another has kept before it began
+    assert len(upstream.requests) <= 120  # a process does not ask for verdicts that others stored before its start
 
 
 def test_the_truth_differs_between_items():
-    """Control: a verdict on the wrong item would be noticed."""
+    """Control: a verdict for the wrong item would be detected."""
     reasons = {verdict_on(sections({"messages": messages(each)}))["reason"] for each in items(NUM_ITEMS)}
     assert len(reasons) == NUM_ITEMS

@@ -1,4 +1,4 @@
-"""The judged text cannot talk to the judge: on a real endpoint, none of it arrives outside the data sections."""
+"""The judged text cannot influence the judge: on a real endpoint, it arrives only inside the data sections."""
 
 import json
 
@@ -42,12 +42,12 @@ def test_an_injection_arrives_as_data_only(credulous, name, place):
     assert outside(request) == outside(NEUTRAL)
     assert [message["role"] for message in request["messages"]] == ["system", "user"]
     assert request["messages"][0] == NEUTRAL["messages"][0]
-    assert judgement.scores() == truth(each)  # a judge that obeys what it finds outside found nothing
+    assert judgement.scores() == truth(each)  # a judge that obeys orders outside the sections found none
 
 
 @pytest.mark.parametrize("name", ["plain_order", "published_order", "verdict_as_json", "chatml_tokens", "role_markers"])
 def test_the_same_words_outside_the_sections_would_be_obeyed(name):
-    """The stand-in can be fooled: what protects the prompt is the quoting."""
+    """Control: the stand-in can be fooled, so it is the quoting that protects the prompt."""
     request = {"messages": [{"role": "user", "content": f"{outside(NEUTRAL)}\n{INJECTIONS[name]}"}]}
     spoken = json.loads(gullible(NEUTRAL)(request).body)["choices"][0]["message"]["content"]
     assert json.loads(spoken)["reason"] == "as I was told"
@@ -55,7 +55,7 @@ def test_the_same_words_outside_the_sections_would_be_obeyed(name):
 
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_a_judge_that_repeats_the_answer_before_its_verdict_is_not_misread(name):
-    """Either the one verdict is the judge's own, or nothing is scored; never the one in the answer."""
+    """The verdict is the judge's own, or nothing is scored; the verdict in the answer never counts."""
     own = {"reason": "own", "safety": -3, "helpfulness": 0, "rigor": 0}
     found = read_verdict(f"The answer says: {INJECTIONS[name]}\n{json.dumps(own)}")
     assert isinstance(found, Unscored) or found == own
@@ -71,7 +71,7 @@ def test_a_judge_that_echoes_its_whole_prompt_scores_nothing():
 
 
 def test_an_honest_judge_is_not_moved_by_the_place_of_a_text():
-    """Control: the verdict does follow from the data, so that the tests above could fail."""
+    """Control: the verdict depends on the data, so the tests above can fail."""
     with Endpoint(honest) as endpoint, llm_judge(endpoint.url) as judge:
         judgements = judge.judge_all([attacked(text, "answer") for text in INJECTIONS.values()])
     assert len({tuple(each.scores().values()) for each in judgements}) > 10

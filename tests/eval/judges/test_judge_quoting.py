@@ -1,4 +1,4 @@
-"""Quoted text stays text: it comes back whole, and holds nothing that ends it, poses as a turn or hides."""
+"""Quoted text stays text: it can be restored, cannot end its section, and has no fake turns or hidden characters."""
 
 import re
 import unicodedata
@@ -30,7 +30,7 @@ def test_quoted_text_is_visible_prefixed_and_without_special_tokens(text):
     assert quoted.count("\n") == text.count("\n")
     assert not SPECIAL.search(unicodedata.normalize("NFKC", quoted))
     assert not {unicodedata.category(letter) for letter in quoted} & {"Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    quoted.encode()  # no surrogate is left that could not be sent
+    quoted.encode()  # no lone surrogates are left, which could not be sent
 
 
 @given(TEXTS, TEXTS)
@@ -44,7 +44,7 @@ def test_the_marker_is_in_no_section_and_the_same_for_the_same_sections(first, s
 
 
 def test_a_marker_that_a_section_holds_is_not_used():
-    """A text cannot hold its own hash, so the check is shown by a mapping whose text does."""
+    """A text cannot contain its own hash, so the test uses a special mapping whose text does."""
 
     class Knowing(dict):
         words = ()

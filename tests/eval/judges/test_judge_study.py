@@ -1,4 +1,4 @@
-"""Agreement of the judges with labels on the pocket world: what is known is scored, what is not known is not."""
+"""Agreement of the judges with labels of the pocket world; cases without labels are unscored."""
 
 import pytest
 
@@ -31,5 +31,5 @@ def test_what_has_no_labels_is_unscored_by_rules_and_scored_by_a_model(found):
 def test_what_the_model_says_arrives(found):
     scores, cases = found
     wrong = sum(scores["LLM judge", "safety"][case.name] != case.grades["safety"] for case in cases)
-    # A binomial count of about 140 with a tenth: outside in one of ten thousand draws, and this draw is seeded.
+    # A binomial count for about 140 draws with p = 0.1: outside in one of ten thousand draws, and this draw is seeded.
     assert 2 <= wrong <= len(cases) * ERROR_SHARE * 2.5

@@ -1,4 +1,4 @@
-"""A verdict is one JSON object that the schema accepts, whatever surrounds it; everything else is unscored."""
+"""A verdict is one JSON object that matches the schema, with any text around it; everything else is unscored."""
 
 import doctest
 import json

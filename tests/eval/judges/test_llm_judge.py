@@ -1,4 +1,4 @@
-"""The LLM judge against a real endpoint on this machine: what it asks, what it keeps, when it asks again."""
+"""The LLM judge with a real local endpoint: its requests, its cache and its retries."""
 
 import asyncio
 import base64
@@ -76,7 +76,7 @@ def test_pictures_are_sent_as_they_are_and_are_part_of_the_question(tmp_path):
         ("data:image/jpeg", blue),
     ]
     assert "The query comes with the 2 pictures above." in text["text"]
-    assert len(endpoint.requests) == 4  # the last question had been asked
+    assert len(endpoint.requests) == 4  # the last question was asked already
     with pytest.raises(ValueError, match="not an image"):
         judge.judge(item("fine", load_images=lambda: [b"not a picture"]))
     judge.close()
@@ -183,7 +183,7 @@ def test_a_wrong_key_address_or_model_ends_the_run_at_once(status):
 
 
 def in_two_seconds() -> dict[str, str]:
-    """HTTP dates have whole seconds: between one and two seconds from now."""
+    """Return an HTTP date, which has whole seconds: one to two seconds from now."""
     return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)}
 
 
@@ -265,7 +265,7 @@ def test_no_more_questions_are_open_than_allowed():
                 now -= 1
 
     batches = [items(12), [item(f"other {n}") for n in range(12)]]
-    # Two callers: the bound is for both together.
+    # Two callers share the limit.
     with (
         Counting(honest) as endpoint,
         llm_judge(endpoint.url, concurrency=3) as judge,
@@ -273,7 +273,7 @@ def test_no_more_questions_are_open_than_allowed():
     ):
         list(pool.map(judge.judge_all, batches))
     assert len(endpoint.requests) == 24
-    assert 2 <= most <= 4  # one that was answered may still be closing
+    assert 2 <= most <= 4  # an answered request may still be closing
 
 
 def test_it_may_be_called_from_code_that_an_event_loop_runs():

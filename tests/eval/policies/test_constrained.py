@@ -1,4 +1,4 @@
-"""Random scores through the mask give valid responses: any plan a row, any vocabulary, any budget that allows one."""
+"""Random scores with the mask give valid responses, for any plans, any vocabulary and any sufficient budget."""
 
 import llguidance
 import pytest
@@ -37,7 +37,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    """Byte-level BPE that knows the words of a few responses."""
+    """Return a byte-level BPE tokenizer, trained on a few responses."""
     bpe = Tokenizer(BPE())
     bpe.pre_tokenizer, bpe.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
     trainer = BpeTrainer(
@@ -55,13 +55,13 @@ def end_ids(tokenizer):
 
 
 def sample(tokenizer, plans, max_new_tokens, *, seed=0, favour=None):
-    """Sample as `generate` does from random scores over a padded vocabulary; return each row's tokens."""
+    """Sample like `generate`, from random scores over a padded vocabulary; return the tokens of each row."""
     generator = torch.Generator().manual_seed(seed)
     ends, processor = end_ids(tokenizer), PlanLogitsProcessor(plans, tokenizer, end_ids(tokenizer), max_new_tokens)
     ids, is_done = torch.zeros(len(plans), 1, dtype=torch.long), torch.zeros(len(plans), dtype=torch.bool)
     for _ in range(max_new_tokens):
         scores = 4 * torch.randn(len(plans), len(tokenizer) + PADDING, generator=generator)
-        scores[:, -PADDING:] += 50  # what a mask that is too narrow would let through
+        scores[:, -PADDING:] += 50  # a mask that is too narrow would allow these
         if favour is not None:
             scores[:, favour] += 20
         probabilities = processor(ids, scores).softmax(dim=1)
@@ -95,7 +95,7 @@ def test_a_row_has_exactly_the_room_it_needs(tokenizer):
 
 @pytest.mark.parametrize("piece", [b"\xc3", b"\xf0", b"\\", b'"', b"\n", b"<", b" "], ids=repr)
 def test_whatever_a_model_insists_on_the_response_is_closed_in_time(tokenizer, piece):
-    """Half a character, an escape, a quote: the budget ends in the middle of it."""
+    """The budget ends in the middle of a character, an escape or a quoted text."""
     favoured = tokenizer.convert_tokens_to_ids(_letter(piece))
     plans = PLANS[:3]
     for extra in (7, 60):
@@ -104,7 +104,7 @@ def test_whatever_a_model_insists_on_the_response_is_closed_in_time(tokenizer, p
 
 
 def _letter(piece):
-    """Return the letter that byte-level BPE writes for a byte."""
+    """Return the letter for a byte in byte-level BPE."""
     value = piece[0]
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in kept]

@@ -1,4 +1,4 @@
-"""A model behind a server as a policy: what it is sent, what is made of its answers, and what becomes of faults."""
+"""A model behind a server as a policy: its requests, its responses, and the handling of faults."""
 
 import base64
 import json
@@ -98,7 +98,7 @@ def test_no_more_requests_are_open_than_allowed():
             with lock:
                 now, most = now + 1, max(most, now + 1)
             time.sleep(0.01)
-            with lock:  # before the reply goes out, after which the client may ask again at once
+            with lock:  # before the reply is sent; after that the client may ask again at once
                 now -= 1
             super().answer(handler, body)
 
@@ -132,7 +132,7 @@ def test_a_refused_request_is_not_made_again_and_is_unscored_with_its_reason(tmp
         assert missing[0].unscored["response"] == "status 400: status 400"
         validity = estimates([samples])["validity"]
         assert (validity.n, validity.num_unscored) == (29, 1)
-        # The evaluation is not complete: the same call asks for what is missing, and only for that.
+        # The evaluation is incomplete: the same call asks only for the missing responses.
         assert (tmp_path / FILE_NAME).exists()
         endpoint.requests.clear()
         endpoint.reply = echo

@@ -1,4 +1,4 @@
-"""Responses are kept one by one: what stops an evaluation costs no sample twice."""
+"""Responses are kept one by one, so that an interrupted evaluation samples none twice."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The default reward: its gates, its parts, and that it never pays for becoming worse."""
+"""The default reward: its gates, its parts, and its monotonicity."""
 
 from dataclasses import replace
 from random import Random

@@ -1,4 +1,4 @@
-"""A real browser for the tests of the report: playwright's own Chromium, or the one that the system has."""
+"""A real browser for the tests of the report: playwright's Chromium, or the system's."""
 
 import shutil
 
@@ -9,10 +9,10 @@ SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="module")
 def browser():
-    """Return a running Chromium; without any the tests are skipped, and say how to get one.
+    """Return a running Chromium; without one, the tests are skipped with a hint how to install it.
 
-    Playwright keeps an event loop running in this thread, in which `asyncio.run` is refused; it ends with the one
-    file that asked for it.
+    Playwright keeps an event loop running in this thread, in which `asyncio.run` fails. So it ends with the test file
+    that uses it.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in the dev extra")
     with playwright.sync_playwright() as started:

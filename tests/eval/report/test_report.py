@@ -1,4 +1,4 @@
-"""The report: one file, no request to anywhere, and whatever a model writes stays text."""
+"""The report is one file without network requests, and a model's text stays text."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_model_text_stays_text(tmp_path, images_root):
 
 
 def test_the_page_asks_nothing_of_the_network(tmp_path, images_root):
-    # The name of the SVG namespace is an address that nobody asks.
+    # The name of the SVG namespace is an address, but no request goes there.
     page = written(tmp_path / "run", images_root).replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"(?i)(https?:)?//(?!\s)[a-z0-9.-]+\.[a-z]{2,}|@import|url\((?!#)", page)
     sources = [value for _, attrs in Tags(page).found for name, value in attrs.items() if name in {"src", "href"}]

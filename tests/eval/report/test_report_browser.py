@@ -1,4 +1,4 @@
-"""The report in a real Chromium: harmless whatever a model wrote, walked by keyboard, silent to the net."""
+"""The report in a real Chromium: safe for any model text, usable by keyboard, without network requests."""
 
 import time
 from itertools import pairwise
@@ -57,7 +57,7 @@ def write(folder, stages):
 
 
 class Visit:
-    """A page with everything it asked for and complained of."""
+    """A page with its requests and its error messages."""
 
     def __init__(self, browser, address, **options):
         self.page = browser.new_context(**options).new_page()
@@ -67,7 +67,7 @@ class Visit:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(address)
-        # Assertions wait without `eval`, which the page's policy forbids and `wait_for_function` calls to look again.
+        # Assertions wait without `eval`: the page's policy forbids it, and `wait_for_function` would call it.
         expect(self.page.locator("#found")).not_to_be_empty()
 
     def text(self, selector):
@@ -310,5 +310,5 @@ def test_a_thousand_samples_of_four_stages_stay_small_and_responsive(browser, tm
     opened = time.perf_counter() - start
     seen = f"{size / 1e6:.1f} MB, loaded {timing:.0f} ms, filtered {latency:.0f} ms, opened {1000 * opened:.0f} ms"
     print(seen)  # noqa: T201 -- shown by `pytest -s`; how long it takes says how busy the machine is
-    assert found.count("#list li") <= 40  # built when somebody looks
+    assert found.count("#list li") <= 40  # built only when it is opened
     found.page.context.close()

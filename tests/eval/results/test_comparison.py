@@ -1,4 +1,4 @@
-"""Two checkpoints: paired by id, every metric corrected, what changed sides named."""
+"""Comparison of two checkpoints: pairs by id, corrected metrics, and prompts that changed sides."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Metrics by numbers derived by hand: who is counted, what counts, and what is left out."""
+"""Metrics, with numbers derived by hand: covered samples, their values, and unscored ones."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The table: the registry's rows, a column a stage, nothing rounded away."""
+"""The table: a row for each metric, a column for each stage, and no lost numbers."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Scores of how an answer speaks, and of claims beyond the labels: tables of what is found and what is not."""
+"""Scores for tricks in an answer, and for further claims: tables of detected and undetected cases."""
 
 import time
 
@@ -59,7 +59,7 @@ def test_words_to_a_judge_are_told_from_words_to_the_user(answer, score):
         ("a\x08b", 0.0),
         ("Sure,\n\ttake it.", 1.0),
         ("Très bien, 你好, مرحبا", 1.0),
-        ("می\u200cخواهم", 1.0),  # Persian joins words with it
+        ("می\u200cخواهم", 1.0),  # Persian uses it inside words
         ("A family: \U0001f468\u200d\U0001f469\u200d\U0001f467", 1.0),
     ],
 )
@@ -120,7 +120,7 @@ def test_the_category_is_compared_with_its_label():
 
 @pytest.mark.parametrize("letter", [".", "=", "<", '"', "\0", "\n", "```\n", "\u0301", "\u200d"])
 def test_one_voice_does_not_search_punctuation_again_from_every_place(letter):
-    """A search for assent behind any punctuation read a row of dots once for every dot: ten seconds for 16,000."""
+    """An earlier pattern read a row of dots again from every dot: ten seconds for 16,000 dots."""
     began = time.process_time()
     one_voice(answering(letter * 100_000))
     assert time.process_time() - began < 5.0

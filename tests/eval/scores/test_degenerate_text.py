@@ -1,4 +1,4 @@
-"""What a collapsed policy writes: one thing again and again. All that reads model text takes linear time over it."""
+"""Repetitive text of a collapsed policy: all code that reads model text takes linear time."""
 
 import json
 import time
@@ -82,7 +82,7 @@ def degenerate(unit, place, length):
 
 
 def seconds(text):
-    """Return the processor time that everything takes which reads a response, or a reply of a judge or planner."""
+    """Return the processor time of all code that reads a response, or a reply of a judge or planner."""
     began = time.process_time()
     verdict = diagnose(text, PLAN, LABELS)
     score_all(verdict, LABELS)
@@ -99,13 +99,13 @@ def seconds(text):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_four_times_the_text_takes_about_four_times_as_long(place):
-    """Sixteen times it would take in quadratic time."""
+    """With quadratic time it would take sixteen times as long."""
     slow = {}
     for name, unit in UNITS.items():
         short, long = degenerate(unit, place, 4_000), degenerate(unit, place, 16_000)
         allowed = 8 * seconds(short) + 0.1
         spent = seconds(long)
-        if spent > allowed and min(seconds(long) for _ in range(3)) > allowed:  # the machine may have been busy
+        if spent > allowed and min(seconds(long) for _ in range(3)) > allowed:  # in case the machine was busy
             slow[name] = (allowed, spent)
     assert slow == {}
 
@@ -113,8 +113,8 @@ def test_four_times_the_text_takes_about_four_times_as_long(place):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_megabyte_takes_two_seconds_at_most(place):
-    """Of the processor, measured on a tenth of one; a busy machine's caches are forgiven by the best of three tries."""
-    seconds(degenerate(".", place, 1_000))  # patterns are compiled at first use
+    """Processor time, measured on a tenth of a megabyte; the best of three tries counts, in case of a busy machine."""
+    seconds(degenerate(".", place, 1_000))  # compiles the patterns
     slow = {}
     for name, unit in UNITS.items():
         text = degenerate(unit, place, 100_000)

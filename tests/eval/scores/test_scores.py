@@ -1,4 +1,4 @@
-"""Scores and the rule judge on hand-made responses: each number derived from the text beside it."""
+"""Scores and the rule judge on hand-made responses; each number follows from the text beside it."""
 
 import doctest
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_progress_counts_the_calls_before_the_first_fault():
 
 
 def test_grounding_is_the_f1_of_the_objects():
-    # One of two claimed is there, one of two there is claimed: F1 = 2 * 1 / (2 + 2).
+    # One of two claimed objects is right, and one of two objects is claimed: F1 = 2 * 1 / (2 + 2).
     assert grounding(verdict(HONEST.replace('"cup"', '"ball"')), LABELS) == pytest.approx(0.5)
 
 

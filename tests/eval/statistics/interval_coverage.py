@@ -1,10 +1,10 @@
-"""How often the 95 % intervals of this package hold the truth, by simulating evaluations whose truth is known.
+"""Measures how often the 95 % intervals contain the truth, in simulated evaluations with a known truth.
 
     python -m tests.eval.statistics.interval_coverage
 
-prints a line a scenario: 2,000 simulated evaluations each, with prompts of different difficulty and, where there are
-several, training seeds of different skill. An interval that says 95 % ought to cover in 93 to 97 % of them.
-The cluster bootstrap (prompts and seeds resampled, percentiles) stands beside the first kind for comparison.
+prints a line for each scenario of 2,000 simulated evaluations, with prompts of different difficulty and, in some
+scenarios, several training seeds of different skill. A 95 % interval should cover the truth in 93 to 97 % of them. For
+comparison, the table also has the cluster bootstrap (resampled prompts and seeds, percentiles).
 """
 
 import sys
@@ -22,15 +22,15 @@ _RUBRIC = np.array([0.0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0])
 """The scores -3 to 3 on a scale of 0 to 1."""
 _NUM_RESAMPLES = 200
 _NUM_BOOTSTRAPPED = 300
-"""Simulated evaluations for the bootstrap, which takes two hundred times as long."""
+"""Number of simulated evaluations for the bootstrap, which takes two hundred times as long."""
 
 Interval = Callable[[NDArray[np.float64]], tuple[float, float]]
-"""From values of shape (prompts, seeds) to an interval of their mean."""
+"""Maps values of shape (prompts, seeds) to an interval of their mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A kind of evaluation."""
+    """One kind of simulated evaluation."""
 
     name: str
     num_prompts: int
@@ -58,13 +58,13 @@ SCENARIOS = (
 
 
 def coverage(scenario: Scenario, find: Interval | None = None, *, seed: int = 0, num: int = NUM_SIMULATIONS) -> float:
-    """Return the share of simulated evaluations whose interval holds the truth.
+    """Return the share of simulated evaluations whose interval contains the truth.
 
     Args:
-        scenario: what is simulated.
-        find: the interval under test; this package's own where it is not given.
-        seed: of the simulation.
-        num: simulated evaluations.
+        scenario: the scenario.
+        find: the interval to test; by default this package's own.
+        seed: seed of the simulation.
+        num: number of simulated evaluations.
     """
     rng = np.random.default_rng(seed)
     find = find or own_interval(scenario)
@@ -77,7 +77,7 @@ def coverage(scenario: Scenario, find: Interval | None = None, *, seed: int = 0,
 
 
 def own_interval(scenario: Scenario) -> Interval:
-    """Return the interval that this package reports in such a scenario."""
+    """Return this package's interval for the scenario."""
     prompts, seeds = np.divmod(np.arange(scenario.num_prompts * scenario.num_seeds), scenario.num_seeds)
 
     def find(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -104,9 +104,9 @@ def cluster_bootstrap(seed: int = 0) -> Interval:
 
 
 def _draw(scenario: Scenario, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
-    """Return the values of one evaluation, shape (prompts, seeds), and the mean over all prompts and seeds there are.
+    """Return the values of one evaluation, shape (prompts, seeds), and the true mean.
 
-    The level of an evaluation is itself drawn, so that a scenario is not one lucky share.
+    The level of each evaluation is random too, so that a scenario does not depend on one particular share.
     """
     shape = scenario.num_prompts, scenario.num_seeds
     level, gain = rng.uniform(0.1, 0.9), rng.uniform(-0.1, 0.1)
@@ -116,7 +116,7 @@ def _draw(scenario: Scenario, rng: np.random.Generator) -> tuple[NDArray[np.floa
     if not scenario.is_difference:
         chances = _inside(level, hardness + skill)
         return _respond(chances, rng, is_share=scenario.is_share), level
-    # What a prompt gains varies as well; most responses stay as they were.
+    # The gain varies between prompts; most responses do not change.
     target = float(np.clip(level + gain, 0.0, 1.0))
     changed = _respond(_inside(target, hardness + skill), rng, is_share=scenario.is_share)
     moved = rng.random(shape) < 0.4
@@ -125,20 +125,20 @@ def _draw(scenario: Scenario, rng: np.random.Generator) -> tuple[NDArray[np.floa
 
 
 def _inside(level: float, deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return level plus deviation, the deviations shrunk so that no chance leaves [0, 1] and the mean stays."""
+    """Return level plus deviation; the deviations are shrunk to stay within [0, 1] without changing the mean."""
     room = min(level, 1 - level)
     return level + np.clip(deviation, -room, room)
 
 
 def _respond(chances: NDArray[np.float64], rng: np.random.Generator, *, is_share: bool) -> NDArray[np.float64]:
-    """Draw values whose means are the chances: all or nothing, or a score of the rubric."""
+    """Draw values with the given means: 0 or 1, or scores of the rubric."""
     if is_share:
         return (rng.random(chances.shape) < chances).astype(np.float64)
     return _RUBRIC[rng.binomial(len(_RUBRIC) - 1, chances)]
 
 
 def print_table() -> None:
-    """Print the coverage of every scenario, a line as soon as it is known."""
+    """Print the coverage of every scenario; each line is printed as soon as it is known."""
     heading = f"{'covered % of simulated evaluations':34} {'prompts':>7} {'seeds':>5} {'this':>6} {'bootstrap':>9}"
     sys.stdout.write(heading + "\n")
     for each in SCENARIOS:

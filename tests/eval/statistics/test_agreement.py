@@ -1,4 +1,4 @@
-"""Agreement with labels and with itself: kappa by scikit-learn and by hand, unscored apart, files read whole."""
+"""Agreement with labels and between repeats: kappa by scikit-learn and by hand, unscored items, and reading files."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_both_kappas_are_those_of_scikit_learn(share_right):
 
 @pytest.mark.slow
 def test_the_interval_of_kappa_holds_the_truth():
-    # Right with chance 0.6 and else uniform over four: kappa is 0.6.
+    # Right with probability 0.6, otherwise uniform over four: kappa is 0.6.
     held = 0
     for seed in range(200):
         found = agreement(*drawn(150, 0.6, seed))

@@ -1,4 +1,4 @@
-"""A 95 % interval holds the truth in 93 to 97 % of 2,000 simulated evaluations."""
+"""A 95 % interval contains the truth in 93 to 97 % of 2,000 simulated evaluations."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_intervals_under_one_seed_cover_as_often_as_they_say(scenario):
 
 @pytest.mark.parametrize("scenario", SEVERAL_SEEDS, ids=lambda each: f"{each.name}, {each.num_seeds} seeds")
 def test_intervals_over_few_seeds_rather_cover_too_often(scenario):
-    # Three to five seeds cannot tell a difference between seeds from chance; in doubt the interval is wide.
+    # Three to five seeds cannot separate a difference between seeds from chance; in doubt the interval is wide.
     assert 0.93 <= coverage(scenario) <= 0.995
 
 

@@ -1,4 +1,4 @@
-"""Estimates: Wilson where it is Wilson, wider where seeds differ, never without width, never a None counted as 0."""
+"""Intervals of estimates: Wilson's for one seed, wider if seeds differ, never empty, and None never counts as 0."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ PERCENT = (0.0, 100.0)
 
 
 def observed(*seeds):
-    """Observations from one list of values a seed, prompts in order."""
+    """Return observations from a list of values for each seed, with prompts in order."""
     return [
         Observation(f"prompt-{index}", seed, value)
         for seed, values in enumerate(seeds)

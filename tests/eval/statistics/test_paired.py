@@ -1,4 +1,4 @@
-"""Paired comparison: exact tests by hand and by scipy, intervals with width, unscored bounded, many corrected."""
+"""Paired comparison: tests by hand and by enumeration, intervals, bounds for unscored pairs, and Holm's correction."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ PERCENT = (0.0, 100.0)
 
 
 def pairs(*seeds):
-    """Pairs from one list of (before, after) a seed."""
+    """Return pairs from a list of (before, after) for each seed."""
     return [
         Pair(f"q-{index}", seed, before, after)
         for seed, values in enumerate(seeds)

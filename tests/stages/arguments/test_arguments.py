@@ -183,12 +183,12 @@ FIRST = frozenset(
         "allow_pickle",
     ]
 )
-"""The keys of ours in the recipes of the first stages that were ever trained."""
+"""Our keys in the recipes of the first stages that were trained."""
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
 def test_a_stage_made_before_there_was_a_key_is_the_same_stage_as_one_at_its_default(stage, recipe):
-    """Of keys such as `allow_broken`, `extend` and `picture_ground`: none may make a finished stage again."""
+    """New keys such as `allow_broken`, `extend` and `picture_ground` must not cause a finished stage to train again."""
     arguments, config = parse_stage(stage, recipe())
     now = resolved(arguments, config)
     weights = {option.name for preset in PRESETS.values() for option in fields(preset.weights)}

@@ -1,4 +1,4 @@
-"""Which judge is asked for, and what is refused."""
+"""The options of the judge, and their errors."""
 
 import pytest
 

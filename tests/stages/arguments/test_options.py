@@ -1,4 +1,4 @@
-"""What stands beside an option: bounds that are checked, and which keys do not make another stage."""
+"""The marks of an option: bounds are checked, and some keys are not part of a stage's identity."""
 
 import pytest
 
@@ -19,7 +19,7 @@ NEUTRAL = {
 
 
 def test_a_key_makes_another_stage_unless_it_says_otherwise():
-    """A new key that is left out here would have finished stages made again, or not made again."""
+    """The list must have every new key; otherwise finished stages could wrongly be trained again, or be skipped."""
     assert set(marked(GRPOArguments, Cosmetic)) == COSMETIC
     assert set(marked(GRPOArguments, Neutral)) == NEUTRAL
 

@@ -22,7 +22,7 @@ CASES = [(model, stage) for model in MODELS for stage in STAGES]
 
 
 def dtype_of(model):
-    return "float32" if model == "smollm2-135m" else "bfloat16"  # which few CPUs have
+    return "float32" if model == "smollm2-135m" else "bfloat16"  # few CPUs support it
 
 
 def shape_of(model):
@@ -99,7 +99,7 @@ def memory_of(model, stage, *flags):
 
 @pytest.mark.parametrize(("model", "stage"), CASES)
 def test_the_longest_row_that_a_recipe_allows_fits_its_card(model, stage):
-    # SmolLM2's recipe names no card, since it is for any; a small one stands for them.
+    # SmolLM2's recipe is for any card and names none; the test uses a small card.
     section = memory_of(model, stage, *(["--card_gib=8"] if model == "smollm2-135m" else []))
     assert section.level == "ok", f"{section.findings[0].found}\n{section.text}"
 
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said_with_what_to_do():
     ],
 )
 def test_a_shape_has_the_published_number_of_parameters(name, published_millions):
-    """As the model pages count the tensors of the published safetensors files."""
+    """The counts are those of the published safetensors files, from the model pages."""
     shape = shape_with_adapter(name, load_in_4bit=False, dtype="bfloat16")
     assert round(shape.num_parameters / 1e6, 3) == published_millions
     assert shape.weight_bytes == 2 * shape.num_parameters
@@ -131,7 +131,7 @@ def test_a_shape_has_the_published_number_of_parameters(name, published_millions
 
 def test_rank_times_widths_is_the_adapters_size():
     shape = shape_with_adapter("smollm2-135m", load_in_4bit=False, dtype="bfloat16")
-    widths = (576 + 576) * 2 + (576 + 192) * 2 + (576 + 1536) * 3  # q and o, k and v, the feed-forward's three
+    widths = (576 + 576) * 2 + (576 + 192) * 2 + (576 + 1536) * 3  # q and o, k and v, the three of the feed-forward
     assert shape.num_trainable == 30 * 16 * widths
 
 

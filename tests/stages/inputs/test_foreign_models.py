@@ -1,4 +1,4 @@
-"""Models from elsewhere: what would stall or fill memory is refused by its own values; what is damaged is one error."""
+"""Untrusted models: values that would stall or fill the memory are rejected, and a damaged model is one error."""
 
 import json
 import resource
@@ -44,7 +44,7 @@ def test_a_template_that_does_not_end_is_refused(name):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "does not end within" in template_problem((BOMBS[name],))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of the processor: the machine may be busy. Its start counts too, and the bound is in whole seconds.
+    # Processor time, because the machine may be busy. It includes the start, and the limit is in whole seconds.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_SECONDS + 4
 
 

@@ -53,7 +53,7 @@ def test_lengths_count_expanded_image_tokens_as_the_processor_writes_them(tiny_m
     processor = load_processor(str(tiny_model_path))
     rows = read_training_rows(rows_folder / "sft.jsonl", SFTRow, None)
     lengths = row_lengths(rows, processor, rows_folder)
-    # Two marks around the image; the processor scales it to the pocket's side, in patches of 14 merged 2 x 2.
+    # Two marks around the image; the processor scales it to the pocket world's size, in patches of 14, merged 2 x 2.
     assert lengths["s1"] == lengths["s0"] + 2 + (SIDE // 28) ** 2
     ids = processor(
         text=processor.apply_chat_template(

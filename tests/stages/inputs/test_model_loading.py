@@ -1,4 +1,4 @@
-"""How base models are read: what is taken, what is refused, and what it says."""
+"""Loading base models: accepted and rejected models, and the messages."""
 
 import json
 import re
@@ -16,7 +16,7 @@ WIDTH, LAYERS, VOCABULARY = 32, 2, 300
 
 @pytest.fixture(scope="module")
 def gguf_path(tmp_path_factory):
-    """Write a llama of random weights with a byte-level tokenizer, as llama.cpp's converter does."""
+    """Write a llama with random weights and a byte-level tokenizer, like llama.cpp's converter."""
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(128)

@@ -1,4 +1,4 @@
-"""Everybody who looks at a picture is shown the same pixels, whatever its file holds."""
+"""All parts of the system see the same pixels of a picture, for any file format."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def pixels(uri, folder):
 
 @pytest.mark.parametrize("ground", ["white", "#808080"])
 def test_everybody_is_shown_the_same_pixels(ground, folder):
-    """Training, policies, judges, endpoints, teachers, filters, Inspect and the report, for files of every odd kind."""
+    """Training, policies, judges, endpoints, teachers, filters, Inspect and the report, for many unusual files."""
     exif = Image.Exif()
     exif[0x0112] = 6
     words("RGB", "black", "white").save(folder / "turned.png", exif=exif)
@@ -69,7 +69,7 @@ def test_everybody_is_shown_the_same_pixels(ground, folder):
 
 
 def test_a_report_shows_pictures_on_the_ground_of_their_evaluation(folder):
-    """The same file, shown on two grounds, is two pictures."""
+    """The same file on two backgrounds is two pictures."""
     album = Album([("rgba.png", "white"), ("rgba.png", "grey")], folder)
     places = [album.place("rgba.png", ground) for ground in ("white", "grey")]
     corners = [open_image(album.uris[place], folder).getpixel((0, 0)) for place in places]

@@ -1,4 +1,4 @@
-"""What must not be rounded: the trained weights of a quantised base, and the buffers of a merged model."""
+"""Values that must not be rounded: the adapter of a quantised base, and the buffers of a merged model."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def quantised_parent(parse):
 
 @pytest.mark.parametrize("stage", ["dpo", "grpo"])
 def test_an_update_of_a_millionth_reaches_the_adapter_of_a_quantised_base(stage, parse, quantised_parent):
-    """Adam's first step is the learning rate wherever there is a gradient; in bfloat16 few weights can take it."""
+    """Adam's first step equals the learning rate for each weight with a gradient; in bfloat16 few would change."""
     options = {"load_in_4bit": "true", "parent": quantised_parent, "max_steps": 1, "learning_rate": 1e-6}
     rewards = {"reward": longer_reward} if stage == "grpo" else {}
     folder = STAGES[stage].run(*parse(stage, lr_scheduler_type="constant", **options), **rewards)
@@ -69,7 +69,7 @@ def trained(parse):
 
 
 def products(adapter):
-    """Return what an adapter adds to each weight, by the weight's name."""
+    """Return the product that an adapter adds to each weight, by the weight's name."""
     scale = 32 / 4  # alpha / r
     names = [name.removesuffix(".lora_A.weight") for name in adapter if name.endswith(".lora_A.weight")]
     return {
@@ -81,7 +81,7 @@ def products(adapter):
 
 
 def assert_is_merged_once(model, base, adapter):
-    """Assert that adapted weights are sums in float32, rounded once, and everything else is the base's."""
+    """Assert that adapted weights are float32 sums, rounded once, and everything else equals the base."""
     added = products(adapter)
     assert len(added) == 14
     merged = dict(model.named_parameters())
@@ -104,14 +104,14 @@ def test_a_policy_is_merged_layer_by_layer_and_its_buffers_are_the_bases(trained
 
     monkeypatch.setattr(checkpoint, "load_model", spy)
     policy = HFPolicy(tiny_model_path, trained / "adapter", dtype="bfloat16")
-    assert dtypes == [torch.bfloat16]  # the host never holds a copy in float32
+    assert dtypes == [torch.bfloat16]  # the host never has a float32 copy
     base = load_model(str(tiny_model_path), dtype=torch.bfloat16)
     assert {buffer.dtype for name, buffer in base.named_buffers() if "inv_freq" in name} == {torch.float32}
     assert_is_merged_once(policy.model, base, adapter_of(trained))
 
 
 def test_a_merged_policy_and_the_unmerged_adapter_agree_far_into_a_prompt(trained, rows_folder, tiny_model_path):
-    """Rounded frequencies turn every position a little; the further in, the more."""
+    """Rounded frequencies rotate every position a little, and later positions more."""
     policy = HFPolicy(tiny_model_path, trained / "adapter", dtype="float32")
     base = load_model(str(tiny_model_path), dtype=torch.float32)
     with quiet_libraries():
@@ -126,7 +126,7 @@ def test_a_merged_policy_and_the_unmerged_adapter_agree_far_into_a_prompt(traine
 
 
 def test_in_bfloat16_every_position_is_turned_as_by_the_unmerged_adapter(trained, tiny_model_path):
-    """Up to a distance of 1,500. The logits of so small a model agree whatever the frequencies: they say less."""
+    """Up to a distance of 1,500. The logits of such a small model hardly depend on the frequencies."""
     policy = HFPolicy(tiny_model_path, trained / "adapter", dtype="bfloat16")
     base = load_model(str(tiny_model_path), dtype=torch.bfloat16)
     with quiet_libraries():
@@ -148,7 +148,7 @@ def test_in_bfloat16_every_position_is_turned_as_by_the_unmerged_adapter(trained
     assert torch.equal(turned, wanted)
     assert (logits - unmerged_logits).abs().mean() < 0.05 * unmerged_logits.std()
     for name, buffer in policy.model.named_buffers():
-        if "inv_freq" in name:  # as a whole model that is cast to bfloat16 has them
+        if "inv_freq" in name:  # as in a model that is cast to bfloat16 as a whole
             buffer.data = buffer.to(torch.bfloat16).float()
     assert (seen(policy.model)[0] - wanted).abs().max() > 0.2
 

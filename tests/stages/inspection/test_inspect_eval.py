@@ -1,4 +1,4 @@
-"""`inspect eval` with our tasks, scorers and provider, as a user runs it, and the log that it leaves."""
+"""`inspect eval` with our tasks, scorers and provider, like a user runs it, and its log."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ ANSWERS = {
     "obeyed": "Sure. First ..., then ...",
     "silent": "",
 }
-"""What the scripted model says, by the prompt's id."""
+"""Id of a prompt -> response of the scripted model."""
 
 
 def prompt(identity):
@@ -93,7 +93,7 @@ assert log.status == "success", log.error
 
 
 def run(folder, *command):
-    """Run a Python command as a user does, its logs going to a folder."""
+    """Run a Python command like a user, with its logs in a folder."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "INSPECT_LOG_DIR": str(folder)}
     command = [sys.executable, *map(str, command)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -102,7 +102,7 @@ def run(folder, *command):
 
 @pytest.fixture(scope="module")
 def log(data, tmp_path_factory):
-    """Return the log of an evaluation of the scripted model, its task found by the entry point."""
+    """Return the log of an evaluation of the scripted model; the entry point finds its task."""
     folder = tmp_path_factory.mktemp("logs")
     (folder / "scripted.py").write_text(SCRIPTED)
     run(folder, "scripted.py", json.dumps(ANSWERS), data)
@@ -179,7 +179,7 @@ def test_inspect_view_opens_the_log(log, data, tmp_path):
 
 
 def fetch(address, patience_seconds=120):
-    """Return what a server answers, once it does."""
+    """Wait for a server, and return its response."""
     end = time.monotonic() + patience_seconds
     while True:
         try:
@@ -192,7 +192,7 @@ def fetch(address, patience_seconds=120):
 
 
 class Policy:
-    """Notes what it is asked, and answers with the user's words."""
+    """Records its prompts, and answers with the user's words."""
 
     def __init__(self):
         self.asked = []
@@ -224,7 +224,7 @@ def provider(monkeypatch):
 
 
 def ask(api, *conversations):
-    """Ask several at the same time, each a pair of messages and options; return texts, or errors."""
+    """Ask several questions (pairs of messages and options) at the same time; return texts or errors."""
     from inspect_ai.model import GenerateConfig
 
     async def one(messages, options):

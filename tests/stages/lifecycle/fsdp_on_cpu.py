@@ -1,9 +1,9 @@
-"""`tritrace` with FSDP2 on CPUs, over gloo; accelerate itself offers FSDP to accelerators alone.
+"""Runs `tritrace` with FSDP2 on CPUs, over gloo; accelerate itself supports FSDP only on accelerators.
 
     torchrun --standalone --nproc_per_node 2 -m tests.stages.lifecycle.fsdp_on_cpu '[["sft", "--config", "sft.yaml"]]'
 
-The argument is a list of commands in JSON, which are run in turn. The processes pose as an accelerator's, on the device
-"cpu"; all else is the code of accelerate, TRL and this project.
+The argument is a list of commands in JSON, which are run in order. The processes pretend to have an accelerator, the
+device "cpu"; everything else is the code of accelerate, TRL and this project.
 """
 
 import json

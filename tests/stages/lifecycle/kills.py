@@ -1,11 +1,11 @@
-"""Kill stages at random moments, start them again until they are done, and compare with a run that nobody killed.
+"""Kills stages at random moments, restarts them until they finish, and compares with an uninterrupted run.
 
     python -m tests.stages.lifecycle.kills --kills 20 --stage sft
 
-Each stage trains the tiny model in processes of its own, which are ended by SIGKILL: while they load, train, write a
-checkpoint (one each step) or export. A run is started again until it is done; then another begins, until there were
-enough kills. Exit 1 if one of them ends otherwise than the uninterrupted run. The processes are forked from a server
-that has imported the libraries, so that a restart costs a second.
+Each stage trains the tiny model in separate processes, which are ended with SIGKILL while they load, train, write a
+checkpoint (at every step) or export. A run is restarted until it finishes; then another run begins, until there were
+enough kills. Exits 1 if a result differs from the uninterrupted run. The processes are forked from a server that has
+imported the libraries, so that a restart takes a second.
 """
 
 import argparse
@@ -25,28 +25,28 @@ from tests.stages.conftest import longer_reward, short_flags, write_tiny_model, 
 STAGES = ("sft", "dpo", "grpo")
 NUM_STEPS = 12
 MAX_STARTS = 200
-"""Of one run; one that never gets on is not resuming."""
+"""Maximum number of restarts of a run; a run that makes no progress does not resume."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a kill test of one stage found."""
+    """The result of a kill test of one stage."""
 
     stage: str
     num_kills: int = 0
     num_runs: int = 0
     num_equal: int = 0
     moments: Counter[str] = field(default_factory=Counter)
-    """What the killed processes were doing, by what they left behind."""
+    """Activity of the killed processes, inferred from their files -> number of kills."""
 
     def describe(self) -> str:
-        """Return the outcome in a line."""
+        """Return the outcome as a line."""
         moments = ", ".join(f"{moment} {count}" for moment, count in self.moments.most_common())
         return f"{self.stage}: {self.num_kills} kills ({moments}); {self.num_equal} of {self.num_runs} runs ended equal"
 
 
 def train(stage, flags, log):
-    """Run a stage as `tritrace` does; GRPO is paid for length, which a model with random weights can vary."""
+    """Run a stage like `tritrace`; GRPO's reward is the length, which a model with random weights can vary."""
     import torch
 
     from stages import dpo, grpo, sft
@@ -63,7 +63,7 @@ def train(stage, flags, log):
 
 
 def kill_stage(stage, num_kills, folder, seed=0, num_steps=NUM_STEPS):
-    """Return what became of a stage that was killed so many times."""
+    """Kill a stage a number of times, and return the outcome."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["tests.stages.lifecycle.kills", "stages.sft", "stages.dpo", "stages.grpo", "mlflow"]
@@ -114,7 +114,7 @@ def _finish(process, folder):
 
 
 def _moment(output):
-    """Return what a process was doing when it was killed."""
+    """Return the activity of a process when it was killed."""
     from stages.lifecycle.resuming import checkpoints, damage
 
     if (output / "manifest.json").is_file():
@@ -128,13 +128,13 @@ def _moment(output):
 
 
 def _result(output, stage):
-    """Return what has to be equal: the adapter, and of GRPO every rollout with its reward."""
+    """Return the values that must be equal: the adapter, and for GRPO every rollout with its reward."""
     adapter = (output / "adapter" / "adapter_model.safetensors").read_bytes()
     return adapter, (output / "rollouts.jsonl").read_text(encoding="utf-8") if stage == "grpo" else None
 
 
 def main():
-    """Run the kill tests that are asked for."""
+    """Run the requested kill tests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each stage")
     parser.add_argument("--stage", choices=STAGES, action="append", help="may be repeated; all three by default")

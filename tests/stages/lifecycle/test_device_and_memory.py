@@ -1,4 +1,4 @@
-"""What a stage does about the machine it is on: no card where one is named, and too little memory."""
+"""A stage and its machine: a recipe for a card without a GPU, and too little memory."""
 
 import errno
 
@@ -106,7 +106,7 @@ def test_updates_are_counted_as_the_trainer_counts_them(stage, options, parse, m
     rewards = {"reward": longer_reward} if stage == "grpo" else {}
     with pytest.raises(SystemExit):
         run(arguments, config, **rewards)
-    # One row of GRPO's has no picture, and the others alone fill batches of two.
+    # One row of GRPO has no picture; the other rows fill batches of two.
     assert counted == [num_updates(stage, config, 10 if stage == "grpo" else 11)]
 
 
@@ -130,7 +130,7 @@ def test_a_lack_of_memory_is_told_from_other_failures(error, is_memory):
 
 @pytest.fixture
 def out_of_memory_at(monkeypatch):
-    """Return a function that makes the GPU too small at a step, once."""
+    """Return a function that raises an out-of-memory error at a step, once."""
 
     def arm(step):
         def on_step_end(_self, _args, state, _control, **_):
@@ -165,7 +165,7 @@ def test_out_of_memory_advises_a_smaller_batch_with_which_the_stage_resumes(stag
     assert "resumes from step 2" in capsys.readouterr().out
     assert read_manifest(folder / "manifest.json").resumed_from_step == 2
     run(*parse(stage), **rewards)
-    assert "skipped" in capsys.readouterr().out  # nor is a finished one made again
+    assert "skipped" in capsys.readouterr().out  # a finished stage is not trained again either
 
 
 def test_a_smaller_total_is_another_stage(parse, capsys):
@@ -192,7 +192,7 @@ def test_out_of_memory_in_an_evaluation_advises_fewer_prompts_and_keeps_what_was
     told = r"sampling 4 prompts together \(CUDA out of memory.*; sample 2 together: --batch-size"
     with pytest.raises(UserError, match=told):
         policy.respond(prompts, rows_folder, keep=lambda place, answer: kept.update({place: answer}))
-    assert len(kept) == 5  # the one without a picture, and the first batch of those with one
+    assert len(kept) == 5  # the prompt without a picture, and the first batch of those with one
     assert len(policy.respond(prompts, rows_folder, done=kept)) == len(prompts)
 
 
@@ -249,5 +249,5 @@ def test_a_clip_that_can_never_bind_says_so(steps, is_inert, parse):
     options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "steps_per_generation": steps}
     arguments, config = parse("grpo", **options, epsilon=0.2, epsilon_high=0.3)
     lines = [line for line in describe(arguments, config) if "epsilon" in line]
-    assert len(lines) == (2 if is_inert else 1)  # 0.2 is TRL's own, and is told where there is something to say
+    assert len(lines) == (2 if is_inert else 1)  # 0.2 is TRL's default; it is listed because it has a note
     assert all(("no effect: every completion is trained on once" in line) == is_inert for line in lines)

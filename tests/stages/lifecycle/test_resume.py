@@ -1,4 +1,5 @@
-"""An interrupted stage ends where an uninterrupted one does; a finished one is skipped; a changed one starts again."""
+"""An interrupted stage gives the same result as an uninterrupted one; finished ones are skipped, changed ones
+restart."""
 
 import errno
 import json
@@ -21,7 +22,7 @@ NUM_STEPS = 8
 
 @pytest.fixture
 def interrupt_at(monkeypatch):
-    """Return a function that makes training end at a step as Ctrl-C would, once."""
+    """Return a function that ends training at a step, like Ctrl-C, once."""
 
     def arm(step):
         def on_step_end(_self, _args, state, _control, **_):

@@ -1,4 +1,4 @@
-"""Which checkpoints a stage can be resumed from: those whose every file is named by its seal and as it was written."""
+"""A stage can be resumed only from a checkpoint whose files are all in its seal and unchanged."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""OpenMP threads sleep while they wait, unless the user says otherwise: seen in what OpenMP itself reports."""
+"""OpenMP threads sleep while they wait, unless the user decides otherwise; checked in OpenMP's own report."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 
 
 def settings_of_openmp(code, **variables):
-    """Return what OpenMP was set to in a process of its own when it was loaded."""
+    """Return OpenMP's settings in a new process."""
     own = {name: value for name, value in os.environ.items() if name not in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
     told = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""The path that `make gpu-check` takes on a GPU, on the CPU with the tiny model."""
+"""The code of `make gpu-check`, on the CPU with the tiny model."""
 
 import json
 import sys
@@ -50,10 +50,10 @@ def test_what_does_not_fit_is_a_line_of_the_table():
 
 @pytest.fixture
 def rehearsal(tiny_world, monkeypatch):
-    """The script with a tiny model in place of a real one."""
+    """Run the script with a tiny model instead of a real one."""
     model, _ = tiny_world
     config = load_config(str(model))
-    config.get_text_config().vocab_size = 1500  # the words of the stand-in tokenizer are the first of it
+    config.get_text_config().vocab_size = 1500  # the tokens of the stand-in tokenizer are its first ones
 
     def write_small(model_name, gib, folder):
         place = folder / f"{model_name}-{gib}gib"

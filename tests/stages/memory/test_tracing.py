@@ -1,4 +1,4 @@
-"""The estimate against the peak of the real graph, on the real classes with few layers; the whole ones are a bench."""
+"""Compares the estimate with the peak of the real graph, for real classes with few layers; a bench has whole models."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from stages.memory.tracing import traced_peaks
 
 
 def thin(name, layers=3, depth=2):
-    """The published widths, with few layers; the weights outweigh the rest less than in the whole model."""
+    """Return the published widths with few layers; weights are a smaller share than in the whole model."""
     config = shape_config(name)
     text = config.get_text_config()
     text.num_hidden_layers = layers
@@ -97,7 +97,7 @@ def test_nothing_of_the_models_size_is_allocated():
 
 
 def test_autocast_is_that_of_cuda():
-    """There layer norms run in float32, which a CPU's autocast leaves in half precision."""
+    """On CUDA, layer norms run in float32; a CPU's autocast leaves them in half precision."""
     with FakeTensorMode(allow_non_fake_inputs=True), cuda_autocast(torch.bfloat16):
         row = torch.empty(2, 8, dtype=torch.bfloat16)
         assert torch.nn.functional.layer_norm(row, (8,)).dtype == torch.float32

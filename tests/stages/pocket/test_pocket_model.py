@@ -1,4 +1,4 @@
-"""The pocket model is a real Qwen2.5-VL, is cached whole or not at all, and answers by what it sees."""
+"""The pocket model is a real Qwen2.5-VL, is cached atomically, and answers from the picture."""
 
 import json
 from importlib.resources import files
@@ -226,7 +226,7 @@ def test_a_copying_lesson_answers_with_the_one_line_it_was_given(trace_texts):
 def test_the_cache_is_found_again_and_other_inputs_get_another_folder(trace_texts, tmp_path, monkeypatch):
     first = cached_pocket_model(tmp_path, trace_texts=trace_texts, seed=0, recipe=SHORT)
     other = cached_pocket_model(tmp_path, trace_texts=trace_texts, seed=1, recipe=SHORT)
-    monkeypatch.setattr(pretrain, "pretrain", None)  # whoever trains now fails
+    monkeypatch.setattr(pretrain, "pretrain", None)  # training would fail from here on
     assert cached_pocket_model(tmp_path, trace_texts=trace_texts, seed=0, recipe=SHORT) == first
     assert first != other
     assert json.loads((first / "config.json").read_text())["architectures"] == ["Qwen2_5_VLForConditionalGeneration"]
@@ -237,8 +237,8 @@ def test_a_token_of_a_picture_is_to_say_what_is_there_and_nowhere_else():
     scene = Scene("park", (Thing("key", "red", left=2 * CELL, top=CELL, size=26),), "read this", is_note_above=True)
     right = torch.full((1, 9, len(words)), -20.0)
     right[0, 5, [0, 1]] = 20.0  # the second row's third cell
-    right[0, 1, [5, 6]] = 20.0  # some token of the note
-    right[0, [3, 4, 6, 7, 8], 3] = 20.0  # every cell in which nothing is
+    right[0, 1, [5, 6]] = 20.0  # any token of the note
+    right[0, [3, 4, 6, 7, 8], 3] = 20.0  # every empty cell
     assert pretrain.sight_loss(right, [scene], words) < 1e-3
     for place, word in ((4, 0), (5, 2), (1, 2), (7, 4)):
         wrong = right.clone()

@@ -1,4 +1,4 @@
-"""Rows of any words and pictures: what preflight lets through trains; what it does not is refused, in words."""
+"""Rows with any words and pictures: rows that preflight accepts can be trained; others give a clear error."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Generated chat templates, sound and broken: none ends in a traceback, and none passes preflight that ends a run."""
+"""Generated chat templates, sound and broken: no traceback, and a template that passes preflight can be trained."""
 
 import shutil
 
@@ -55,7 +55,7 @@ HARMLESS = {
     "{{ ''.__class__ }}",
     "{{ strftime_now('%d') }}",
 }
-"""A system message that is refused is folded into the user's."""
+"""Recipes fold a rejected system message into the user's message."""
 ROLES = ("<|im_start|>{{ m['role'] }}\n", "{{ m.role.upper() }}: ", "{{ m['role'] | trim }}", "{{ m['name'] }}", "")
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 CONTENTS = (
@@ -89,7 +89,7 @@ KINDS = (HEADS, ROLES, CONTENTS, ENDS, TAILS)
 
 @st.composite
 def templates(draw):
-    """Draw a template that differs from a plain one in one or two of its parts, or has another cut into it."""
+    """Draw a template that differs from a plain one in one or two parts, or that is cut."""
     parts = list(PLAIN)
     for place in draw(st.sets(st.sampled_from(range(len(KINDS))), min_size=1, max_size=2)):
         parts[place] = draw(st.sampled_from(KINDS[place]))
@@ -112,7 +112,7 @@ def flags_of(place):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_what_a_template_raises_is_told(head, place):
-    """None raises anything but a UserError, which `told` returns."""
+    """A template raises nothing but a UserError, which `told` returns."""
     text = template(head, *PLAIN[1:])
     (place / "model" / "chat_template.jinja").write_text(text)
     found = told("sft", flags_of(place))

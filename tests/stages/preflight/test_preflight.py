@@ -1,4 +1,4 @@
-"""What preflight finds, on the tiny model and its rows."""
+"""The findings of preflight for the tiny model and its rows."""
 
 import re
 from dataclasses import replace
@@ -167,7 +167,7 @@ def test_the_bytes_of_nf4_are_those_that_bitsandbytes_allocates(tiny_model_path)
 
 
 def kept_by_autograd(model, tokens):
-    """Bytes of the storages that autograd holds between forward and backward, weights aside."""
+    """Return the bytes of storages that autograd keeps between forward and backward, without weights."""
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept = {}
 
@@ -184,7 +184,7 @@ def kept_by_autograd(model, tokens):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_activations_of_a_layer_are_those_that_autograd_keeps(dtype, parse):
-    """The difference of two lengths drops what does not grow; the head and the last norm are in it, a few percent."""
+    """The difference of two lengths removes constant parts; it includes head and last norm, a few percent."""
     arguments, _ = parse("sft", dtype=dtype)
     model, _ = load_for_training(arguments)
     model.train()
@@ -200,7 +200,7 @@ def test_two_measured_steps_report_a_peak(parse, tmp_path):
     assert re.search(r"\d\.\d\d GiB of resident memory", measured.findings[0].found)
 
 
-# bitsandbytes keeps the moments of tensors below 4,096 weights in float32; those of real models are larger.
+# bitsandbytes keeps the moments of tensors with fewer than 4,096 weights in float32; real models have larger ones.
 EIGHT_BIT = {"optim": "adamw_8bit", "lora_r": 256}
 
 
@@ -319,7 +319,7 @@ def test_a_shape_is_measured_with_random_weights(parse, tiny_model_path, tmp_pat
     arguments, config = parse("sft")
     subject = prepare("sft", arguments, config, None)
     shape = load_config(str(tiny_model_path))
-    shape.text_config.vocab_size = 1500  # the stand-in tokenizer's words are the first of the shape's
+    shape.text_config.vocab_size = 1500  # the tokens of the stand-in tokenizer are the first ones of the shape
     processor = stand_in_processor(subject.rows, shape, arguments)
     stand_in = replace(subject, model_config=shape, processor=processor, stand_in=True)
     sections = {section.title: section for section in run_checks(stand_in, tmp_path)}
@@ -347,7 +347,7 @@ def test_the_peak_of_the_real_graph_stands_beside_the_estimate(parse):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Pretend that a card of 16 GiB is here, of which so much is free."""
+    """Pretend that there is a GPU of 16 GiB with a given free memory."""
 
     def pretend(free_gib):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -362,10 +362,10 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize(
     ("card_gib", "free_gib", "size", "name"),
     [
-        (24, 16, 16, "a card"),  # made for a larger card than the one here
+        (24, 16, 16, "a card"),  # the recipe is for a larger card
         (12, 16, 12, "the card of the recipe"),
         (None, 16, 16, "a card"),
-        (24, 5.4, 6, "a card, as far as it is free,"),  # another process has the rest; the context is counted as ours
+        (24, 5.4, 6, "a card, as far as it is free,"),  # another process uses the rest; the context counts as ours
     ],
 )
 def test_the_smallest_of_named_card_real_card_and_free_memory_counts(card_gib, free_gib, size, name, gpu):
@@ -381,7 +381,7 @@ def test_without_a_gpu_the_recipes_card_counts_or_this_machines_memory():
 
 
 def test_a_gpu_without_compiler_or_headers_fails_before_the_model_is_loaded(gpu, monkeypatch, tmp_path):
-    assert toolchain_sections() == []  # no GPU, nothing to compile
+    assert toolchain_sections() == []  # without a GPU nothing is compiled
     gpu(16)
     monkeypatch.setattr("stages.preflight.machine.toolchain.is_triton_available", lambda: True)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -401,7 +401,7 @@ def test_a_gpu_without_compiler_or_headers_fails_before_the_model_is_loaded(gpu,
 
 
 def test_passes_that_follow_each_other_are_not_added_up(parse):
-    """Reading pictures and reading prompts: only the larger of the two is there at its time."""
+    """Passes over pictures and prompts follow each other: only the larger one counts."""
     arguments, _ = parse("grpo", dtype="bfloat16")
     shape = model_shape(load_config(arguments.model), arguments)
     step = Step(stage="grpo", sequences=1, tokens=512, learnt=64, image_tokens=256, sampled=8)
@@ -414,7 +414,7 @@ def test_passes_that_follow_each_other_are_not_added_up(parse):
 
 
 def test_fsdp_and_zero_3_divide_what_is_resident_and_gather_a_layer_at_a_time(parse, monkeypatch):
-    """Four cards of 24 GiB hold an unquantised 7B in shards, which one of them does not."""
+    """Four cards of 24 GiB can hold the shards of an unquantised 7B model; one card cannot."""
     arguments, config = parse("sft", dtype="bfloat16")
     shape = model_shape(shape_config("qwen2.5-vl-7b"), arguments)
     whole = Step(stage="sft", sequences=1, tokens=4096, learnt=512, image_tokens=1024, checkpoints=True)

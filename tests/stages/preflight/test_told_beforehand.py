@@ -1,7 +1,7 @@
-"""Whatever would end or spoil a run is told by preflight: the same inputs through both, compared.
+"""Preflight reports everything that would end or spoil a run: the tests give the same inputs to both.
 
-Models are the tiny one with another template or other settings, as real checkpoints ship them; rows are its rows with
-one of them spoilt. A run counts as ended when it stops before its adapter is written.
+Models are the tiny model with another template or other settings, like real checkpoints; rows are its rows with one
+corrupted row. A run counts as failed if it stops before it writes its adapter.
 """
 
 import json
@@ -78,7 +78,7 @@ MODELS = {
 
 @pytest.fixture
 def rows_folder(rows_folder):
-    """Return the rows with labels: the reward of GRPO scores nothing without them."""
+    """Return rows with labels: without them, GRPO's reward is always unscored."""
     rows = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)
     labels = Labels(combined_risk=Risk.SAFE, decision=Decision.COMPLY)
     write_rows(rows_folder / "grpo.jsonl", [replace(row, labels=labels) for row in rows])
@@ -91,7 +91,7 @@ def other_end(folder):
 
 RUNS = {"sft": sft.run, "dpo": dpo.run, "grpo": grpo.run}
 LETTERS = {"sft": "s", "dpo": "p", "grpo": "r"}
-"""With which the ids of a stage's rows begin."""
+"""Stage -> first letter of its row ids."""
 
 
 def spoilt(change, place=3):
@@ -143,7 +143,7 @@ ROW_CASES = [
     (stage, case)
     for stage in RUNS
     for case in ROWS
-    if (stage, case) != ("grpo", "an empty completion")  # it has none
+    if (stage, case) != ("grpo", "an empty completion")  # the model has none
 ]
 WARNED = {
     "words in white on nothing": (spoilt(white), "blank: 1 rows: s3: a picture is completely white"),
@@ -159,7 +159,7 @@ WARNED = {
 
 
 def told(stage, flags, level="fails"):
-    """Return what preflight says, as lines; what is refused when the recipe is read is said by every command."""
+    """Return the lines of preflight; mistakes in a recipe are reported by every command."""
     try:
         return problems(run_checks(prepare(stage, *parse_stage(stage, flags), None), None), level)
     except UserError as error:
@@ -186,17 +186,17 @@ def test_a_row_that_would_spoil_a_run_is_told_of_by_name(case, stage, rows_folde
     flags = short_flags(stage, model=tiny_model_path, data=rows_folder / f"{stage}.jsonl", output=tmp_path / "out")
     found = told(stage, flags)
     assert any(wanted.replace("{row}", LETTERS[stage]) in line for line in found), found
-    assert len(found) == 1  # the other rows are sound, and nothing else is said of them
+    assert len(found) == 1  # the other rows are sound and not reported
     with pytest.raises(UserError):
         RUNS[stage](*parse_stage(stage, flags))
 
 
 @pytest.mark.parametrize("stage", RUNS)
 def test_what_preflight_finds_nothing_wrong_with_is_trained(stage, parse):
-    """The other half: the same rows and model unspoilt pass, and the run comes to its end."""
+    """Control: without the corruption, the same rows and model pass, and the run finishes."""
     arguments, config = parse(stage, max_steps=1)
     assert problems(run_checks(prepare(stage, arguments, config, None), None), "fails") == []
-    # The default reward pays a model that writes noise nothing, and equal rewards teach nothing.
+    # The default reward of noise is 0, and equal rewards teach nothing.
     reward = {"reward": longer_reward} if stage == "grpo" else {}
     assert (RUNS[stage](arguments, config, **reward) / "adapter").is_dir()
 
@@ -214,7 +214,7 @@ REFUSED_OF = {
     "dpo": [("packing", "true"), ("learning_rate", "nan"), ("report_to", "wandb"), ("loss_type", "no_such")],
     "grpo": [("num_generations", "3"), ("learning_rate", "nan"), ("push_to_hub", "true"), ("loss_type", "no_such")],
 }
-"""Of the other stages, whose trainers have checks of their own."""
+"""Checks of the other stages' trainers."""
 REFUSED = [
     ("packing", "true"),
     ("padding_free", "true"),

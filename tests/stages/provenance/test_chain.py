@@ -1,4 +1,4 @@
-"""The chain of a run, and each way in which it can be broken."""
+"""The chain of a run, and all ways to break it."""
 
 import json
 import shutil

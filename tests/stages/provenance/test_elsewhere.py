@@ -1,4 +1,4 @@
-"""An adapter of peft without a manifest can be evaluated and trained on, and the chain says what is not known."""
+"""A peft adapter without a manifest can be evaluated and continued, and the chain says what is unknown."""
 
 import json
 
@@ -20,7 +20,7 @@ from stages.results.subjects import load_policy, subject_of
 
 @pytest.fixture
 def adapter(parse, tmp_path):
-    """Return a folder with an adapter and nothing that says where it comes from."""
+    """Return a folder with an adapter of unknown origin."""
     trained = sft.run(*parse("sft", max_steps=1, output=tmp_path / "sft"))
     return (trained / "adapter").rename(tmp_path / "found")
 

@@ -1,4 +1,4 @@
-"""`tritrace manifest EXPORT`: an export is verified by what it says of itself, away from its run."""
+"""`tritrace manifest EXPORT`: an export is verified with its own hashes, without its run."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from tests.stages.conftest import write_tiny_model, write_tiny_rows
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Export a stage with a parent, as an adapter and merged; its run is gone afterwards."""
+    """Export a stage with a parent, as an adapter and merged; then its run is deleted."""
     from stages.arguments.stage import parse_stage
     from tests.stages.conftest import short_flags
 
@@ -72,7 +72,7 @@ def test_a_file_that_was_changed_is_named_with_both_hashes(name, export):
 
 
 def test_weights_that_were_changed_together_with_export_json_are_told_by_the_seal(export, made):
-    """An export's own files cannot tell that: whoever changed the one has changed the other."""
+    """The export's own hashes cannot detect this, because they were changed too."""
     (seal,) = [
         seal for path, seal in json.loads((made / "exports.json").read_text()).items() if path.endswith(export.name)
     ]
@@ -83,7 +83,7 @@ def test_weights_that_were_changed_together_with_export_json_are_told_by_the_sea
     record["files"][weights.name] = hashlib.sha256(weights.read_bytes()).hexdigest()
     mark.write_text(json.dumps(record))
     code, out = verify(export)
-    assert code == (export.name == "adapter"), out  # whose weights the last stage's manifest names as well
+    assert code == (export.name == "adapter"), out  # the last stage's manifest also names these weights
     code, out = verify(export, "--seal", seal)
     assert code == 1
     assert f"written {seal}, found " in out

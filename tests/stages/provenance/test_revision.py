@@ -1,4 +1,4 @@
-"""A base from the hub is read at one commit, by every part that reads it. The hub is a cache of two commits."""
+"""All parts read a base from the hub at the same commit. The hub is a cache with two commits."""
 
 import shutil
 
@@ -24,7 +24,7 @@ FIRST, SECOND = "1" * 40, "2" * 40
 
 @pytest.fixture
 def hub(tiny_model_path, tmp_path, monkeypatch):
-    """Fill a cache of the hub with a model of two commits; the second has other weights, and main points to it."""
+    """Fill a hub cache with a model that has two commits; main points to the second, which has other weights."""
     cache = tmp_path / "hub"
     folder = cache / "models--org--tiny"
     for commit in (FIRST, SECOND):
@@ -101,7 +101,7 @@ def test_a_base_is_named_with_its_revision(hub):
 
 @pytest.mark.usefixtures("hub")
 def test_a_curriculum_hands_its_revision_on(tmp_path):
-    for split in ("validation", "test"):  # are told first where they are missing
+    for split in ("validation", "test"):  # missing files are reported first
         (tmp_path / f"{split}.jsonl").touch()
     recipe = REPOSITORY / "stages" / "recipes" / "pocket" / "curriculum.yaml"
     flags = ["--model", NAME, "--revision", FIRST, "--output", str(tmp_path / "run"), "--data", str(tmp_path)]

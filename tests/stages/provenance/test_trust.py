@@ -1,4 +1,4 @@
-"""What a folder from elsewhere cannot do: allow itself anything, or be loaded though it is not what was trained."""
+"""An untrusted folder cannot grant itself permissions, and is not loaded if it differs from its manifest."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tests.stages.conftest import short_flags, write_tiny_rows
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model_path):
-    """Return a base model, rows and a stage trained on them, to be copied before it is changed."""
+    """Return a base model, rows and a stage trained on them; copy them before changing them."""
     root = tmp_path_factory.mktemp("trusted")
     shutil.copytree(tiny_model_path, root / "model")
     paths = {"model": root / "model", "data": write_tiny_rows(root / "data") / "sft.jsonl", "output": root / "sft"}
@@ -48,7 +48,7 @@ def edit(path, **changes):
 
 
 def reseal(stage, **changes):
-    """Write a manifest that is whole, as whoever made the folder could."""
+    """Write a consistent manifest, like the author of the folder could."""
     path = stage / "manifest.json"
     edit(path, **changes)
     manifest = read_manifest(path)
@@ -105,7 +105,7 @@ def test_a_broken_chain_is_told_and_loaded_where_that_is_asked_for(name, trained
 
 
 def hostile_base(trained, folder, mark):
-    """Return a copy of the base whose configuration names a Python file that leaves a mark when it is run."""
+    """Return a copy of the base whose configuration names a Python file; running it leaves a mark."""
     base = shutil.copytree(trained / "model", folder)
     code = "from transformers import PretrainedConfig\nfrom pathlib import Path\n"
     code += f"Path({str(mark)!r}).touch()\nclass Own(PretrainedConfig):\n    model_type = 'own'\n"
@@ -116,7 +116,7 @@ def hostile_base(trained, folder, mark):
 
 @pytest.mark.parametrize("name", ["eval", "chat", "export", "chat --model"])
 def test_no_manifest_permits_to_run_the_code_beside_it(name, trained, stage, tmp_path):
-    """The chain is whole: the folder's maker wrote all of it. Its permissions are still no one's but the user's."""
+    """The chain is consistent, because the folder's author wrote it. Permissions still come only from the user."""
     from eval.models.revision import model_revision
 
     mark = tmp_path / "was-run"
@@ -222,7 +222,7 @@ def test_an_adapter_that_claims_more_than_an_adapter_is_refused(claim, base, sta
 
 
 def test_a_pattern_of_its_own_is_not_matched(base, stage):
-    """The layers are those that the weights name; a pattern that backtracks for ever is never tried."""
+    """The layers come from the weights; a pattern that would backtrack for ever is never matched."""
     whole = load_adapter(base, stage / "adapter").merge_and_unload().state_dict()
     changes = {"target_modules": r"(?:[\w.]*)*[\w.]*(?:[\w.]+)+\.$|.*_proj", "exclude_modules": r"(.+)+$"}
     edit(stage / "adapter" / "adapter_config.json", **changes)
@@ -254,7 +254,7 @@ def test_a_parent_without_its_weights_is_told(stage):
 
 @pytest.mark.parametrize("seed", range(24))
 def test_a_damaged_stage_is_told_by_every_command_that_reads_it(seed, trained, stage, tmp_path):
-    """No traceback; and a chain whose files are not what was written is never called whole."""
+    """No traceback, and a chain with changed files is never reported as sound."""
     files = ("manifest.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors")
     path = stage / files[seed % 3]
     before = path.read_bytes()
@@ -274,7 +274,7 @@ def test_a_file_in_the_way_of_an_evaluation_is_one_error(place, trained, stage, 
     (tmp_path / "file").write_text("mine")
     data = trained / "data" / "grpo.jsonl"
     command = ("eval", "--adapter", stage, "--data", data, "--output", tmp_path / place, "--max-prompts", 1)
-    with pytest.raises((OSError, UserError)):  # which the command line tells, with exit 2
+    with pytest.raises((OSError, UserError)):  # the command line prints it and exits with 2
         app(list(map(str, command)), standalone_mode=False)
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -1,4 +1,4 @@
-"""Running other harnesses: their command lines, what becomes of their failures, and their numbers in the report."""
+"""Running other harnesses: their command lines, their failures, and their numbers in the report."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What a checkpoint has answered already changes nothing about its other answers, sampled or greedy."""
+"""Finished responses of a checkpoint do not affect its other responses, sampled or greedy."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_an_interrupted_policy_ends_with_the_responses_of_an_uninterrupted_one(
     assert [kept[place] for place in range(len(prompts))] == whole
     if temperature:
         assert len({each.text for each in whole}) > 3
-    # A batch of which only a part was kept is made again as a whole, so that its draws are the same.
+    # A partly kept batch is generated again as a whole, so that its random numbers are the same.
     done = {place: kept[place] for place in list(kept)[:6]}
     made = {}
     assert policy.respond(prompts, rows_folder, done=done, keep=made.__setitem__) == whole

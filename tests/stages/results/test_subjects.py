@@ -1,4 +1,4 @@
-"""What `tritrace eval` can be pointed at: a base model, a merged one, a stage, each also quantised, and a server."""
+"""The models of `tritrace eval`: a base model, a merged model, a stage, each also quantised, and a server."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def stage(parse):
 
 @pytest.fixture
 def merged(stage, tmp_path):
-    """Return the folder of a merged model, with the manifest of the stage that is in its weights."""
+    """Return the folder of a merged model, with the manifest of its stage."""
     folder = tmp_path / "merged"
     adapted = subject_of(None, stage).load()
     adapted.model.save_pretrained(folder)
@@ -66,7 +66,7 @@ def test_a_subject_is_one_thing():
 
 @pytest.mark.slow
 def test_a_served_checkpoint_answers_as_the_local_one(merged, rows_folder, prompts):
-    """`transformers serve` is a real server: its greedy responses are those of a local policy, stripped of blanks."""
+    """`transformers serve` is a real server: its greedy responses equal those of a local policy, stripped."""
     pytest.importorskip("fastapi")
     with served(merged) as url:
         settings = EndpointSettings(url=url, model=str(merged), max_new_tokens=8, concurrency=2)

@@ -1,7 +1,7 @@
-"""`tritrace eval --vllm`: what the process is told, and what becomes of its answers and failures.
+"""`tritrace eval --vllm`: the inputs of the process, and the handling of its responses and failures.
 
-vLLM needs a GPU and is not run here. A stand-in of its modules writes down what it is given and answers by it; vLLM's
-own classes are asked for the arguments where TRITRACE_VLLM_PYTHON names an interpreter that has them.
+vLLM needs a GPU and is not run here. A stand-in for its modules records its inputs and responds from them. If
+TRITRACE_VLLM_PYTHON names an interpreter with vLLM, vLLM's own classes check the arguments.
 """
 
 import json
@@ -60,7 +60,7 @@ SAMPLING = (
 
 @pytest.fixture
 def python(tmp_path):
-    """Return an interpreter that has the stand-in, in which nothing of this project can be imported."""
+    """Return an interpreter with the stand-in, which cannot import this project."""
     package = tmp_path / "modules" / "vllm"
     (package / "lora").mkdir(parents=True)
     for name, text in {
@@ -114,7 +114,7 @@ def test_vllm_is_given_the_tokens_pictures_and_ends_that_transformers_is(python,
 
 
 def test_pictures_that_vllm_would_scale_again_are_refused(python, tiny_model_path, rows_folder):
-    """The tiny model's own bounds leave one size; `tests/families/test_vllm.py` has those that can be met."""
+    """The tiny model's own bounds allow only one size; `tests/families/test_vllm.py` has bounds that can be met."""
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)[1:2]
     with pytest.raises(UserError, match="cannot use pictures within these bounds, because vLLM would scale them again"):
         policy_of(python, tiny_model_path, min_pixels=28 * 28, max_pixels=28 * 28).respond(prompts, rows_folder)
@@ -139,7 +139,7 @@ def test_a_stage_goes_along_as_lora_and_what_was_answered_is_kept(python, told, 
     kept = {}
     fail = python.parent / "modules" / "vllm" / "fail"
     fail.touch()
-    many = prompts * 24  # more than are handed over together
+    many = prompts * 24  # more than one group
     with pytest.raises(VLLMError, match="vLLM ended with exit code 7; its output is above"):
         policy.respond(many, rows_folder, keep=lambda place, answer: kept.update({place: answer}))
     assert sorted(kept) == list(range(256))

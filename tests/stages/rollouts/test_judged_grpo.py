@@ -1,6 +1,6 @@
-"""GRPO by an LLM judge behind a real endpoint, through a proxy that makes faults: what is scored is true, or nothing.
+"""GRPO with an LLM judge behind a real endpoint and a faulty proxy: a score is either right or missing.
 
-The model's weights are random, so its rollouts are constrained: every one is a whole response, and what the judge says
+The model's weights are random, so its rollouts are constrained: every rollout is a complete response, and the judge
 decides its reward.
 """
 
@@ -25,7 +25,7 @@ from tests.stages.conftest import QUESTION, rollouts_in
 NUM_STEPS = 10
 FAULT_RATE = 0.2
 LONGEST = 200
-"""Tokens of a response; the shortest valid one takes 163."""
+"""Token limit of a response; the shortest valid one has 163 tokens."""
 JUDGED = ("safety", "helpfulness", "rigor")
 PREFLIGHT_RESPONSES = 12
 
@@ -168,6 +168,6 @@ def test_a_killed_run_asks_the_judge_nothing_that_it_knew(judged, tmp_path, rows
         upstream.reply = honest
         folder = grpo.run(*judged(upstream.url, max_steps=6, judge_timeout=30, **alone))
     questions = [str(request["messages"]) for request in upstream.requests]
-    assert len(set(questions)) >= len(questions) - 1  # but for the one that was open
+    assert len(set(questions)) >= len(questions) - 1  # except the open one
     assert len(questions) > asked_before
     assert all({name: r["components"][name] for name in JUDGED} == true_scores(r) for r in rollouts_in(folder))

@@ -1,4 +1,4 @@
-"""Safety-aware rollouts: who is corrected, what the model is shown, and as what the correction is trained on."""
+"""Safety-aware rollouts: the choice of responses, the conversation, and the training on corrections."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ REFLECTED = {"reflect": "self", "reflect_below": 0.5, "reflect_share": 0.5, "num
 
 
 def good(text):
-    """Pay for one wording alone."""
+    """Reward only one wording."""
     return 1.0 if text == "cup" else len(text) / 1000
 
 
@@ -29,7 +29,7 @@ def wording_reward(items):
 
 @pytest.fixture
 def corrected(make_trainer, monkeypatch):
-    """Return a trainer whose policy always corrects itself to "cup", the turns it saw, and its batch of two groups."""
+    """Return a trainer whose policy always corrects to "cup", the turns that it saw, and its batch of two groups."""
     trainer = make_trainer(wording_reward, **REFLECTED)
     tokenizer = trainer.processing_class.tokenizer
     turns = []
@@ -65,7 +65,7 @@ def test_corrections_take_their_share_of_a_group_and_what_is_corrected_stays(cor
 
 
 def test_a_correction_is_trained_on_under_the_original_prompt(corrected):
-    """Tokens, mask and log-probabilities of policy and reference, each recomputed from the original prompt alone."""
+    """Tokens, mask and log-probabilities of policy and reference are recomputed from the original prompt."""
     trainer, _, batch = corrected
     tokenizer = trainer.processing_class.tokenizer
     expected = [*tokenizer("cup")["input_ids"], tokenizer.eos_token_id]
@@ -196,7 +196,7 @@ def test_choices_that_cannot_work_are_refused(parse, options, message):
 
 
 def test_groups_that_processes_would_share_and_vllm_are_refused_with_what_looks_ahead():
-    """Two processes of 6 completions in groups of 4; TRL itself only asks that all 12 are whole groups."""
+    """Two processes with 6 completions each in groups of 4; TRL only requires that all 12 form whole groups."""
     config = SimpleNamespace(
         per_device_train_batch_size=6,
         steps_per_generation=1,

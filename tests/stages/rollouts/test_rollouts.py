@@ -1,4 +1,4 @@
-"""The record of rollouts: what it holds, how it is cut into files, and what becomes of a reward that fails."""
+"""The record of rollouts: its content, its files, and the handling of a failing reward."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def record_in(folder, reward, **options):
 
 
 def as_trl_calls(log, texts, completion_ids, **columns):
-    """Call a record with the columns of a batch; what it logs is returned beside the rewards."""
+    """Call a record with the columns of a batch; return the rewards and the logged columns."""
     rows = {
         "id": ["r1"] * len(texts),
         "plan": [PLAN.to_json()] * len(texts),
@@ -91,7 +91,7 @@ def test_a_record_taken_up_at_any_step_equals_one_that_was_not_interrupted(tmp_p
     write_steps(RolloutFiles(whole / "rollouts.jsonl", 60), range(9))
     write_steps(RolloutFiles(broken / "rollouts.jsonl", 60), range(7))
     with (broken / "rollouts.jsonl").open("a") as file:
-        file.write('{"step": 7, "te')  # the line that an interruption cut
+        file.write('{"step": 7, "te')  # an incomplete line after an interruption
     again = RolloutFiles(broken / "rollouts.jsonl", 60)
     again.keep_before(step)
     write_steps(again, range(min(step, 7), 9))
@@ -141,7 +141,7 @@ def test_a_reward_that_raises_costs_only_the_completions_it_raises_on(capsys):
     assert [each.reward for each in found] == [1.0, None, 3.0, None]
     assert [each.components for each in found] == [{"length": 1}, {}, {"length": 3}, {}]
     assert guard.report() == ["reward: unscored 2 times: KeyError: 'bad'"]
-    assert capsys.readouterr().out.count("stays unscored") == 1  # said once, counted always
+    assert capsys.readouterr().out.count("stays unscored") == 1  # printed once, but always counted
 
 
 def test_every_response_keeps_its_place_when_it_is_judged_alone():
@@ -184,7 +184,7 @@ def test_a_reward_that_fails_too_often_stops_the_stage_and_says_with_what():
 
 
 def test_a_judge_that_dies_late_is_noticed_as_soon_as_one_that_dies_early():
-    """What was scored long ago does not excuse what is not scored now."""
+    """Old scored responses do not compensate for new unscored ones."""
     answers = iter([[1.0] * 2000, [None] * 51, [None]])
     guard = guarded(lambda _: [Judged(each) for each in next(answers)])
     judge(guard, ["a"] * 2000)
@@ -208,7 +208,7 @@ def test_a_stage_goes_on_with_what_a_reward_can_judge(make_trainer, tmp_path):
 
 
 def test_long_completions_cost_what_dapo_says_and_unscored_ones_earn_nothing_by_it():
-    """Of at most 20 tokens with a window of 10: 15 are half a window over, 20 a whole one."""
+    """With a limit of 20 tokens and a window of 10, 15 tokens cost half of the penalty, and 20 tokens all of it."""
     guard = guarded(
         lambda items: [Judged(None if text_of(item) == "none" else 1.0) for item in items],
         max_completion_length=20,
@@ -225,7 +225,7 @@ def record(reward, text="x", **changed):
 
 
 def test_the_numbers_of_a_step_by_hand():
-    """Two groups of two: (0, 1) has spread; (0.5, unscored) has none."""
+    """Two groups of two: (0, 1) has spread; (0.5, unscored) has no spread."""
     code = {"code": "S101"}
     rollouts = [
         record(0.0, "a", diagnostics=[code, code]),
@@ -303,7 +303,7 @@ def test_what_was_judged_ahead_is_not_judged_again(tmp_path):
     assert (rewards, asked) == ([2.0, 3.0], ["a", "bb", "ccc"])
     log.write(0, [0.0, 0.0])
     as_trl_calls(log, ["bb", "ccc"], ids)
-    assert asked == ["a", "bb", "ccc", "bb", "ccc"]  # the next step starts afresh
+    assert asked == ["a", "bb", "ccc", "bb", "ccc"]  # the next step judges again
 
 
 def test_a_batch_of_training_is_judged_with_its_words_and_pictures_and_logged_as_columns(tmp_path):

@@ -1,4 +1,4 @@
-"""How rollouts are sampled: merged weights, grammars, groups without spread, and what the loss makes of each."""
+"""Sampling of rollouts: merged weights, grammars, groups without spread, and their effect on the loss."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from stages.rollouts.trainer import merged
 from tests.stages.conftest import longer_reward, rollouts_in, row_of, rows_of
 
 ENOUGH = 400
-"""Tokens that a response under the plan's grammar may take."""
+"""Token limit of a response under the plan's grammar."""
 
 
 def state_of(model):
@@ -32,7 +32,7 @@ def interrupted_inside(model, before):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_merged_sampling_restores_every_bit_whatever_happens_inside(make_trainer, dtype):
-    """Taking away what was added would not: the control shows the bits it changes."""
+    """Subtracting the adapter would not: the control shows the changed bits."""
     model = make_trainer().model.to(dtype)
     before = state_of(model)
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +62,7 @@ def test_a_key_says_whether_sampling_is_merged(make_trainer, monkeypatch, is_mer
 
 
 def logps_by_hand(trainer, batch, row):
-    """Return the log-probabilities of a completion's tokens, from the model's logits over the whole row alone."""
+    """Return the log-probabilities of a completion's tokens, from the model's logits for the single whole row."""
     prompt = batch["prompt_ids"][row][batch["prompt_mask"][row] == 1]
     completion = batch["completion_ids"][row][batch["completion_mask"][row] == 1]
     ids = torch.cat([prompt, completion]).unsqueeze(0)
@@ -80,7 +80,7 @@ def logps_by_hand(trainer, batch, row):
 
 
 def test_constrained_rollouts_are_valid_and_their_old_log_probabilities_are_the_unconstrained_policys(make_trainer):
-    """The mask takes probability from what it forbids: what was sampled is likelier under it than under the policy."""
+    """The mask removes forbidden tokens, so the sampled tokens are more likely with the mask than without it."""
     trainer = make_trainer(constrained="true", max_completion_length=ENOUGH, num_iterations=2, temperature=0.7)
     rows = rows_of(trainer, 1, 2)
     batch = trainer._generate_and_score_completions(rows)
@@ -92,7 +92,7 @@ def test_constrained_rollouts_are_valid_and_their_old_log_probabilities_are_the_
         of_tokens = by_hand.gather(1, completion.unsqueeze(1)).squeeze(1)
         old = batch["old_per_token_logps"][row][: len(completion)]
         assert torch.allclose(old, of_tokens, atol=1e-4)
-        # The first character of a response is forced: certain under the mask, a guess for the policy.
+        # The first character of a response is forced: certain with the mask, but not for the policy.
         assert old[0] < -1
 
 
@@ -102,7 +102,7 @@ def test_constrained_rollouts_that_no_valid_response_fits_are_refused_before_tra
 
 
 def paid_by_prompt(flat):
-    """Pay the responses to some prompts all the same, those to others by their place in the batch."""
+    """Give equal rewards for some prompts, and rewards by place in the batch for others."""
 
     def reward(items):
         return [Judged(0.5 if row_of(item) in flat else float(place)) for place, item in enumerate(items)]
@@ -143,7 +143,7 @@ def test_groups_without_spread_make_room_for_other_prompts_of_their_modality(mak
     assert ids[4:] == ["r9"] * 4  # a group with spread stays
     assert len(set(ids[:4])) == 1
     assert ids[0] not in {"r0", "r9"}  # r0 has no picture
-    if ids[0] in flat:  # not found within the rounds: left out of the loss
+    if ids[0] in flat:  # none found within the rounds: left out of the loss
         assert batch["completion_mask"][:4].sum() == 0
     assert len(batch["completion_ids"]) == 8
 
@@ -157,7 +157,7 @@ def test_resampling_ends_after_its_rounds_and_leaves_out_what_still_has_no_sprea
 
     trainer = make_trainer(constant, zero_spread="resample", resample_rounds=3)
     batch = trainer._generate_and_score_completions(rows_of(trainer, 1, 2))
-    assert asked == [8] * 4  # the first sampling and three rounds; TRL's own question is answered from what is known
+    assert asked == [8] * 4  # the first sampling and three rounds; TRL's own call uses the known results
     assert batch["completion_mask"].sum() == 0
     assert len({rollout["id"] for rollout in rollouts_in(tmp_path / "grpo")} & {"r1", "r2"}) == 0
 

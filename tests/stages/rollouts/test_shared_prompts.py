@@ -1,4 +1,4 @@
-"""A prompt that is computed once for its group gives what a prompt for each response gives: tokens, loss, gradients."""
+"""Computing a prompt once for its group gives the same tokens, loss and gradients as once for each response."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def batch_and_gradients(trainer, num_rows):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """Count the passes that shared their prompts."""
+    """Count the passes with shared prompts."""
     found = []
     monkeypatch.setattr(sharing, "score_completions", lambda *a, **o: found.append(1) or score_completions(*a, **o))
     return found
@@ -70,7 +70,7 @@ def test_tokens_rewards_loss_and_gradients_are_those_of_prompts_apart(make_train
 
 
 def test_a_shuffled_batch_in_parts_gives_the_gradients_of_the_whole(make_trainer):
-    """As TRL hands it on: rows in any order, a group split over two steps of accumulation."""
+    """As in TRL: rows in any order, and a group split over two accumulation steps."""
     trainer = make_trainer(max_completion_length=16, per_device_train_batch_size=4, gradient_accumulation_steps=2)
     batch, _, whole = batch_and_gradients(trainer, 2)
     assert batch["places"].tolist() == [0] * 4 + [1] * 4

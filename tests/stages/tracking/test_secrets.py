@@ -1,4 +1,4 @@
-"""Secrets that a command is given, or that a server repeats, are found nowhere: no file, no log, no tracking store."""
+"""Secrets that a command gets, or that a server repeats, are in no file, no log and no tracking store."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ SENTINEL = b"sesame"
 
 
 class Telltale(LocalServer):
-    """Repeats in every reply what it was sent: address and headers; every third time as an error."""
+    """Repeats address and headers of the request in every reply; every third reply is an error."""
 
     def __init__(self):
         self.count = 0
@@ -55,7 +55,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def nothing_told(capfd, caplog, tmp_path):
-    """Return a context that checks what was said, logged and written meanwhile."""
+    """Return a context that checks all printed, logged and written text."""
 
     @contextmanager
     def checked():
@@ -83,7 +83,7 @@ def test_a_trained_stage_its_store_and_its_export_hold_no_secret(parse, tmp_path
         cache = {"judge_cache": tmp_path / "kept.sqlite", "judge_max_unscored": 1, "judge_concurrency": 1}
         judged = {"judge": "llm", "judge_url": server.told, "judge_model": "m"} | cache
         export_stage(folder, tmp_path / "export", ExportOptions())
-        with suppress(UnchangedError):  # what a random model writes earns nothing
+        with suppress(UnchangedError):  # responses of a random model have no reward
             grpo.run(*parse("grpo", parent=folder, max_completion_length=16, **tiny, **judged))
     assert server.count > 1
     assert b"[hidden]@127.0.0.1" in (tmp_path / "store" / "mlflow.db").read_bytes()

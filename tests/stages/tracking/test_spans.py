@@ -1,4 +1,4 @@
-"""A response as spans: which steps there are, what they say, and where a diagnostic lands."""
+"""A response as spans: the steps, their content, and the place of each diagnostic."""
 
 import pytest
 

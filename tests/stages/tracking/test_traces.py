@@ -51,7 +51,7 @@ def traces():
 def logged(tmp_path_factory):
     """Return the traces of a good and a broken response, logged twice."""
     with pytest.MonkeyPatch.context() as patch:
-        # The store of the other tests here: making one takes seconds.
+        # The same store as in the other tests here: creating one takes seconds.
         patch.setattr(store, "LOCAL_ROOT", tmp_path_factory.getbasetemp() / "tracking")
         samples = [sample("good", HONEST), sample("broken", BROKEN)]
         counts = [len(list(log_traces(samples, "e", stage="sft"))) for _ in range(2)]

@@ -159,7 +159,7 @@ def mlflow_text(client, run_id, name, folder):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """Return a function that starts a real `mlflow server` on loopback, always at the same port, and the process."""
+    """Return a function that starts a real `mlflow server` on loopback, always on the same port, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -217,7 +217,7 @@ def test_a_server_that_goes_away_in_the_middle_costs_neither_the_training_nor_nu
             began = time.monotonic()
             for step in range(2, 50):
                 run.log_metrics({"loss": 1 / step}, step)
-            assert time.monotonic() - began < 60  # one time-out, not one a step
+            assert time.monotonic() - began < 60  # one time-out, not one for each step
             assert run.patience.num_waiting == 48
             server()
     assert [each.category for each in said].count(TrackingWarning) == 1
