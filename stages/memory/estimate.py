@@ -231,7 +231,10 @@ def _vision_pass(shape: ModelShape, sequences: int, image_tokens: int) -> int:
     if vision is None:
         return 0
     patches = sequences * image_tokens * vision.patches_a_token
-    return patches * (vision.patch_values * shape.element + _vision_block(vision, shape.element))
+    # Without a backward pass a block is widest in its feed-forward; but Qwen's also turn queries and keys in float32.
+    plain = shape.element * (3 * vision.intermediate + 5 * vision.hidden)
+    block = _vision_block(vision, shape.element) if vision.takes_any_size else plain
+    return patches * (vision.patch_values * shape.element + block)
 
 
 def worst_step(

@@ -24,6 +24,8 @@ def model_inputs(config: Any, sequences: int, tokens: int, image_tokens: int) ->
     vision = getattr(config, "vision_config", None)
     if vision is None or not image_tokens:
         return inputs
+    if hasattr(config, "mm_tokens_per_image"):
+        return inputs | _whole_pictures(config, ids, image_tokens)
     if not hasattr(vision, "spatial_merge_size") or not hasattr(vision, "temporal_patch_size"):
         raise StageError(f"--trace: the pictures of {config.model_type} models are not known here")
     return inputs | _grid_pictures(config, ids, image_tokens)
@@ -40,6 +42,18 @@ def _grid_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[st
         "pixel_values": torch.empty(sequences * grid[1] * grid[2], values),
         "image_grid_thw": torch.tensor([grid] * sequences),
         "mm_token_type_ids": (ids == config.image_token_id).long(),
+    }
+
+
+def _whole_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
+    """Add pictures as Gemma 3 takes them: all of one size, each in a block of tokens that see each other."""
+    count, side = image_tokens // config.mm_tokens_per_image, config.vision_config.image_size
+    for place in range(count):
+        first = 1 + place * (config.mm_tokens_per_image + 1)
+        ids[:, first : first + config.mm_tokens_per_image] = config.image_token_id
+    return {
+        "pixel_values": torch.empty(len(ids) * count, config.vision_config.num_channels, side, side),
+        "token_type_ids": (ids == config.image_token_id).long(),
     }
 
 

@@ -29,7 +29,7 @@ from stages.spec import SPECS
 
 STAGES = ("sft", "dpo", "grpo")
 RECIPES = files("stages").joinpath("recipes")
-GOLDEN = {"qwen2.5-vl-3b": 24, "qwen3-vl-4b": 16}
+GOLDEN = {"qwen2.5-vl-3b": 24, "qwen3-vl-4b": 16, "qwen3.5-4b": 16}
 """Recipe folders that `tritrace fit MODEL --card GIB --write` made."""
 
 

@@ -33,6 +33,7 @@ def test_no_model_has_lost_its_recipes():
     assert MODELS == [
         "qwen2.5-vl-3b",
         "qwen3-vl-4b",
+        "qwen3.5-4b",
         "smollm2-135m",
     ]
     for model in MODELS:
