@@ -3,10 +3,14 @@
 For each model and cap (24 and 16 GiB), the recipes come from `tritrace fit`, whatever the GPU is. Each case runs in a
 separate process: a few steps on copies of one row, with the largest picture that the recipe allows and, in GRPO,
 responses of full length. The weights are random with the model's exact shape, so that nothing is downloaded. TRL's
-trainers get the same model, adapter, settings and row; GRPO gets a constant reward. Then a stage is killed and resumed
-(`tests/stages/lifecycle/kills.py`). For cases that do not fit into the time, a line says so.
+trainers get the same model, adapter, settings and row; GRPO gets a constant reward. Then the pocket curriculum is
+trained, whose last line says whether its numbers are as published for CPUs, and a stage is killed and resumed
+(`tests/stages/lifecycle/kills.py`). For what does not fit into the time, a line says so.
 
-The table is printed, and written as Markdown to `runs/gpu-check.md`, ready for RESULTS.md.
+    python -m tests.bench.gpu_check --rehearse
+
+does the same on a CPU with a tiny model. The table is printed, and written as Markdown to `runs/gpu-check.md` (that of a
+rehearsal to `runs/gpu-rehearsal.md`), ready for RESULTS.md.
 """
 
 import argparse
@@ -26,31 +30,20 @@ import torch
 from data.build import Sizes, build_pocket
 from eval.models.loading import load_config, load_processor, quiet_libraries
 from stages.arguments.stage import parse_stage
-from stages.fit.choice import fit
-from stages.fit.model import find_model
-from stages.fit.recipe_text import Places, recipe_files, write_recipes
-from stages.fit.time import planned
 from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
 from stages.memory.estimate import GIB, estimate
-from stages.memory.shapes import model_shape, shape_config, shape_names
+from stages.memory.shapes import model_shape, shape_names
 from stages.preflight.check import Subject, longest_row, step_of
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor, write_random_model
 from stages.spec import SPECS
 from tests.bench.bare import build_bare
+from tests.bench.gpu_plan import REAL, REHEARSAL, STAGES
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("qwen2.5-vl-3b", "qwen3.5-4b")
-CAPS = (24, 16)
-"""GiB."""
-STAGES = ("sft", "dpo", "grpo")
 TRAINERS = ("TRL", "ours")
 NUM_STEPS = 6
-MINUTES = 12.0
-"""Seconds for all cases, from the start of the script."""
-KILLED = [sys.executable, "-m", "tests.stages.lifecycle.kills", "--kills", "1", "--stage", "sft"]
-RESULT = ROOT / "runs" / "gpu-check.md"
 
 
 class Case(NamedTuple):
@@ -76,20 +69,9 @@ def parse(recipe, stage, data, *flags):
     return replace(arguments, parent=None), trl_config
 
 
-def write_fitted(model_name, gib, folder):
-    """Write the recipes of a model for a cap, and return their folder; None if nothing fits."""
-    model = find_model(model_name)
-    found = fit(model, gib, STAGES)
-    place = folder / f"{model_name}-{gib}gib"
-    plans = planned(found.stages, None, None)
-    write_recipes(recipe_files(found, plans, Places(place.name, place.name)), place)
-    return place if found.stages else None
-
-
-def write_model(model_name, recipe, data, folder):
+def write_model(config, recipe, data, folder):
     """Write random weights with the shape of a recipe's model, and a processor with the words of the rows."""
     arguments, _ = parse(recipe, "sft", data)
-    config = shape_config(model_name)
     rows = [row for stage in STAGES for row in read_training_rows(data / f"{stage}.jsonl", SPECS[stage].row_type, None)]
     write_random_model(config, stand_in_processor(rows, config, arguments), arguments, folder)
 
@@ -137,19 +119,19 @@ def in_a_process(seconds, *arguments):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def killed_and_resumed(seconds):
-    """Return a line that says whether a killed stage gave the same result as an uninterrupted one."""
+def last_line(seconds, command):
+    """Return the last line that a command says, behind its exit status."""
     if seconds <= 0:
         return "not run: out of time"
     try:
-        done = subprocess.run(KILLED, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "not finished: out of time"
-    last = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
-    return f"exit {done.returncode}: {last[-1]}"
+    said = (done.stderr if done.returncode else done.stdout) or done.stdout or done.stderr
+    return f"exit {done.returncode}: {(said.strip().splitlines() or [''])[-1].strip()}"
 
 
-def markdown_of(results, *, device, resumed):
+def markdown_of(results, closing, *, device):
     """Return the results as a table with measurements, estimates and the machine."""
     lines = [
         "| recipe | stage | trainer | estimate GiB | peak GiB | reserved GiB | tokens/s |",
@@ -162,53 +144,64 @@ def markdown_of(results, *, device, resumed):
             continue
         cells = ("" if found[name] is None else f"{found[name]:.2f}" for name in ("estimate", "peak", "reserved"))
         lines.append(f"{names} {' | '.join(cells)} | {found['tokens_per_s']:,.0f} |")
-    note = f"{device}; each under a cap of the memory that its recipe names. Killed and resumed: {resumed}."
-    return "\n".join([*lines, "", note, ""])
+    note = f"{device}; each under a cap of the memory that its recipe names."
+    return "\n".join([*lines, "", note, "", *(f"* {name}: {found}." for name, found in closing.items()), ""])
 
 
-def run_all(models, caps, stages, minutes):
-    """Return the results of all cases, as far as the time allows, and whether a killed stage was resumed."""
-    ends = time.monotonic() + 60 * minutes
+def run_all(plan, began):
+    """Return the results of all cases and of the closing checks, as far as the time allows."""
+    ends = began + 60 * plan.minutes
+    last_case = ends - 60 * plan.closing_minutes
     results = {}
     with tempfile.TemporaryDirectory(prefix="tritrace-gpu-") as name:
         folder = Path(name)
         build_pocket(folder / "data", Sizes(sft=8, dpo=4, grpo=8, validation=0, test=0), seed=0)
-        for model_name, cap in product(models, caps):
-            recipe = write_fitted(model_name, cap, folder)
+        for model_name, cap in product(plan.models, plan.caps):
+            recipe = plan.write_recipes(model_name, cap, folder)
             if recipe is None:
                 results[Case(f"{model_name}-{cap}gib", "", "")] = "nothing fits"
                 continue
             weights = Path(tempfile.mkdtemp(dir=folder))
-            if time.monotonic() < ends:
-                write_model(model_name, recipe, folder / "data", weights)
-            for stage, trainer in product(stages, TRAINERS):
+            if time.monotonic() < last_case:
+                write_model(plan.config_of(model_name), recipe, folder / "data", weights)
+            for stage, trainer in product(STAGES, TRAINERS):
                 case = Case(str(recipe), stage, trainer)
-                left = ends - time.monotonic()
+                left = last_case - time.monotonic()
                 results[case] = in_a_process(left, *case, weights, folder / "data", folder / "out")
                 sys.stderr.write(f"{recipe.name} {stage} {trainer}: {results[case]}\n")
             shutil.rmtree(weights)
-        return results, killed_and_resumed(ends - time.monotonic())
+        # The kills take half a minute, and get what the curriculum leaves, or a minute.
+        curriculum = last_line(ends - time.monotonic() - 60, [*plan.curriculum, str(folder / "pocket")])
+        killed = last_line(ends - time.monotonic(), plan.kills)
+        return results, {"Pocket curriculum": curriculum, "Killed and resumed": killed}
 
 
 def main():
-    """Measure the requested models, caps, stages and trainers."""
+    """Measure the models and caps of the plan, or those requested."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=shape_names(), action="append", help="may be repeated")
     parser.add_argument("--cap", type=int, action="append", help="GiB; may be repeated")
-    parser.add_argument("--stage", choices=STAGES, action="append", help="may be repeated; all by default")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="what does not fit in is not run")
+    parser.add_argument("--minutes", type=float, help="all together; what does not fit in is not run")
+    parser.add_argument("--rehearse", action="store_true", help="on a CPU, with a tiny model")
     parser.add_argument("--one", nargs=6, metavar="WORD", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measured(Case(*options.one[:3]), *map(Path, options.one[3:]))))  # noqa: T201
         return
-    if not torch.cuda.is_available():
-        sys.exit("gpu-check: there is no GPU here; nothing was run")
-    results, resumed = run_all(options.model or MODELS, options.cap or CAPS, options.stage or STAGES, options.minutes)
-    text = markdown_of(results, device=torch.cuda.get_device_name(), resumed=resumed)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{text}wrote {RESULT.relative_to(ROOT)}\n")
+    has_gpu = torch.cuda.is_available()
+    if not (has_gpu or options.rehearse):
+        sys.exit("gpu-check: there is no GPU here; nothing was run (--rehearse runs it on the CPU)")
+    plan = REHEARSAL if options.rehearse else REAL
+    told = {"models": options.model, "caps": options.cap, "minutes": options.minutes}
+    plan = replace(plan, **{name: value for name, value in told.items() if value is not None})
+    results, closing = run_all(plan, began)
+    device = "rehearsal on a CPU: the numbers mean nothing" if options.rehearse else torch.cuda.get_device_name()
+    text = markdown_of(results, closing, device=device)
+    path = ROOT / "runs" / ("gpu-rehearsal.md" if options.rehearse else "gpu-check.md")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{text}wrote {path.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":

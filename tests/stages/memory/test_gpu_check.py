@@ -2,13 +2,17 @@
 
 import json
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 
 from data.build import Sizes, build_pocket
-from eval.models.loading import load_config
+from stages.curriculum import read_curriculum
+from stages.memory.shapes import shape_names
 from tests.bench import gpu_check
-from tests.bench.gpu_check import STAGES, TRAINERS, Case, markdown_of, measured
+from tests.bench.gpu_check import TRAINERS, Case, markdown_of, measured
+from tests.bench.gpu_plan import REAL, REHEARSAL, STAGES
 from tests.conftest import REPOSITORY
 from tests.stages.conftest import write_tiny_model
 
@@ -41,46 +45,41 @@ def test_both_trainers_are_measured_beside_the_estimate(stage, tiny_world, tmp_p
 def test_what_does_not_fit_is_a_line_of_the_table():
     found = {"estimate": 20.1, "peak": 19.53, "reserved": None, "tokens_per_s": 1234.5}
     results = {Case("x/a-24gib", "sft", "ours"): found, Case("x/a-24gib", "sft", "TRL"): "OutOfMemoryError: no"}
-    lines = markdown_of(results, device="a card", resumed="exit 0: equal").splitlines()
+    closing = {"Pocket curriculum": "exit 0: as published", "Killed and resumed": "exit 0: equal"}
+    lines = markdown_of(results, closing, device="a card").splitlines()
     assert lines[2] == "| a-24gib | sft | ours | 20.10 | 19.53 |  | 1,234 |"
     assert lines[3] == "| a-24gib | sft | TRL | OutOfMemoryError: no | | | |"
     assert {line.count("|") for line in lines[:4]} == {8}
-    assert "Killed and resumed: exit 0: equal." in lines[-1]
-
-
-@pytest.fixture
-def rehearsal(tiny_world, monkeypatch):
-    """Run the script with a tiny model instead of a real one."""
-    model, _ = tiny_world
-    config = load_config(str(model))
-    config.get_text_config().vocab_size = 1500  # the tokens of the stand-in tokenizer are its first ones
-
-    def write_small(model_name, gib, folder):
-        place = folder / f"{model_name}-{gib}gib"
-        place.mkdir()
-        flags = "".join(f"{flag.removeprefix('--').replace('=', ': ')}\n" for flag in SMALL)
-        (place / "sft.yaml").write_text(f"model: m\noutput: o\n{flags}per_device_train_batch_size: 1\n")
-        return place
-
-    monkeypatch.setattr(gpu_check, "write_fitted", write_small)
-    monkeypatch.setattr(gpu_check, "shape_config", lambda _: config)
-    monkeypatch.setattr(gpu_check, "KILLED", [sys.executable, "-c", "print('1 of 1 equal')"])
+    assert lines[-2:] == ["* Pocket curriculum: exit 0: as published.", "* Killed and resumed: exit 0: equal."]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("rehearsal")
-def test_the_whole_script_is_rehearsed_on_the_cpu():
-    results, resumed = gpu_check.run_all(["tiny"], [24], ["sft"], minutes=10)
-    assert [(case.stage, case.trainer) for case in results] == [("sft", "TRL"), ("sft", "ours")]
-    assert all(found["peak"] > 0 for found in results.values()), results
-    assert resumed == "exit 0: 1 of 1 equal"
+def test_the_whole_script_is_rehearsed_on_the_cpu(monkeypatch, capsys):
+    """All of it, as `--rehearse` runs it, but for two stages."""
+    monkeypatch.setattr(gpu_check, "STAGES", ("sft",))
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--rehearse"])
+    gpu_check.main()
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith("| tiny-24gib | sft |")]
+    assert [line.split(" | ")[2] for line in lines] == ["TRL", "ours"]
+    assert all(float(line.split(" | ")[4]) > 0 for line in lines)
+    assert "* Pocket curriculum: exit 0: report: " in said
+    assert "* Killed and resumed: exit 0: sft: 1 kills" in said
+    assert said.rstrip().endswith("wrote runs/gpu-rehearsal.md")
 
 
-@pytest.mark.usefixtures("rehearsal")
 def test_what_the_time_does_not_suffice_for_is_said():
-    results, resumed = gpu_check.run_all(["tiny"], [24, 16], ["sft"], minutes=0)
-    assert set(results.values()) == {resumed} == {"not run: out of time"}
-    assert len(results) == 4
+    results, closing = gpu_check.run_all(replace(REHEARSAL, caps=(24, 16), minutes=0), time.monotonic())
+    assert set(results.values()) == set(closing.values()) == {"not run: out of time"}
+    assert len(results) == 2 * 3 * 2
+
+
+def test_the_plan_for_a_gpu_fits_twelve_minutes_and_trains_the_curriculum_that_is_published():
+    assert REAL.minutes == 12
+    assert REAL.closing_minutes < REAL.minutes
+    recipe = REAL.curriculum[-2]
+    assert read_curriculum(recipe, ["--output", "x"]).is_published
+    assert all(name in shape_names() for name in REAL.models)
 
 
 @pytest.fixture(scope="module")
