@@ -9,8 +9,8 @@ trained, whose last line says whether its numbers are as published for CPUs, and
 
     python -m tests.bench.gpu_check --rehearse
 
-does the same on a CPU with a tiny model. The table is printed, and written as Markdown to `runs/gpu-check.md` (that of a
-rehearsal to `runs/gpu-rehearsal.md`), ready for RESULTS.md.
+does the same on a CPU with a tiny model. The table is printed, and written as Markdown to `runs/gpu-check.md`
+(`runs/gpu-rehearsal.md` in a rehearsal), ready for RESULTS.md.
 """
 
 import argparse
