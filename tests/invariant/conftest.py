@@ -2,6 +2,7 @@
 
 from tests.stages.conftest import (  # noqa: F401 - fixtures
     _one_thread_and_shared_store,
+    parent,
     parse,
     rows_folder,
     tiny_model_path,

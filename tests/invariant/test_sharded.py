@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
 
@@ -13,7 +14,7 @@ from eval.models.adapters import adapter_hash
 from stages import dpo, sft
 from stages.provenance.manifest import read_manifest
 from tests.conftest import REPOSITORY
-from tests.invariant.test_trajectories import PARTS, STEPS, adapter, assert_same_trajectory
+from tests.invariant.test_trajectories import PARTS, STEPS, adapter, assert_same_trajectory, losses
 from tests.stages.conftest import short_flags
 
 SHIPPED = REPOSITORY / "stages" / "recipes" / "accelerate" / "fsdp2.yaml"
@@ -33,6 +34,22 @@ def test_the_shipped_file_asks_for_fsdp2_with_its_own_checkpointing():
     assert variables["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "true"
 
 
+def run_sharded(commands, tmp_path):
+    """Run commands in turn in two processes, each with half of the weights."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, "-m", "tests.stages.lifecycle.fsdp_on_cpu", json.dumps(commands)],
+        env=os.environ | shipped_environment() | store,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 def test_two_shards_are_one_process(parse, tmp_path, tiny_model_path):
     """SFT, then DPO from SFT's export: reference, comparison and export use whole tensors."""
@@ -45,18 +62,51 @@ def test_two_shards_are_one_process(parse, tmp_path, tiny_model_path):
         paths |= {} if stage == "sft" else {"parent": sharded / "sft"}
         flags = short_flags(stage, **paths, **options, per_device_train_batch_size=4)
         commands.append([stage, *flags])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, "-m", "tests.stages.lifecycle.fsdp_on_cpu", json.dumps(commands)],
-        env=os.environ | shipped_environment() | store,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_sharded(commands, tmp_path)
     for stage in ("sft", "dpo"):
         assert_same_trajectory(whole / stage, sharded / stage, num_steps=3)
         assert adapter(sharded / stage).shape == adapter(whole / stage).shape
         assert read_manifest(sharded / stage / "manifest.json").adapter == adapter_hash(sharded / stage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_sharded_stage_is_resumed_to_the_same_adapter(stage, parse, parent, tmp_path, tiny_model_path):
+    """SFT is interrupted in the middle of the second epoch, whose rows both processes have to find again."""
+    del parse
+    paths = {"model": tiny_model_path, "data": tmp_path / "data" / f"{stage}.jsonl"}
+    options = STEPS | {"max_steps": 6, "save_steps": 2, "per_device_train_batch_size": 2}
+    if stage == "grpo":
+        more = {"parent": parent, "num_generations": 2, "per_device_train_batch_size": 4, "steps_per_generation": 1}
+        options |= more | {"max_steps": 4, "save_steps": 1, "beta": 0.02}
+    whole = [stage, *short_flags(stage, **paths, **options, output=tmp_path / "whole")]
+    broken = [stage, *short_flags(stage, **paths, **options, output=tmp_path / "broken")]
+    stop = options["max_steps"] - 1
+    said = run_sharded([whole, [stop, *broken], broken], tmp_path)
+    assert f"resumes from step {stop - 1}" in said
+    assert adapter_hash(tmp_path / "broken") == adapter_hash(tmp_path / "whole")
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    if stage == "grpo":
+        assert not torch.equal(adapter(parent), adapter(tmp_path / "broken"))
+        one, other = ((tmp_path / name / "rollouts.jsonl").read_text() for name in ("whole", "broken"))
+        assert one == other
+        assert one
+
+
+@pytest.mark.slow
+def test_the_shipped_file_of_several_gpus_starts_a_stage_in_two_processes(parse, tmp_path, tiny_model_path):
+    """`accelerate launch` with the file as it is, on a machine without GPUs: the processes talk over gloo."""
+    options = STEPS | {"max_steps": 2, "max_rows": 8}
+    one = sft.run(*parse("sft", output=tmp_path / "one", **options, **PARTS))
+    paths = {"model": tiny_model_path, "data": tmp_path / "data" / "sft.jsonl", "output": tmp_path / "two"}
+    flags = short_flags("sft", **paths, **options, per_device_train_batch_size=4)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    launcher += ["--config_file", str(SHIPPED.with_name("multi_gpu.yaml")), "--mixed_precision", "no"]
+    launcher += ["--num_processes", "2", "--main_process_port", "0"]
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, "-m", "stages", "sft", *flags], env=os.environ | store, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout
+    assert_same_trajectory(one, tmp_path / "two", num_steps=2)
