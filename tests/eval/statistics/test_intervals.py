@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from eval.statistics.intervals import Observation, critical_value, estimate, two_way_spread, wilson
+from eval.statistics.intervals import Observation, bounds, critical_value, estimate, two_way_spread, wilson
 
 PERCENT = (0.0, 100.0)
 
@@ -36,6 +36,42 @@ def test_wilson_by_hand_for_none_of_a_hundred():
     # high = z² / (n + z²) = 3.8415 / 103.8415
     low, high = wilson(0.0, 100, critical_value(float("inf")))
     assert (low, high) == (0.0, pytest.approx(0.036994, abs=1e-6))
+
+
+def test_the_critical_values_are_those_of_a_table():
+    assert critical_value(float("inf")) == pytest.approx(1.959964)
+    assert critical_value(2.0) == pytest.approx(4.302653)
+
+
+def test_answers_that_differ_between_seeds_count_for_more_prompts_and_are_held_back():
+    # Five prompts, two seeds: 1 1 / 1 0 / 0 1 / 0 0 / 0 0; mean 0.4, the same under both seeds, so V_seed = 0.
+    # V_prompt = (1.2² + 2 x 0.2² + 2 x 0.8²) / 100 = 0.028, so 0.24 / 0.028 = 8.5714 draws for five prompts.
+    # The rarer outcome was seen four times: the design effect (4 x 5 / 8.5714 + 4) / (4 + 4) = 19 / 24.
+    found = estimate(
+        observed([100.0, 100.0, 0.0, 0.0, 0.0], [100.0, 0.0, 100.0, 0.0, 0.0]), scale=PERCENT, is_share=True
+    )
+    low, high = wilson(0.4, 5 * 24 / 19, 1.959964)
+    assert (found.low, found.high) == pytest.approx((100 * low, 100 * high))
+    mean = estimate(observed([1.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0, 0.0]), scale=(0.0, 1.0), is_share=False)
+    assert (mean.low, mean.high) == pytest.approx(wilson(0.4, 0.24 / 0.028, 1.959964))
+
+
+def test_a_mean_is_estimated_on_its_own_scale():
+    found = estimate(observed([-1.0, 2.0, None]), scale=(-3.0, 3.0), is_share=False)
+    # 1/3 and 5/6 of the scale: mean 7/12, each 1/4 from it, variance 2 x (1/4)² / 4 = 1/32.
+    low, high = wilson(7 / 12, (7 / 12 * 5 / 12) * 32, 1.959964)
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 6 * low - 3, 6 * high - 3))
+    assert (found.least, found.most) == pytest.approx((-2 / 3, 4 / 3))
+
+
+def test_wilson_stays_on_the_scale_and_holds_its_share():
+    # By hand, z² / n = 4 / 2 = 2: centre (0.25 + 1) / 3, half width sqrt(2 (0.1875 + 0.5)) / 3.
+    assert wilson(0.25, 2.0, 2.0) == pytest.approx((1.25 / 3 - 1.375**0.5 / 3, 1.25 / 3 + 1.375**0.5 / 3))
+    assert (wilson(0.0, 3.0, 2.0)[0], wilson(1.0, 3.0, 2.0)[1]) == (0.0, 1.0)
+
+
+def test_the_bounds_of_nothing_are_none():
+    assert bounds([], 0, PERCENT) == (None, None)
 
 
 def test_unscored_is_counted_apart_and_is_not_zero():

@@ -63,6 +63,47 @@ def test_the_interval_of_a_share_is_agresti_and_mins():
     assert (found.p_value, found.test) == (pytest.approx(0.125), MCNEMAR)
 
 
+def test_the_interval_of_a_mean_adds_half_a_pair_for_a_gain_and_for_a_loss_and_one_without_a_change():
+    # Of a scale of 6 the differences are 1, 0, 1/2 and -1/4; changes are sqrt(7/16) large (root mean square).
+    found = paired_difference(
+        pairs([(-3.0, 3.0), (1.0, 1.0), (-1.0, 2.0), (0.5, -1.0)]), scale=(-3.0, 3.0), is_share=False
+    )
+    gain = (7 / 16) ** 0.5
+    values, weights = np.array([1, 0, 0.5, -0.25, gain, -gain, 0]), np.array([1, 1, 1, 1, 0.5, 0.5, 1])
+    centre = (weights * values).sum() / 6
+    half_width = 1.959964 * np.sqrt((weights * (values - centre) ** 2).sum()) / 6
+    assert (found.low, found.high) == pytest.approx((6 * (centre - half_width), 6 * (centre + half_width)))
+    assert (found.value, found.num_up, found.num_down) == (pytest.approx(6 * 1.25 / 4), 2, 1)
+    assert (found.least, found.most) == pytest.approx((1.875, 1.875))
+
+
+def test_the_ends_of_an_interval_stay_on_the_scale():
+    all_up = paired_difference(pairs([UP] * 3), scale=PERCENT, is_share=True)
+    all_down = paired_difference(pairs([DOWN] * 3), scale=PERCENT, is_share=True)
+    assert (all_up.value, all_up.high) == (100.0, 100.0)
+    assert (all_down.value, all_down.low) == (-100.0, -100.0)
+    assert all_up.low == pytest.approx(-all_down.high)
+
+
+def test_several_seeds_are_tested_by_the_t_of_the_interval():
+    # Two prompts, two seeds, differences 1 0 / 0 0: mean 1/4, as the two-way variance by hand: V = 3/64, V_seed = 1/16,
+    # so one degree of freedom. Added pairs: centre (2 x 1/4) / 4 = 1/8; squares 4 x 3/64 + 2/16 + 1 = 21/16;
+    # variance (21/16 - 4/64) / 16 = 5/64. Under Cauchy's law p = 1 - (2 / pi) atan(t).
+    found = paired_difference(pairs([UP, SAME], [SAME, SAME]), scale=PERCENT, is_share=True)
+    t = (1 / 8) / np.sqrt(5 / 64)
+    assert (found.test, found.p_value) == (CLUSTERED_T, pytest.approx(1 - 2 / np.pi * np.arctan(t)))
+    assert (found.value, found.n, found.num_seeds) == (25.0, 2, 2)
+
+
+def test_up_to_fourteen_pairs_every_sign_is_tried_and_beyond_signs_are_drawn():
+    assert sign_flip(np.ones(14)) == 2 / 2**14
+    drawn = sign_flip(np.ones(15)) * 20_001
+    assert drawn == pytest.approx(round(drawn), abs=1e-6)
+    assert 1 <= round(drawn) <= 6  # one, and about 20,000 x 2 / 2¹⁵ hits
+    differences = np.random.default_rng(1).normal(0.2, 1.0, 60)
+    assert sign_flip(differences) == sign_flip(differences, seed=0) != sign_flip(differences, seed=1)
+
+
 def test_no_change_at_all_still_has_a_width_and_no_significance():
     found = paired_difference(pairs([SAME] * 50), scale=PERCENT, is_share=True)
     assert found.value == 0.0
