@@ -62,7 +62,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     model_config = attempt(lambda: shape_config(shape) if shape else load_config(arguments.model, options))
     rows = rows if shape is None or has_stand_in(model_config) else []
     if not (rows or mistakes or arguments.max_tokens):
-        mistakes.append(f"{arguments.data}: is not read, and no max_tokens says how long its rows may be")
+        mistakes.append(f"{arguments.data}: is not read; max_tokens would state the length of its rows")
     processor = None if shape else attempt(lambda: load_processor(arguments.model, options))
     reward = attempt(lambda: reward_of(arguments))
     if shape is not None:

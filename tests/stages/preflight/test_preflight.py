@@ -246,7 +246,7 @@ def test_a_shape_without_a_stand_in_processor_is_checked_by_the_longest_row_of_t
     assert (
         "sft.jsonl needs the model's own processor; the longest row that the recipe allows" in section.findings[0].found
     )
-    with pytest.raises(StageError, match="is not read, and no max_tokens says"):
+    with pytest.raises(StageError, match="is not read; max_tokens would state the length"):
         sections_of("sft", *parse("sft"), shape="gemma-3-4b")
 
 
