@@ -165,7 +165,8 @@ def _layer_work(shape: ModelShape, step: Step) -> int:
     widest. Its gradient exists three times: in float32, in half precision, and added to the gradient of the base.
     """
     is_cast = not shape.quantised and shape.element < 4
-    working = (4 + 2 * shape.element) * shape.intermediate if is_cast else 0
+    # If it is quantised, the gradient of that input is there in half precision alone.
+    working = (4 + 2 * shape.element if is_cast else shape.element if shape.quantised else 0) * shape.intermediate
     return step.sequences * step.tokens * ((max(_saved(shape, step)) if step.checkpoints else 0) + working)
 
 

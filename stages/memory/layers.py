@@ -34,8 +34,8 @@ def _around_mixer(shape: ModelShape, *, num_inputs: int, width: int) -> int:
         width: of the attention's output, which the last of its projections reads.
     """
     size, hidden = shape.element, shape.hidden
-    # Both norms compute in float32 and keep their input; the residual stream itself is kept by nobody.
-    norms = 2 * 4 * hidden
+    # Every norm computes in float32 and keeps its input; the residual stream itself is kept by nobody.
+    norms = shape.num_norms * 4 * hidden
     # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy.
     shared = shape.quantised or size == 4
     inputs = (2 if shared else num_inputs) * size * hidden + size * width + size * shape.intermediate

@@ -61,6 +61,8 @@ class ModelShape:
     vocabulary: int
     has_head_norms: bool
     """Whether queries and keys are normalised per head (Qwen3)."""
+    num_norms: int
+    """Norms of a layer, those of heads apart: two, or four where the outputs of attention and feed-forward have one."""
     linear: LinearShape | None
     """Layers with linear attention (Qwen3.5)."""
     vision: "VisionShape | None"
@@ -138,6 +140,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     dense = sum(module.get_base_layer().weight.numel() for module in targets.values()) * dtype.itemsize
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    names = [name for name, _ in model.named_modules()]
     return ModelShape(
         num_parameters=num_parameters,
         num_text=num_parameters - num_vision - sum(ends.values()),
@@ -157,7 +160,8 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         key_value=(getattr(text, "num_key_value_heads", None) or text.num_attention_heads) * head,
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
-        has_head_norms=any(name.endswith("self_attn.q_norm") for name, _ in model.named_modules()),
+        has_head_norms=any(name.endswith("self_attn.q_norm") for name in names),
+        num_norms=sum(".layers.0." in name and name.endswith("layernorm") and not _is_vision(name) for name in names),
         linear=linear_shape(text),
         vision=vision_shape(config),
     )

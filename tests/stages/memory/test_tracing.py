@@ -54,6 +54,7 @@ STEPS = {
         ("qwen3-vl-4b", "grpo", True),
         ("qwen3.5-4b", "sft", True),
         ("gemma-3-4b", "sft", False),
+        ("gemma-3-4b", "dpo", True),
     ],
 )
 def test_the_estimate_is_within_a_tenth_of_the_real_graph(name, stage, quantised):
