@@ -50,7 +50,10 @@ class ModelShape:
     adapts_vision: bool
     layers: int
     full_layers: int
-    """Number of layers that keep keys and values of all tokens; the others keep a state, or a window."""
+    """Number of layers that keep keys and values of every token; those with linear attention keep a state.
+
+    A layer with a sliding window counts too: what transformers 5.23 keeps of a prompt is a view of all of it.
+    """
     hidden: int
     intermediate: int
     attention: int
@@ -213,7 +216,7 @@ def _is_vision(name: str) -> bool:
 
 def _full_layers(text: Any) -> int:
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    return sum(kind == "full_attention" for kind in kinds)
+    return sum(kind != "linear_attention" for kind in kinds)
 
 
 def vision_shape(model_config: Any) -> VisionShape | None:
