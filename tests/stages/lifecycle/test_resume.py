@@ -121,7 +121,7 @@ def test_a_finished_stage_outlives_an_interruption_of_the_next_recipe(parse, int
     interrupt_at(1)
     with pytest.raises(SystemExit):
         sft.run(*parse("sft", max_steps=2, learning_rate=2e-2))
-    assert f"kept in {folder}.1" in capsys.readouterr().out
+    assert f"kept as {folder}.1" in capsys.readouterr().out
     assert adapter_hash(folder.with_name("sft.1")) == before
     assert read_manifest(folder.with_name("sft.1") / "manifest.json").adapter == before
 
@@ -133,7 +133,7 @@ def test_a_stage_that_is_extended_ends_as_a_longer_run_does(run, parse, parent, 
     short = run(parse, parent, output=tmp_path / "short", max_steps=4, **options)
     before = read_manifest(short / "manifest.json")
     run(parse, parent, output=tmp_path / "short", max_steps=6, extend="true", **options)
-    assert f"kept in {short}.1" in capsys.readouterr().out
+    assert f"kept as {short}.1" in capsys.readouterr().out
     after = read_manifest(short / "manifest.json")
     assert after.digest == read_manifest(whole / "manifest.json").digest
     assert after.resumed_from_step == 4
