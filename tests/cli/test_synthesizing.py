@@ -47,7 +47,7 @@ def test_rows_are_written_beside_the_queries_and_the_counts_are_told(tritrace, t
     assert f"{NUM_QUERIES} wanted: {NUM_QUERIES} rows, 0 invalid, 0 filtered, 0 unanswered, 0 unjudged" in err
     assert f"{NUM_QUERIES} requests, {100 * NUM_QUERIES:,} + {10 * NUM_QUERIES} tokens spent, 0 saved" in err
     cost = Prices(0.5, 1.5).cost(100 * NUM_QUERIES, 10 * NUM_QUERIES)
-    assert f"cost {cost:.4f}, and 0.0000 before" in err
+    assert f"cost {cost:.4f}; the cached replies had cost 0.0000" in err
     assert "sft.rejected.jsonl" in out
     assert tritrace("data", "check", tmp_path)[0] == 0
 
@@ -93,7 +93,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, queries):
         )
         told = process.communicate(timeout=120)[1]
     assert process.returncode == 130
-    assert "interrupted; the same command goes on" in told
+    assert "interrupted; the same command continues" in told
     assert not list(tmp_path.glob("*sft.jsonl*"))
 
 

@@ -105,7 +105,7 @@ def test_a_hub_that_refuses_is_told_and_how_to_go_on(export):
 
 
 def test_what_is_no_export_is_not_pushed(tmp_path):
-    with pytest.raises(UserError, match="no export"):
+    with pytest.raises(UserError, match="is not an export"):
         push(tmp_path, "me/mine", endpoint="http://127.0.0.1:1")
 
 

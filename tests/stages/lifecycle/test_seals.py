@@ -36,7 +36,7 @@ DAMAGES = {
         lambda folder: [(folder / "trainer_state.json").unlink(), (folder / "trainer_state.json").mkdir()],
         "trainer_state.json is missing",
     ),
-    "another file": (lambda folder: (folder / "ref" / "adapter_config.json").write_text("[]"), "is not what was"),
+    "another file": (lambda folder: (folder / "ref" / "adapter_config.json").write_text("[]"), "was changed"),
     "a hash that is a number": (
         lambda folder: (folder / SEAL).write_text(json.dumps({"trainer_state.json": 3})),
         "trainer_state.json was changed",

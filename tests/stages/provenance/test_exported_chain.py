@@ -107,7 +107,7 @@ def test_a_file_that_was_added_or_taken_is_named(export):
     (export / "tokenizer.json").unlink()
     code, out = verify(export)
     assert code == 1
-    assert "modeling.py was not there" in out
+    assert "modeling.py is new" in out
     assert "tokenizer.json is missing" in out
 
 

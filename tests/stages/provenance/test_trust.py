@@ -148,7 +148,7 @@ def test_every_file_of_an_adapter_is_in_the_chain(stage):
     (stage / "adapter" / "extra.bin").write_bytes(b"x")
     (fault,) = broken(read_chain(stage, with_model=False))
     assert "adapter files" in fault
-    assert "extra.bin was not there" in fault
+    assert "extra.bin is new" in fault
 
 
 def test_an_evaluation_names_the_weights_that_were_there(stage):
