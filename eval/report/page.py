@@ -1,7 +1,7 @@
 """Writes report.json and report.html from the samples of a run.
 
-It fills the templates with numbers. `eval/results/metrics.py` measures, `plots.py` draws, and `viewer.py` prepares the
-traces to look at.
+It fills the templates with numbers. `eval/results/metrics.py` measures, `plots.py` and `curves.py` draw, and
+`viewer.py` prepares the traces to look at.
 """
 
 import base64
@@ -10,36 +10,24 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data.files import replacing
 from eval.harness.scores import BenchmarkRow
-from eval.harness.table import BENCHMARK_CAPTION, benchmark_title, format_benchmark
-from eval.report.plots import balance_chart, length_chart, progress_charts, rollout_charts
+from eval.harness.table import BENCHMARK_CAPTION
+from eval.report.curves import rollout_charts
+from eval.report.plots import balance_chart, length_chart, progress_charts
+from eval.report.templating import environment, source
 from eval.report.viewer import viewer_record
-from eval.results.comparison import Change, Comparison, compare
-from eval.results.metrics import METRICS, Metric, Seeds
+from eval.results.comparison import Comparison, compare
+from eval.results.metrics import METRICS, Seeds
 from eval.results.outcomes import Outcome
 from eval.results.summary import StageSummary, summarize
-from eval.results.table import (
-    CAPTION,
-    EstimatesByStage,
-    format_count,
-    format_estimate,
-    format_number,
-    format_p,
-    format_signed,
-    metric_title,
-    stage_title,
-)
-from eval.statistics.intervals import Estimate
+from eval.results.table import CAPTION, EstimatesByStage
 from protocol.diagnostics import codes
 
 REPORT_VERSION = 3
@@ -133,11 +121,11 @@ def render_page(
     benchmarks: Sequence[BenchmarkRow] = (),
 ) -> str:
     """Return the HTML of the report."""
-    style, script = _source("style.css"), _script()
+    style, script = source("chart.css") + source("style.css"), _script()
     found = {code for summary in summaries.values() for code in summary.diagnostics}
     estimates = {stage: summary.estimates for stage, summary in summaries.items()}
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             style=Markup(style),  # noqa: S704 -- our own file
@@ -181,54 +169,9 @@ def _by_group(groups_by_stage: Mapping[str, EstimatesByStage]) -> list[tuple[str
     ]
 
 
-def unscored_note(each: Estimate, metric: Metric) -> str:
-    """State the number of unscored responses, and the lowest and highest possible mean; "" if there are none."""
-    if not each.num_unscored or each.least is None or each.most is None:
-        return ""
-    digits = 1 if metric.unit == "%" else 2
-    least, most = (format_number(value, digits) for value in (each.least, each.most))
-    return f"{each.num_unscored} unscored: {least} to {most}"
-
-
-def change_cell(change: Change) -> tuple[str, str, str]:
-    """Return a difference, its interval and its p value, formatted for the page."""
-    found, digits = change.difference, 1 if change.metric.unit == "%" else 2
-    if found.value is None or found.low is None or found.high is None:
-        return "–", "", ""
-    value, low, high = (format_signed(number, digits) for number in (found.value, found.low, found.high))
-    p = change.p_adjusted
-    return value, f"[{low}, {high}]", "" if p is None else f"p {format_p(p)}"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("eval.report"),
-        autoescape=True,  # model text is on this page
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # stages come in the order of the curriculum
-    environment.filters.update(stage=stage_title, metric=metric_title)
-    environment.globals.update(
-        format_estimate=format_estimate,
-        format_count=format_count,
-        unscored_note=unscored_note,
-        change_cell=change_cell,
-        benchmark_title=benchmark_title,
-        format_benchmark=format_benchmark,
-    )
-    return environment
-
-
-def _source(name: str) -> str:
-    return files("eval.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
 def _script() -> str:
     """Return the script of the page; its parts share one scope, apart from the page's global scope."""
-    parts = "\n".join(map(_source, ("text.js", "graph.js", "viewer.js")))
+    parts = "\n".join(map(source, ("text.js", "graph.js", "viewer.js")))
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 

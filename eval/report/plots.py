@@ -5,10 +5,9 @@ a plot has two kilobytes.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, count
 
 from eval.results.metrics import metric_by_name
 from eval.results.summary import StageSummary
@@ -111,7 +110,7 @@ def _progress_chart(name: str, estimates: Mapping[str, Estimate]) -> Chart:
         title=metric_title(metric),
         description="; ".join(words),
         x_ticks=tuple(Tick(across(index), stage_title(stage)) for index, stage in enumerate(estimates)),
-        y_ticks=_ticks(up, step=50),
+        y_ticks=ticks(up, step=50),
         path=tuple((mark.x, mark.y) for mark in marks),
         marks=tuple(marks),
     )
@@ -146,7 +145,7 @@ def length_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
         title="Length, tokens",
         description="median (5 to 95 %): " + "; ".join(words),
         x_ticks=tuple(Tick(across(index), stage_title(stage)) for index, stage in enumerate(order)),
-        y_ticks=_ticks(up, step=step),
+        y_ticks=ticks(up, step=step),
         path=tuple((mark.x, mark.y) for mark in marks),
         marks=tuple(marks),
     )
@@ -172,8 +171,8 @@ def balance_chart(summaries: Mapping[str, StageSummary]) -> Chart | None:
     return Chart(
         title="Safety against helpfulness",
         description="; ".join(words),
-        x_ticks=_ticks(across, step=_step(across)),
-        y_ticks=_ticks(up, step=_step(up)),
+        x_ticks=ticks(across, step=tick_step(across)),
+        y_ticks=ticks(up, step=tick_step(up)),
         path=tuple((mark.x, mark.y) for mark in marks),
         marks=tuple(marks),
         x_title="mean safety, -3 to 3 →",
@@ -193,49 +192,6 @@ def _balance_mark(index: int, stage: str, pair: tuple[Estimate, Estimate], acros
     )
 
 
-def rollout_charts(rollouts: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Plot the reward and each of its components over training steps; records of one step are averaged.
-
-    Args:
-        rollouts: records with "step", "reward" and optionally "components", a mapping of name to mean.
-    """
-    points: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in rollouts:
-        for name, value in {"reward": record["reward"], **record.get("components", {})}.items():
-            if value is not None and math.isfinite(value):
-                points[name][int(record["step"])].append(float(value))
-    return [
-        _rollout_chart(name, {step: sum(values) / len(values) for step, values in sorted(steps.items())})
-        for name, steps in points.items()
-    ]
-
-
-def _rollout_chart(name: str, means: Mapping[int, float]) -> Chart:
-    first, last = min(means), max(means)
-    across = Scale(first, max(last, first + 1), LEFT, RIGHT)
-    # The upper limit keeps the highest value within the frame: 1 for shares, whole numbers for the rest.
-    up = Scale(min(0.0, math.floor(min(means.values()))), max(1.0, math.ceil(max(means.values()))), BOTTOM, TOP)
-    start, end = format_number(means[first], 2), format_number(means[last], 2)
-    return Chart(
-        title=name,
-        description=f"{start} at step {first}, {end} at step {last}",
-        x_ticks=(Tick(across(first), str(first)), Tick(across(last), f"step {last}")),
-        y_ticks=_ticks(up, step=_step(up)),
-        path=tuple((across(step), up(mean)) for step, mean in means.items()),
-        trend=tuple((across(step), up(mean)) for step, mean in _smoothed(means).items()),
-    )
-
-
-def _smoothed(means: Mapping[int, float]) -> dict[int, float]:
-    """Return a moving mean over a tenth of the steps; empty if there are too few steps."""
-    reach = len(means) // 20
-    values = list(means.values())
-    if not reach:
-        return {}
-    windows = [values[max(0, at - reach) : at + reach + 1] for at in range(len(values))]
-    return {step: sum(window) / len(window) for step, window in zip(means, windows, strict=True)}
-
-
 def _bounds(each: Estimate) -> tuple[float, float, float]:
     if each.low is None or each.value is None or each.high is None:
         raise ValueError("an estimate without a value cannot be plotted")
@@ -248,15 +204,15 @@ def _rounded_range(estimates: Iterable[Estimate]) -> tuple[float, float]:
     return math.floor(2 * min(lows)) / 2, math.ceil(2 * max(highs)) / 2
 
 
-def _step(scale: Scale) -> float:
-    """Return the step of 0.25, 0.5, 1, ... that gives at most five ticks."""
-    step = 0.25
-    while (scale.high - scale.low) / step > 4:
-        step *= 2
-    return step
+def tick_step(scale: Scale) -> float:
+    """Return the step of 0.25, 0.5, or 1, 2 or 5 times a power of ten, that gives at most five ticks."""
+    size = scale.high - scale.low
+    whole = (number * 10.0**power for power in count() for number in (1, 2, 5))
+    return next(step for step in chain((0.25, 0.5), whole) if size / step <= 4)
 
 
-def _ticks(scale: Scale, *, step: float) -> tuple[Tick, ...]:
-    count = round((scale.high - scale.low) // step)
-    values = [scale.low + index * step for index in range(count + 1)]
+def ticks(scale: Scale, *, step: float) -> tuple[Tick, ...]:
+    """Return a tick at every step from the low end on."""
+    num_steps = int((scale.high - scale.low) / step + 1e-9)  # 0.15 / 0.05 is less than 3
+    values = [scale.low + index * step for index in range(num_steps + 1)]
     return tuple(Tick(scale(value), f"{value:g}".replace("-", "−")) for value in values)

@@ -5,6 +5,7 @@ use it too.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def read_rollouts(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the rollouts in a stage's folder in their order; incomplete lines are left out."""
     for path in rollout_paths(folder):
         yield from filter(None, map(_parsed, _lines(path)))
+
+
+def rollout_groups(folder: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """Return the scored rollouts of a stage's folder by step and prompt: what the advantages are relative to.
+
+    Unscored rollouts are left out, for they have no advantage.
+    """
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    for rollout in read_rollouts(folder):
+        if _is_number(rollout.get("reward")) and _is_number(rollout.get("advantage")):
+            groups[rollout["step"], str(rollout.get("id"))].append(rollout)
+    return dict(groups)
 
 
 def _put_aside(newest: Path) -> list[Path]:

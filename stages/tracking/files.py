@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ def keep_until(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     with replacing(path) as file:
         file.writelines(line + "\n" for line in lines if _step(line) <= step)
+
+
+def read_metric(folder: Path, name: str) -> dict[int, float]:
+    """Return a number of a stage by step, such as "loss" or "rollouts/reward/mean"; {} where it was never logged.
+
+    Args:
+        folder: the stage's.
+        name: as it is tracked.
+    """
+    path = folder / LOCAL_METRICS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    found = (json.loads(line) for line in lines if math.isfinite(_step(line)))
+    return {int(each["step"]): float(each[name]) for each in found if name in each}
 
 
 def sample_columns(samples: Sequence[Sample]) -> dict[str, list[Any]]:

@@ -3,13 +3,16 @@
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import pytest
 from PIL import Image
 
 from eval.report import write_report
+from eval.report.curves import curve_chart, rollout_charts
 from eval.report.layout import graph_layout
-from eval.report.plots import Scale, balance_chart, length_chart, progress_charts, rollout_charts
+from eval.report.plots import Scale, balance_chart, length_chart, progress_charts
+from eval.report.sheet import svg_sheet
 from eval.report.viewer import MAX_CHARACTERS, viewer_record
 from eval.results.metrics import METRICS
 from eval.results.outcomes import Outcome, outcome, quadrant
@@ -20,6 +23,7 @@ from protocol.labels import Decision, Labels, Risk
 from toolkit.planner import plan_query
 
 HOSTILE = "<script>alert(1)</script></script><!-- <img src=x onerror=alert(2)> \u2028 ${x} {{ 7 * 7 }}"
+SVG = "{http://www.w3.org/2000/svg}"
 STAGES = ("base", "sft", "dpo", "grpo")
 
 
@@ -257,3 +261,32 @@ def test_rollouts_of_one_step_are_averaged_and_broken_numbers_left_out():
     reward, validity = rollout_charts(rollouts)
     assert reward.description == "0.50 at step 1, 0.50 at step 1"
     assert validity.description == "1.00 at step 1, 1.00 at step 2"
+
+
+def test_a_fitted_axis_ends_close_above_its_values_and_has_a_tick_at_both_ends():
+    for values, labels in (((0.134, 0.07), ["0", "0.05", "0.1", "0.15"]), ((4.7, 0.04), ["0", "2", "4", "6"])):
+        chart = curve_chart("loss", dict(enumerate(values)), is_fitted=True)
+        assert [tick.label for tick in chart.y_ticks] == labels
+        assert chart.y_ticks[-1].at <= min(y for _, y in chart.path)
+    below = curve_chart("loss", {0: -0.02, 1: 0.01}, is_fitted=True)
+    assert [tick.label for tick in below.y_ticks] == ["−0.02", "−0.01", "0", "0.01"]
+
+
+def test_an_axis_that_is_not_fitted_has_room_for_every_share():
+    assert [tick.label for tick in curve_chart("tags", {0: 0.1}).y_ticks] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert [tick.label for tick in curve_chart("length", {0: 384.0}).y_ticks] == ["0", "100", "200", "300"]
+
+
+def test_a_sheet_draws_every_chart_and_carries_its_own_style():
+    summaries = {stage: summarize([[sample()]]) for stage in STAGES}
+    charts = progress_charts({stage: each.estimates for stage, each in summaries.items()})
+    sheet = svg_sheet(charts, columns=3)
+    root = ET.fromstring(sheet)  # noqa: S314 -- made here
+    drawn = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "title"]
+    assert drawn == [chart.title for chart in charts]
+    places = [group.get("transform") for group in root.iter(f"{SVG}g") if group.get("transform")]
+    assert len(set(places)) == len(charts)
+    assert len(list(root.iter(f"{SVG}circle"))) == sum(len(chart.marks) for chart in charts)
+    used = set(re.findall(r"var\((--[\w-]+)\)", sheet))
+    assert used
+    assert used <= set(re.findall(r"(--[\w-]+):", sheet))

@@ -13,7 +13,7 @@ from eval.judges.llm import LLMJudge
 from protocol import diagnose
 from stages.arguments.judge import JudgeArguments, build_judge
 from stages.errors import StageError
-from stages.rollouts.files import RolloutFiles, read_rollouts, rollout_paths
+from stages.rollouts.files import RolloutFiles, read_rollouts, rollout_groups, rollout_paths
 from stages.rollouts.guarded_reward import GuardedReward
 from stages.rollouts.log import RolloutLog
 from stages.rollouts.reward import Judged, build_reward
@@ -81,6 +81,20 @@ def test_a_record_is_cut_into_files_in_order(tmp_path):
     names = [path.name for path in rollout_paths(tmp_path)]
     assert names == ["rollouts.0001.jsonl", "rollouts.0002.jsonl", "rollouts.0003.jsonl", "rollouts.jsonl"]
     assert [each["step"] for each in read_rollouts(tmp_path)] == list(range(7))
+
+
+def test_a_group_is_what_was_sampled_for_a_prompt_in_a_step_without_the_unscored(tmp_path):
+    lines = [
+        {"step": step, "id": name, "reward": reward, "advantage": None if reward is None else reward - 0.5}
+        for step, name, reward in ((0, "a", 1.0), (0, "b", 0.5), (0, "a", 0.0), (0, "a", None), (1, "a", 0.25))
+    ]
+    RolloutFiles(tmp_path / "rollouts.jsonl", 60).append(lines)
+    groups = rollout_groups(tmp_path)
+    assert {key: [each["reward"] for each in group] for key, group in groups.items()} == {
+        (0, "a"): [1.0, 0.0],
+        (0, "b"): [0.5],
+        (1, "a"): [0.25],
+    }
 
 
 @pytest.mark.parametrize("step", range(8))

@@ -17,6 +17,7 @@ import yaml
 from eval.results.samples import Sample
 from protocol import Labels
 from stages.tracking import patience, store
+from stages.tracking.files import LOCAL_METRICS, read_metric
 from stages.tracking.patience import FIRST_WAIT_SECONDS, Patience
 from stages.tracking.run import MAX_PARAM_LENGTH, TrackingWarning, run_of, tracked
 
@@ -227,3 +228,14 @@ def test_a_server_that_goes_away_in_the_middle_costs_neither_the_training_nor_nu
     assert client.get_run(run.run_id).info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(run.run_id)} == {"recipe.yaml"}
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 49
+
+
+def test_a_number_is_read_back_by_step_and_a_line_that_was_cut_is_left_out(tmp_path):
+    with tracked("stage", {}, home=tmp_path) as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+        run.log_metrics({"reward": 1.0}, step=1)
+        run.log_metrics({"loss": 0.25}, step=10)
+    with (tmp_path / LOCAL_METRICS).open("a") as file:
+        file.write('{"step": 20, "lo')
+    assert read_metric(tmp_path, "loss") == {1: 0.5, 10: 0.25}
+    assert read_metric(tmp_path, "never") == read_metric(tmp_path / "nowhere", "loss") == {}
