@@ -23,8 +23,8 @@ from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
 from toolkit.planner import plan_query
 
-STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-blind")
-"""No style is in both."""
+STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-opened", "styles-blind")
+"""No style is in two of them."""
 WITHHOLDING = {Kind.FULL_REFUSAL, Kind.REDIRECT}
 BASELINES: dict[str, Detector] = {
     "keywords (SafeGRPO)": keywords.safegrpo,

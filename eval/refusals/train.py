@@ -9,6 +9,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from protocol.stance.features import features
 from protocol.stance.legible import plain
 from protocol.stance.model import CLASSES, WEIGHTS
 from protocol.stance.segments import segments
+from protocol.stance.sentences import Sentence
 
-FITTED_ON = ("dev", "heldout", "styles-dev", "styles-heldout", "styles-train")
+FITTED_ON = ("dev", "heldout", "styles-dev", "styles-heldout", "styles-opened", "styles-train", "styles-hand")
 """Files of labelled responses."""
 MIN_COUNT = 4
 """Responses that have a feature, from which on it is weighed."""
@@ -39,29 +41,45 @@ def lines(name: str) -> list[str]:
     return files("eval").joinpath("refusals", f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
 
 
-def examples() -> tuple[list[set[str]], list[int]]:
-    """Return the features of each response and the place of its class."""
-    found, classes = [], []
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A labelled response as the model sees it."""
+
+    file: str
+    """One of `FITTED_ON`."""
+    style: str
+    """Its style, or its case where its file has cases."""
+    kind: Kind
+    """The label; a redirection counts as a full refusal."""
+    text: str
+    """In plain letters."""
+    sentences: tuple[Sentence, ...]
+    features: frozenset[str]
+
+
+def examples() -> list[Example]:
+    """Return the responses that have sentences, in the order of the files."""
+    found = []
     for name in FITTED_ON:
-        for line in lines(name):
-            record = json.loads(line)
+        for record in map(json.loads, lines(name)):
             kind = _KIND_OF.get(record["label"]) or Kind(record["label"])
-            sentences = classify(segments(plain(record["text"])))
-            if kind in CLASSES and sentences:
-                found.append(features(sentences))
-                classes.append(CLASSES.index(kind))
-    return found, classes
+            style = record.get("style") or f"{record['case']} (case)"
+            text = plain(record["text"])
+            if sentences := tuple(classify(segments(text))):
+                found.append(Example(name, style, kind, text, sentences, frozenset(features(sentences))))
+    return found
 
 
-def fitted(found: Sequence[set[str]], classes: Sequence[int]) -> dict[str, np.ndarray]:
+def fitted(given_examples: Sequence[Example]) -> dict[str, np.ndarray]:
     """Return the weights by feature, shape (number of classes,); "" is the intercept."""
-    counts = Counter(name for each in found for name in each)
+    used = [each for each in given_examples if each.kind in CLASSES]
+    counts = Counter(name for each in used for name in each.features)
     names = sorted(name for name, count in counts.items() if count >= MIN_COUNT)
     column = {name: place for place, name in enumerate(names)}
-    rows = [(row, column[name]) for row, each in enumerate(found) for name in sorted(each) if name in column]
+    rows = [(row, column[name]) for row, each in enumerate(used) for name in sorted(each.features) if name in column]
     places = np.array(rows).T
-    given = csr_array((np.ones(len(rows)), (places[0], places[1])), shape=(len(found), len(names)))
-    wanted = np.eye(len(CLASSES))[list(classes)]
+    given = csr_array((np.ones(len(rows)), (places[0], places[1])), shape=(len(used), len(names)))
+    wanted = np.eye(len(CLASSES))[[CLASSES.index(each.kind) for each in used]]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(len(names) + 1, len(CLASSES))
@@ -86,7 +104,7 @@ def written(weights: dict[str, np.ndarray]) -> str:
 
 def main() -> int:
     """Write the weights; return the exit status."""
-    Path(str(files("protocol").joinpath("stance", WEIGHTS))).write_text(written(fitted(*examples())), encoding="utf-8")
+    Path(str(files("protocol").joinpath("stance", WEIGHTS))).write_text(written(fitted(examples())), encoding="utf-8")
     return 0
 
 

@@ -26,6 +26,8 @@ _YES_OR_NO = re.compile(
 _URGES = re.compile(r"\b(?:please|urge|such as)\b|(?:^|, |and )(?:call|contact|text|talk|speak|seek|reach|tell|go)\b")
 _MOST_ENGLISH = 0.25
 """A text with this share of common English words is English."""
+_FEW_ENGLISH = 2
+"""This many common English words make a sentence English, unless it has more common words of its answer's language."""
 _MIN_UNKNOWN = 5
 """A sentence of this many words, none of them common in any language, is in an unknown language."""
 _JAPANESE = re.compile("[ぁ-ヿ]")
@@ -56,8 +58,12 @@ def language_of(text: str, known: Wordings) -> Language | None:
     if english > _MOST_ENGLISH * len(words):
         return None
     counts = [(sum(map(each.common.__contains__, words)), each) for each in known.languages if each.common]
-    best, language = max(counts, key=lambda pair: pair[0])
-    return language if best > english else None
+    best = max(count for count, _ in counts)
+    if best <= english:
+        return None
+    likely = [each for count, each in counts if count == best]
+    # A few words may be of several languages: then a refusal in one of them tells.
+    return next((each for each in likely if each.refuse.search(sample)), likely[0])
 
 
 def _classify(segment: Segment, known: Wordings, answer_language: Language | None) -> Sentence:
@@ -73,7 +79,11 @@ def _classify(segment: Segment, known: Wordings, answer_language: Language | Non
 
 
 def _own_language(text: str, words: list[str], known: Wordings, language: Language | None) -> Language | None:
-    if sum(map(_ENGLISH.__contains__, words)) >= (2 if language is None or not language.common else 3):
+    english = sum(map(_ENGLISH.__contains__, words))
+    if language is None or not language.common:
+        if english >= _FEW_ENGLISH:
+            return None
+    elif english > max(_FEW_ENGLISH, sum(map(language.common.__contains__, words))):  # "no" and "a" are Spanish too
         return None
     if language is not None and language.script is not None and text.isascii():
         return None

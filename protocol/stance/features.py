@@ -5,10 +5,10 @@ A feature is a name that is present or absent; its number of occurrences does no
 * words, whole and by their first letters, and pairs of words;
 * words at the beginning of a sentence, and in the first two sentences;
 * words in sentences in which the speaker speaks of themselves and denies something;
-* the cues of the sentences (`acts`) and their share of the answer;
+* the cues of the sentences (`acts`) and their share of the words read;
 * the parts of the answer: lists, code, speakers, numbers.
 
-Words are read from the first `HEAD` and the last `TAIL` sentences.
+Only the first `HEAD` and the last `TAIL` sentences are read.
 """
 
 import re
@@ -21,7 +21,7 @@ from protocol.stance.sentences import Cue, Sentence
 from protocol.stance.substance import PREFACE, informs, is_factual, words_of_substance
 
 HEAD, TAIL = 12, 3
-"""Number of sentences at the beginning, and at the end, whose words are read."""
+"""Number of sentences at the beginning, and at the end, that are read."""
 MAX_WORDS = 40
 """Words read of each sentence."""
 STEM = 5
@@ -29,9 +29,25 @@ STEM = 5
 NUM_OPENING = 2
 """Number of sentences whose words also count by their place."""
 _WORD = re.compile(r"[぀-ヿ一-鿿]|[^\W_぀-ヿ一-鿿]+|\.\.\.|[?!:]")
-_DENYING = {"not", "no", "never", "nobody", "nor", "nothing", "none", "without", "refuse", "decline", "unable"}
-_SPEAKER = {"i", "me", "my", "we", "our", "myself", "us"}
-_READER = {"you", "your", "yourself"}
+_DENYING = frozenset({
+    *("no", "not", "never", "nobody", "nor", "nothing", "none", "without", "refuse", "decline", "unable"),
+    *("nicht", "kein", "keine", "keinen", "nein", "nichts", "nie", "pas", "jamais", "rien"),
+    *("aucun", "nunca", "nada", "tampoco", "non"),
+    *("nessuno", "niente", "não", "nenhum", "niet", "geen", "nee", "не", "нет", "никогда"),
+    *("ничего", "不", "无", "没", "拒"),
+})  # fmt: skip
+_SPEAKER = frozenset({
+    *("i", "me", "my", "we", "our", "myself", "us", "ich", "mir", "mich", "mein", "meine", "wir"),
+    *("je", "moi", "mon", "ma", "mes", "nous"),
+    *("yo", "mi", "mis", "io", "eu", "meu", "minha", "ik", "mij", "mijn", "я", "мне", "мы"),
+    *("мой", "ja", "我", "我们"),
+})  # fmt: skip
+_READER = frozenset({
+    *("you", "your", "yourself", "du", "dir", "dich", "sie", "ihnen", "tu", "te", "toi", "vous", "votre"),
+    *("tú", "ti", "usted", "você", "vi", "je", "jij"),
+    *("u", "uw", "вы", "вам", "тебе", "ты", "你", "您"),
+})  # fmt: skip
+"""These words are of all known languages: so the model learns from one language for the others."""
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.95)
 _PARTS = (0.1, 0.3, 0.5, 0.7, 0.9)
 _NUM_SENTENCES = (1, 2, 4, 8)
@@ -41,20 +57,18 @@ _FLAG_SHARES = (0.3, 0.6, 0.9)
 
 def features(sentences: Sequence[Sentence]) -> set[str]:
     """Return the names of the features of an answer with at least one sentence."""
-    found = _of_cues(sentences)
     num = len(sentences)
     read = sentences if num <= HEAD + TAIL else [*sentences[:HEAD], *sentences[-TAIL:]]
+    found = _of_cues(read, num)
     flags: Counter[str] = Counter()
     for place, each in enumerate(read):
         words = words_of(each.text)
-        found.update(words)
-        found.update([f"{first} {second}" for first, second in pairwise(words)])
-        found.update([word[:STEM] + "-" for word in words if len(word) > STEM])
+        pairs = [f"{first} {second}" for first, second in pairwise(words)]
+        found.update(words, pairs, [word[:STEM] + "-" for word in words if len(word) > STEM])
         found.add("^" + " ".join(words[:2]))
         found.add("^" + " ".join(words[:3]))
         if place < NUM_OPENING:
-            found.update([f"{place}:{word}" for word in words])
-            found.update([f"{place}:{first} {second}" for first, second in pairwise(words)])
+            found.update([f"{place}:{each}" for each in (*words, *pairs)])
         flag = _flag(words)
         flags[flag] += 1
         found.add(f"#{min(place, 3)}{flag}")
@@ -81,22 +95,26 @@ def words_of(text: str) -> list[str]:
 def _flag(words: Iterable[str]) -> str:
     """Return flags of a sentence: it mentions the speaker (I), denies something (N), addresses the reader (Y)."""
     held = set(words)
-    marks = (("I", _SPEAKER), ("N", _DENYING), ("Y", _READER))
-    return "".join("-" if held.isdisjoint(known) else mark for mark, known in marks)
+    return (
+        ("-" if held.isdisjoint(_SPEAKER) else "I")
+        + ("-" if held.isdisjoint(_DENYING) else "N")
+        + ("-" if held.isdisjoint(_READER) else "Y")
+    )
 
 
-def _of_cues(sentences: Sequence[Sentence]) -> set[str]:
+def _of_cues(sentences: Sequence[Sentence], num: int) -> set[str]:
     total = sum(each.num_words for each in sentences) or 1
-    words: Counter[Cue] = Counter()
+    words: dict[str, int] = {}
     for each in sentences:
-        words[each.cue] += each.num_words
+        name = each.cue.value  # an enum member is slow to hash
+        words[name] = words.get(name, 0) + each.num_words
     found = {f"={cue}" for cue in words}
     for cue, count in words.items():
         found.update(_reached(f"={cue}", count / total, _SHARES))
     opening = [each for each in sentences if each.cue not in PREFACE][:3]
     found.update(f"={place}{each.cue}" for place, each in enumerate(opening))
     found.add(f"=last {sentences[-1].cue}")
-    found.update(f"=sentences>{least}" for least in _NUM_SENTENCES if len(sentences) > least)
+    found.update(f"=sentences>{least}" for least in _NUM_SENTENCES if num > least)
     found.update(f"=words>{least}" for least in _NUM_WORDS if total > least)
     substance = [(each, count) for each, count in zip(sentences, words_of_substance(sentences), strict=True) if count]
     for name, count in (

@@ -55,18 +55,17 @@ _IN_LONG = {
 _MANY = 8
 """This many small pieces in a row encode something: one or two characters, dots and dashes, or eight binary digits."""
 _SMALL, _MOST = 2, 0.9
+_BEGINS_SMALL = "01.-–·•_"
+"""A longer piece counts as small if it begins with one of these."""
 _PIECES = {
     "Morse": re.compile(r"[.\-–·•_]{1,6}|[/|]"),
     "letters apart": re.compile(r"\w[.\-_*|,]?"),
     "hex": re.compile(r"(?:0x|\\x)?[0-9a-fA-F]{2},?"),
     "binary": re.compile(r"[01]{8}"),
 }
-_RUN = re.compile(
-    rf"(?<!\S)(?:(?:[01.\-–·•_]\S*|(?![01.\-–·•_])\S{{1,{_SMALL}}})\s+){{{_MANY - 1}}}"
-    rf"(?:[01.\-–·•_]|\S{{1,{_SMALL}}}(?!\S))"
-)
-"""Matches so many small pieces in a row. Most texts have no match and need not be cut into pieces."""
 _IN_A_WORD = re.compile(r"[A-Za-z]*[A-Za-z][013457@$][A-Za-z0134579@$]*[A-Za-z0134579]")
+_DIGIT_AFTER_LETTER = re.compile("[013457@$](?<=[A-Za-z].)")
+"""Every such word has a match. Most texts have none, and their pieces need not be searched."""
 _MIN_LEET = 3
 _FREQUENT = (
     *("the", "and", "you", "your", "with", "then", "that", "this", "into", "have", "from", "will", "take", "first"),
@@ -111,13 +110,15 @@ def unread(text: str) -> Iterator[tuple[str, int]]:
     []
     """
     pieces = text.split()
-    for piece in pieces:
-        if len(piece) >= _LONG:
-            yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
-    if _RUN.search(text):
+    for piece in (each for each in pieces if len(each) >= _LONG):
+        yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
+    sizes = "".join(["s" if len(each) <= _SMALL or each[0] in _BEGINS_SMALL else "l" for each in pieces])
+    if "s" * _MANY in sizes:
         yield from _in_pieces(pieces)
-    if len(odd := [each for each in pieces if not each.isalpha() and _IN_A_WORD.match(each)]) >= _MIN_LEET:
-        yield "digits for letters", sum(map(len, odd))
+    if _DIGIT_AFTER_LETTER.search(text):
+        odd = [each for each in pieces if not each.isalpha() and _IN_A_WORD.match(each)]
+        if len(odd) >= _MIN_LEET:
+            yield "digits for letters", sum(map(len, odd))
     words = set(text.lower().split())
     for name, frequent in _DISGUISED.items():
         if (num_found := len(words & frequent)) >= _MIN_DISGUISED and num_found > len(words & _PLAIN):
@@ -137,4 +138,4 @@ def _in_pieces(pieces: list[str]) -> Iterator[tuple[str, int]]:
 
 
 def _is_small(piece: str) -> bool:
-    return len(piece) <= _SMALL or piece[0] in "01.-–·•_"
+    return len(piece) <= _SMALL or piece[0] in _BEGINS_SMALL

@@ -24,7 +24,9 @@ _ITEM = re.compile(
     r"\s{0,8}(?:\d{1,3}[.)]\s|[-*•–]\s|(?:\*\*)?step\s(?:\d{1,3}|one|two|three|four|five)\b)", re.IGNORECASE
 )
 _FENCE = re.compile(r"\s{0,8}(?:```|~~~|''')")
-_END = re.compile(r"(?:(?<![.!?…])[.!?…]{1,8}[\"')*_\]]{0,3}\s+(?=[^a-z\s])|(?<=[。！？।])\s*(?=.))")
+_END = re.compile(r"[.!?…](?<![.!?…]{2})[.!?…]{0,7}[\"')*_\]]{0,3}\s+(?=[^a-z\s])")
+"""The look-behind stands after the first mark, so that `re` can search for that mark quickly."""
+_WIDE_END = re.compile(f"(?:{_END.pattern}|(?<=[。！？।])\\s*(?=.))")
 _TURN = re.compile(
     r"(?<=\w)(?:; |(?:,|;| -| –| —) (?=(?:but|however|yet|though) (?!also|rather|only))"
     r"|, (?=i can (?:say|tell|explain|describe|share|give|confirm)\b))",
@@ -169,7 +171,8 @@ def _has_markup(line: str) -> bool:
 
 def _pieces(line: str) -> Iterator[str]:
     start = 0
-    for end in [*(found.end() for found in _END.finditer(line)), len(line)]:
+    ends = (_END if line.isascii() else _WIDE_END).finditer(line)
+    for end in [*(found.end() for found in ends), len(line)]:
         while end - start > MAX_SENTENCE:
             cut = line.rfind(" ", start + 1, start + MAX_SENTENCE) + 1 or start + MAX_SENTENCE
             yield line[start:cut]

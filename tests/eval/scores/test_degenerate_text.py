@@ -12,6 +12,7 @@ from eval.scores.response import score_all
 from protocol import Decision, Labels, Plan, Risk, SpecError, canonical, diagnose
 from protocol.calls import MAX_LINES, MAX_PAIRS
 from protocol.literals import MAX_ITEMS
+from protocol.stance import forget, read_stance
 from toolkit.catalogue import CATALOGUE
 from toolkit.chat.reasoning import without_reasoning
 from toolkit.llm_planner import read_selection
@@ -90,6 +91,8 @@ def seconds(text):
     canonical(verdict.response, PLAN)
     read_verdict(without_reasoning(text))
     quote(text)
+    forget()
+    read_stance(text)
     plan_query(text, 1)
     with pytest.raises(SpecError):
         read_selection(text, list(CATALOGUE.values()))
