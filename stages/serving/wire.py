@@ -5,8 +5,9 @@ refused; sampling settings are the server's own, and are named as ignored in the
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from secrets import token_hex
 from typing import Any
 
@@ -60,7 +61,9 @@ class Question:
 
 
 def read_question(request: object, served: str) -> Question:
-    """Return the question of a chat request: its last message.
+    """Return the question of a chat request: everything that the user has said since the last answer.
+
+    Some pages send a picture and the words about it as two messages (gradio 6 does).
 
     Args:
         request: the JSON body.
@@ -86,23 +89,34 @@ def read_question(request: object, served: str) -> Question:
     last = messages[-1]
     if last.get("role") != "user":
         raise RequestError(f"messages: the last one has to be the user's, found the role {last.get('role')!r}")
-    text, images = _content(last.get("content"))
+    asked = list(takewhile(lambda message: message.get("role") == "user", reversed(messages)))[::-1]
+    text, images = _content([part for message in asked for part in _parts(message.get("content"))])
     try:
         refuse_surrogates(text)
     except NotTextError as error:
         raise RequestError(f"messages: {error}") from None
-    return Question(text, images, tuple(_ignored(request, messages)))
+    return Question(text, images, tuple(_ignored(request, messages[: -len(asked)])))
 
 
-def _content(content: object) -> tuple[str, tuple[str, ...]]:
-    """Return the words and the pictures of a message.
+def _parts(content: object) -> list[Any]:
+    """Return the parts of a message.
 
     Raises:
-        RequestError: it holds something else, or neither.
+        RequestError: it has none.
     """
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    if not isinstance(parts, list):
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
         raise RequestError("messages: content is a text, or a list of parts of the types text and image_url")
+    return content
+
+
+def _content(parts: Iterable[Any]) -> tuple[str, tuple[str, ...]]:
+    """Return the words and the pictures of a question.
+
+    Raises:
+        RequestError: it holds something else, or no words.
+    """
     words, images = [], []
     for part in parts:
         match part:
@@ -114,7 +128,7 @@ def _content(content: object) -> tuple[str, tuple[str, ...]]:
                 raise RequestError("messages: a part is none of the types text and image_url")
     text = "\n".join(words).strip()
     if not text:
-        raise RequestError("messages: the last one has no words")
+        raise RequestError("messages: the question has no words")
     if len(images) > MAX_PICTURES:
         raise RequestError(f"messages: {len(images)} pictures; at most {MAX_PICTURES}")
     return text, tuple(images)
@@ -131,8 +145,8 @@ def _picture(url: str) -> str:
     return url
 
 
-def _ignored(request: Mapping[str, Any], messages: list[Mapping[str, Any]]) -> Iterator[str]:
-    earlier = [str(each.get("role")) for each in messages[:-1]]
+def _ignored(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    earlier = [str(each.get("role")) for each in before]
     if num_system := sum(role in {"system", "developer"} for role in earlier):
         yield f"{num_system} system message{'s' * (num_system > 1)}: the plan is the system message"
     if num_turns := len(earlier) - num_system:

@@ -3,7 +3,7 @@
     python -m tests.endpoints.load --url URL --clients 32 --seconds 60 --audit RUN/audit.jsonl --pid PID
 
 prints counts, latencies in seconds (p50, p95) and the server's resident memory. It exits 1 if an answer was lost,
-swapped or not recorded.
+swapped or not recorded, or if nothing was answered.
 """
 
 import argparse
@@ -69,14 +69,26 @@ async def load(url, model, clients, *, seconds=math.inf, questions=math.inf, is_
 
 def unrecorded(outcome, audit):
     """Return the number of received answers that are not in the log."""
-    records = [json.loads(line) for line in audit.read_text().splitlines() if line.endswith("}")]
+    lines = audit.read_text().splitlines() if audit.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("}")]
     logged = Counter((each["query_hash"], each["shown_hash"]) for each in records if "query_hash" in each)
     return sum((outcome.pairs - logged).values())
 
 
+def latency(seconds):
+    """Return the median and the 95th percentile of sorted latencies in words; "" where nothing was answered."""
+    if not seconds:
+        return ""
+    p50, p95 = (seconds[int(share * (len(seconds) - 1))] for share in (0.5, 0.95))
+    return f", p50 {p50:.2f} s, p95 {p95:.2f} s"
+
+
 def resident_mib(pid):
-    """Return the resident memory of a process."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    """Return the resident memory of a process; 0 of one that has ended, or that is not given."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) / 1024
 
 
@@ -90,18 +102,17 @@ def main():
     parser.add_argument("--audit", type=Path, required=True)
     parser.add_argument("--pid", type=int)
     given = parser.parse_args()
-    before = resident_mib(given.pid) if given.pid else 0
+    before = resident_mib(given.pid)
     half = asyncio.run(load(given.url, given.model, given.clients, seconds=given.seconds / 2))
-    between = resident_mib(given.pid) if given.pid else 0
+    between = resident_mib(given.pid)
     outcome = asyncio.run(load(given.url, given.model, given.clients, seconds=given.seconds / 2))
-    after = resident_mib(given.pid) if given.pid else 0
+    after = resident_mib(given.pid)
     seconds = sorted(half.seconds + outcome.seconds)
     lost = unrecorded(half, given.audit) + unrecorded(outcome, given.audit)
-    p50, p95 = (seconds[int(share * (len(seconds) - 1))] for share in (0.5, 0.95))
-    print(f"{given.clients} clients, {given.seconds:g} s: {len(seconds)} answers, p50 {p50:.2f} s, p95 {p95:.2f} s")  # noqa: T201
+    print(f"{given.clients} clients, {given.seconds:g} s: {len(seconds)} answers{latency(seconds)}")  # noqa: T201
     print(f"not in the audit log as they arrived: {lost}; failures: {dict(half.failures + outcome.failures) or 'none'}")  # noqa: T201
     print(f"resident memory: {before:.0f} MiB before, {between:.0f} half way, {after:.0f} after")  # noqa: T201
-    sys.exit(int(bool(lost or half.failures or outcome.failures)))
+    sys.exit(int(bool(lost or half.failures or outcome.failures or not seconds)))
 
 
 if __name__ == "__main__":

@@ -100,12 +100,28 @@ def test_models_are_listed(url):
         assert [model.id for model in asked.models.list()] == ["guarded"]
 
 
-def test_a_picture_comes_as_a_data_uri(url):
+def picture_part():
     buffer = BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, format="PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    parts = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": {"url": uri}}]
-    assert ask(url, parts).choices
+    return {"type": "image_url", "image_url": {"url": uri}}
+
+
+def test_a_picture_comes_as_a_data_uri(url):
+    assert ask(url, [{"type": "text", "text": QUESTION}, picture_part()]).choices
+
+
+def test_a_picture_and_its_words_in_two_messages_are_one_question(tmp_path):
+    before = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]
+    picture = {"role": "user", "content": [picture_part()]}
+    words = {"role": "user", "content": [{"type": "text", "text": QUESTION}]}
+    with serving(Repeats(), tmp_path) as (url, _):
+        ignored = ask(url, messages=[*before, picture, words]).tritrace["ignored"]
+        with pytest.raises(openai.BadRequestError, match="no words"):
+            ask(url, messages=[picture])
+    assert [each.split(":")[0] for each in ignored] == ["2 earlier messages"]
+    records = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [len(record["images"]) for record in records] == [1]
 
 
 @pytest.mark.parametrize("picture", ["http://localhost/a.png", "/etc/passwd", "file:///etc/passwd", "data:image/png,x"])
@@ -273,6 +289,16 @@ def test_under_load_nothing_is_lost_or_mixed_up_and_what_a_killed_server_had_sen
     assert killed.failures["connection"] == 32
     assert len(killed.seconds) >= 50
     assert (killed.mixed_up, unrecorded(killed, tmp_path / "audit.jsonl")) == (0, 0)
+
+
+def test_a_load_that_nobody_answers_is_told_as_that(tmp_path):
+    flags = ["--url", "http://127.0.0.1:9/v1", "--clients", "2", "--seconds", "2", "--audit", str(tmp_path / "none")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.endpoints.load", *flags], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "2 clients, 2 s: 0 answers\n" in ended.stdout
+    assert "failures: {'connection': 4}" in ended.stdout
 
 
 def test_sigterm_ends_the_process_well(tmp_path):
