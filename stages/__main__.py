@@ -17,6 +17,7 @@ from rich.console import Console
 
 from protocol.errors import UserError
 from stages.cli.ask import audit, chat, plan, serve
+from stages.cli.next_step import way_back
 from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, tasks, trace
 from stages.cli.rows import build, sources
 from stages.cli.rows import export as export_rows
@@ -72,7 +73,7 @@ def main() -> None:
             sys.stdout.flush()  # a failure is reported here, not when Python ends
     except UserError as error:
         cause = error.__cause__ or error.__context__
-        _end(str(error), EXIT_CODE if cause is not None and is_disk_full(cause, Path.cwd()) else 2)
+        _end(_with_way_back(str(error)), EXIT_CODE if cause is not None and is_disk_full(cause, Path.cwd()) else 2)
     except SystemExit:
         if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click uses it with exit code 1 when the reader has gone
             _end("", NOBODY_READS)
@@ -106,6 +107,12 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
     if "stdout" in closed:
         _end("standard output is closed; redirect it to a file, or to /dev/null", 2)
+
+
+def _with_way_back(message: str) -> str:
+    """Return a message with the command to give instead, where the place is on the way that `tritrace init` wrote."""
+    command = way_back(sys.argv[1:])
+    return f"{message}\nnext: {command}" if command else message
 
 
 def _words(error: OSError) -> str:

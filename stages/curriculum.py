@@ -28,11 +28,10 @@ from stages.results.checkpoints import Checkpoint, evaluate_checkpoint
 from stages.results.published import compared, read_bands
 from stages.results.reporting import report_run
 from stages.rollouts.reward import reward_of
-from stages.spec import STAGES, Stage
+from stages.spec import POCKET, STAGES, Stage
 from stages.tracking.run import run_of, tracked
 from toolkit.secrets import redacted_values
 
-POCKET = "pocket"
 HeldOut = Literal["validation", "test"]
 _PUBLISHED = Path(str(files("stages").joinpath("recipes", "pocket", "curriculum.yaml")))
 _EVALUATIONS: dict[HeldOut, str] = {"validation": "eval", "test": "eval-test"}
@@ -254,7 +253,8 @@ def open_curriculum(
         _build_pocket_data(recipe, data)
     elif not (data / f"{recipe.evaluate_on}.jsonl").is_file():
         other = next(split for split in get_args(HeldOut) if split != recipe.evaluate_on)
-        hint = f"; --evaluate_on {other} takes {other}.jsonl" if (data / f"{other}.jsonl").is_file() else ""
+        made = f"; `tritrace data template {data}` makes it of labelled queries"
+        hint = f"; --evaluate_on {other} takes {other}.jsonl" if (data / f"{other}.jsonl").is_file() else made
         raise StageError([f"{data / recipe.evaluate_on}.jsonl: no such file; checkpoints are evaluated on it{hint}"])
     return with_base(curriculum)
 

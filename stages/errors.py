@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 from protocol.errors import UserError
 
+NO_RECIPE = (
+    "`tritrace init FOLDER --data FILE --model NAME` and `tritrace fit MODEL --card GIB --write FOLDER` write recipes"
+)
+"""What helps where a recipe is not there."""
+
 
 class StageError(UserError):
     """A recipe, its files or its parent stage is wrong; the command line prints the problems and exits with 2."""

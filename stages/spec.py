@@ -11,6 +11,8 @@ from data.rows import PreferencePair, RolloutPrompt, SFTRow
 Stage = Literal["sft", "dpo", "grpo"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order of the curriculum."""
+POCKET = "pocket"
+"""The name of the base model that ships."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

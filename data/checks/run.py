@@ -123,7 +123,9 @@ def check_of(paths: Sequence[Path], *, against: Sequence[str] = (), jobs: int = 
     files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
     folders = {path.parent.resolve() for path in files}
     if not problems and len(folders) != 1:
-        problems.append("nothing to check: no *.jsonl there" if not folders else "give files of one folder at a time")
+        written = "`tritrace data template FOLDER` and `tritrace data build FOLDER` write rows"
+        nothing = f"nothing to check: no *.jsonl there; {written}"
+        problems.append("give files of one folder at a time" if folders else nothing)
     if problems:
         raise UserError("\n".join(problems))
     return Check(files[0].parent, files, sets, jobs)

@@ -90,10 +90,7 @@ def make_stages(folder: Path, maker: Maker, *, is_taught: bool) -> Report:
         train = [query for query in queries if query.split == "train"]
         prompts = {name: _prompts(queries, name, maker, rejects) for name in HELD_OUT}
         if not any(prompts.values()):
-            raise UserError(
-                f"{folder}/queries.jsonl: no labelled query is held out (split validation or test), so that nothing "
-                "could be evaluated; import it anew with --hold-out 0.1"
-            )
+            raise UserError(f"{folder}/queries.jsonl: {_nothing_held_out(queries)}")
         examples = _taught(folder, train) if is_taught else _templates(train, maker, report, rejects)
         if not examples:
             raise UserError(f"{folder}/queries.jsonl: no demonstration could be made\n" + "\n".join(rejects.lines()))
@@ -109,6 +106,19 @@ def make_stages(folder: Path, maker: Maker, *, is_taught: bool) -> Report:
         report.set_aside = rejects.reasons
         _write_report(folder, report, rejects, maker)
     return report
+
+
+def _nothing_held_out(queries: Sequence[Query]) -> str:
+    """Say why no checkpoint could be evaluated, and which command changes that."""
+    label = "`tritrace data label FOLDER --judge-url URL --judge-model NAME` asks a judge for labels"
+    if all(query.labels.combined_risk is None for query in queries):
+        return f"none of {len(queries):,} queries says combined_risk: nothing could be demonstrated or judged; {label}"
+    if any(query.split in HELD_OUT for query in queries):
+        return f"no query that is held out says combined_risk, so that nothing could be evaluated; {label}"
+    return (
+        f"none of {len(queries):,} queries is held out (split validation or test), so that nothing could be evaluated; "
+        "delete the folder and read the data anew, with a larger --hold-out, such as 0.3"
+    )
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def guess(found: Iterable[Record | Unreadable], where: str, question: str = "") 
     """
     records = [each for each in islice(found, NUM_LOOKED_AT) if isinstance(each, Record)]
     if not records:
-        raise SourceError(f"{where}: no record could be read")
+        raise SourceError(f"{where}: no record could be read; expected a row a query, under the names of the columns")
     columns: dict[str, list[Any]] = {}
     for record in records:
         for name, value in record.values.items():
@@ -104,7 +104,8 @@ def guess(found: Iterable[Record | Unreadable], where: str, question: str = "") 
     else:
         raise SourceError(
             f"{where}: no column holds questions; found {', '.join(columns)}\n"
-            "hint: --question TEXT asks the same of every picture, or add a metadata.csv with file_name and question"
+            "hint: call the column of questions `question`; --question TEXT asks the same of every picture; a folder "
+            "of pictures can have a metadata.csv with file_name and question"
         )
     if image is not None:
         guessed.row["images"] = [{"optional": image}]
@@ -177,8 +178,10 @@ def _first(
 
 
 def _longest(columns: Mapping[str, Sequence[Any]], image: str | None) -> str | None:
-    """Return the column with the longest texts of more than one word, or None."""
-    words = {n: sum(len(str(v)) for v in vs) / len(vs) for n, vs in columns.items() if n != image and _are_words(vs)}
+    """Return the column with the longest texts of more than one word that every record has, or None."""
+    most = max(map(len, columns.values()), default=0)
+    whole = {n: vs for n, vs in columns.items() if n != image and len(vs) == most and all(vs)}
+    words = {n: sum(len(str(v)) for v in vs) / len(vs) for n, vs in whole.items() if _are_words(vs)}
     words = {name: length for name, length in words.items() if any(" " in str(each).strip() for each in columns[name])}
     return max(words, key=lambda name: words[name], default=None)
 

@@ -200,6 +200,8 @@ class _Writer:
         hint += f" ({spec.reference})" if spec.reference else ""
         num_read = self._progress.records
         count = f"none of the first {num_read} records could be used" if num_read else "no records"
+        if any("(looked in " in problem for problem in self._problems):
+            hint = "hint: --image-root FOLDER says what the paths of pictures are relative to"
         return SourceError("\n".join([f"{self._job.origin}: {count}", *self._problems, hint]))
 
 

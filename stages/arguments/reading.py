@@ -12,7 +12,7 @@ import yaml
 
 from data.text import NotTextError, read_text
 from protocol.nearest import nearest
-from stages.errors import StageError
+from stages.errors import NO_RECIPE, StageError
 
 
 def read_recipe(path: str | Path, classes: Sequence[type], reserved: Mapping[str, str]) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     except NotTextError as error:
         raise StageError(str(error)) from None
     except OSError as error:
-        raise StageError(f"{path}: {error.strerror or error}") from None
+        hint = f"; {NO_RECIPE}" if isinstance(error, FileNotFoundError) else ""
+        raise StageError(f"{path}: {error.strerror or error}{hint}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""

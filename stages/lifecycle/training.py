@@ -32,7 +32,9 @@ from stages.memory.peak import peak_memory, start_counting
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.provenance.manifest import Manifest
+from stages.rollouts.files import read_rollouts
 from stages.rollouts.guarded_reward import GuardedReward
+from stages.rollouts.unchanged import why_unchanged
 from stages.tracking.run import Run, TrackingCallback
 
 
@@ -173,10 +175,12 @@ def _check_reference(model: Any, start: dict[str, torch.Tensor]) -> None:
 
 
 def _unchanged(job: Job) -> str:
-    reason = f"{job.stage}: training changed nothing; learning_rate is {job.config.learning_rate}"
+    rate, told = job.config.learning_rate, f"{job.stage}: training changed nothing: "
     if job.stage != "grpo":
-        return reason
-    return f"{reason}, or the rollouts of each prompt earned equal rewards; see {job.output / 'rollouts.jsonl'}"
+        return f"{told}learning_rate is {rate:g}; set a higher one"
+    reason = why_unchanged(read_rollouts(job.output), rate)
+    seen = f"every rollout is in {job.output / 'rollouts.jsonl'}"
+    return f"{told}{reason}\n{seen}; `tritrace report {job.output.parent}` shows the stages before"
 
 
 def _finish(job: Job, trainer: Any, trained: dict[str, torch.Tensor], seconds: float, run: Run) -> None:

@@ -74,10 +74,16 @@ def check_stage(folder: Path, *, allow_broken: bool = False) -> Manifest:
         StageError: there is no finished stage, or its chain is broken; lists every broken link with both values.
     """
     if not (folder / "manifest.json").is_file():
-        raise StageError(f"{folder}: no finished stage here; name the folder of one, such as runs/pocket/seed-0/grpo")
+        raise StageError(_unfinished(folder))
     stage = read_stage(folder)
     _refuse(folder, stage.links, allow_broken=allow_broken)
     return stage.manifest
+
+
+def _unfinished(folder: Path) -> str:
+    found = sorted(path.parent for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(f"{pattern}/manifest.json"))
+    known = f"finished are {', '.join(map(str, found))}" if found else "`tritrace curriculum RECIPE` trains all three"
+    return f"{folder}: no finished stage here; name the folder of one, such as runs/pocket/seed-0/grpo; {known}"
 
 
 def check_model(model: str, *, allow_broken: bool = False, is_base: bool = False) -> Manifest | None:

@@ -3,16 +3,18 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from data.files import read_json_object, read_rows, replacing
 from data.rows import Query
-from data.sources.guess import guess
+from data.sources.guess import NUM_LOOKED_AT, guess
 from data.sources.hub import read_hub
 from data.sources.import_files import Progress
 from data.sources.importing import Job, run_import, summary_lines
 from data.sources.local import read_local
-from data.sources.records import SourceError
+from data.sources.recognition import recognized
+from data.sources.records import Record, SourceError
 from data.sources.registry import built_in_sources, find_source
 from data.sources.spec import Hub, SourceSpec
 from protocol.errors import UserError
@@ -90,6 +92,11 @@ def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
     write_way(folder, steps, f"From {Path(wanted.data).name} to an adapter", facts)
     for fact in facts:
         tell(fact)
+    if not known.held_out:
+        tell(
+            f"nothing is held out, and nothing could be evaluated: delete {folder / 'data'} and give "
+            f"`tritrace init {folder} --hold-out 0.3`"
+        )
     return steps
 
 
@@ -115,6 +122,13 @@ def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) 
         tell(line)
     if progress.num_skipped:
         tell(f"each with place and reason: {output}.skipped.jsonl")
+    if progress.num_skipped > progress.written:
+        fix = f"correct {folder / 'source.yaml'}, delete {output.parent}, and give `{command}` again"
+        tell(
+            f"more was left out than read: {fix}"
+            if (folder / "source.yaml").exists()
+            else "more was left out than read"
+        )
 
 
 def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[SourceSpec, str]:
@@ -128,21 +142,37 @@ def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[Sou
         spec = find_source(name)
         origin = wanted.origin or (HUB if spec.hub else "")
         if not origin:
-            raise UserError(f"--data {name}: where are its files? Give --from FILE or FOLDER")
+            place = f"tritrace data sources --show {name}"
+            raise UserError(f"--data {name}: where are its files? Give --from FILE or FOLDER; `{place}` says which")
         return spec, origin
     path = folder / "source.yaml"
     if not path.exists():
         if not name.startswith(HUB) and not Path(name).exists():
-            find_source(name)  # raises, with the nearest name of a source
+            _refuse(name)
         is_hub = name.startswith(HUB)
         found = read_hub(Hub(name.removeprefix(HUB)), wanted.split) if is_hub else read_local(Path(name), wanted.split)
-        guessed = guess(found, name, wanted.question)
+        first = list(islice(found, NUM_LOOKED_AT))
+        if known := recognized(each for each in first if isinstance(each, Record)):
+            tell(f"recognized: the columns are those of {known}; what is read: `tritrace data sources --show {known}`")
+            return find_source(known), name
+        guessed = guess(first, name, wanted.question)
         for what, (column, example) in guessed.used.items():
             tell(f"guessed: {what}: column {column}, such as {example}")
         if guessed.unused:
             tell(f"not used: {', '.join(guessed.unused)}")
         _write_new(path, guessed.to_yaml("own", command), tell)
     return find_source(str(path)), name
+
+
+def _refuse(name: str) -> None:
+    """Say that there is no such data.
+
+    Raises:
+        UserError: always; with the nearest name of a source, unless a path is meant.
+    """
+    if len(Path(name).parts) > 1 or Path(name).suffix:
+        raise UserError(f"--data {name}: no such file or folder; `tritrace data sources` lists the sets known by name")
+    find_source(name)
 
 
 def _hub(spec: SourceSpec, origin: str) -> Hub:

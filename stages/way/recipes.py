@@ -5,16 +5,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from protocol.errors import UserError
-from stages.curriculum import POCKET
-from stages.fit.cards import find_cards
-from stages.fit.choice import fit
-from stages.fit.model import find_model
-from stages.fit.recipe_text import Places, recipe_files
-from stages.fit.time import planned
-from stages.spec import STAGES
+from stages.spec import POCKET, STAGES
 
 _POCKET_EPOCHS = 3
-"""Of SFT, at most; a step is eight rows."""
+"""Passes of SFT over the rows; a step is eight of them."""
+_LEAST_STEPS = 100
+"""Of SFT: with fewer the trace language is not learnt, every rollout earns nothing, and so GRPO learns nothing."""
 
 
 def recipes_for(model: str, card: str | None, folder: Path, num_train: int) -> dict[str, str]:
@@ -29,10 +25,19 @@ def recipes_for(model: str, card: str | None, folder: Path, num_train: int) -> d
     Raises:
         UserError: nothing fits, the card is missing or not known, or there is no such model.
     """
-    if model == POCKET:
-        return _pocket(folder, num_train)
+    return _pocket(folder, num_train) if model == POCKET else _fitted(model, card, folder)
+
+
+def _fitted(model: str, card: str | None, folder: Path) -> dict[str, str]:
+    """Return the recipes of what fits a card; only here torch is imported, which takes seconds."""
     if card is None:
         raise UserError(f"--card: which card will {model} be trained on? Give its memory in GiB, such as --card 16")
+    from stages.fit.cards import find_cards
+    from stages.fit.choice import fit
+    from stages.fit.model import find_model
+    from stages.fit.recipe_text import Places, recipe_files
+    from stages.fit.time import planned
+
     cards = [each for each in find_cards(card) if each.bf16 or len(find_cards(card)) == 1]
     found = fit(find_model(model), cards[0].gib, list(STAGES), half="bfloat16" if cards[0].bf16 else "float16")
     if not found.stages:
@@ -47,7 +52,7 @@ def recipes_for(model: str, card: str | None, folder: Path, num_train: int) -> d
 
 def _pocket(folder: Path, num_train: int) -> dict[str, str]:
     """Return the pocket world's recipes for data of one's own: answers are longer there, and rows are fewer."""
-    steps = min(450, max(30, _POCKET_EPOCHS * num_train // 8))
+    steps = min(450, max(_LEAST_STEPS, _POCKET_EPOCHS * num_train // 8))
     changes: dict[str, dict[str, object]] = {
         "sft": {"max_steps": steps, "save_steps": max(10, steps // 4)},
         "dpo": {},

@@ -20,6 +20,8 @@ class Step:
     why: str
     otherwise: str = ""
     """What may be given in its place."""
+    makes: str = ""
+    """What is there when it is done, relative to the folder; "" where nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
         "data label",
         f"tritrace data label {data} --judge-url URL --judge-model NAME",
         "a judge model says which queries are harmful; what is unclear is set aside",
+        makes="data/unlabelled",
     )
     synthesize = (
         f"tritrace data synthesize --data {data}/queries.jsonl --output {data}/sft.jsonl --all-stages "
@@ -59,6 +62,7 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
         f"tritrace data template {data}",
         "rows for all three stages, from labels and reference answers",
         synthesize,
+        makes="data/validation.jsonl",
     )
     rest = [
         Step("data check", f"tritrace data check {data}", "every row is looked at before it is trained on"),
@@ -71,6 +75,7 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
             "curriculum",
             f"tritrace curriculum {recipes}/curriculum.yaml",
             "SFT, DPO and GRPO, an evaluation after each; interrupted, the same command goes on",
+            makes="run/seed-0/grpo/manifest.json",
         ),
         Step("report", f"tritrace report {run}", f"tables, plots and every response: {run}/report.html"),
         Step("export", f"tritrace export {run}/seed-0/grpo --to {folder}/export", "an adapter that peft loads"),
@@ -83,7 +88,8 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
 def write_way(folder: Path, steps: list[Step], title: str, facts: list[str]) -> None:
     """Write `way.json` and the page."""
     with replacing(folder / "way.json") as file:
-        json.dump({"steps": [{"name": "init"}, *map(asdict, steps)]}, file, indent=1)
+        begun = {"name": "init", "command": f"tritrace init {folder}", "makes": "data/queries.jsonl"}
+        json.dump({"steps": [begun, *map(asdict, steps)]}, file, indent=1)
     page = plain_template("stages", "way/page.md.j2", strips=True).render(
         folder=folder, steps=steps, title=title, facts=facts
     )

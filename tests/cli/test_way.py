@@ -1,17 +1,25 @@
-"""From a public set's files to checked rows of all stages, with the next command that each command prints."""
+"""From a set's files to checked rows, and for one set to an adapter, with the next command that each command prints."""
 
 import re
 import shlex
 from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
 
 import pytest
+from safetensors.numpy import load_file
 
 from data.files import read_rows, write_rows
 from data.labelled.completion import SetAsideError, complete
 from data.rows import Query
 from data.sources.registry import built_in_sources
 from data.synthesis import reference_response
+from eval.results.runs import read_run
 from protocol import Decision, Labels, Risk
+from stages.rollouts.files import read_rollouts
+from stages.serving.trained import trained_planner
+from stages.spec import STAGES
+from tests.data.labelled.vlguard_like import make
 from tests.data.sources import samples
 from tests.endpoints import Endpoint, says
 from tests.endpoints.teacher_model import words_and_pictures
@@ -102,3 +110,49 @@ def test_a_public_set_walks_from_its_files_to_checked_rows(tritrace, tmp_path, s
         assert (words[:2], code) == (["data", "check"], 0), out
     assert f"next: tritrace preflight --config {mine}/recipes/curriculum.yaml" in err
     assert "- [x] **data check**" in (mine / "README.md").read_text()
+
+
+SHORT = {
+    "sft.max_steps": 60,
+    "sft.save_steps": 60,
+    "dpo.max_steps": 2,
+    "grpo.max_steps": 2,
+    "grpo.warmup_steps": 0,
+    "grpo.per_device_train_batch_size": 16,
+    "grpo.temperature": 1.0,
+    "grpo.max_completion_length": 104,
+    "eval_max_new_tokens": 104,
+}
+"""Of the curriculum: long enough that some responses are whole and some are not, so that GRPO has what to prefer."""
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_seven_commands_lead_from_labels_to_an_exported_adapter(tritrace, tmp_path):
+    mine = tmp_path / "mine"
+    code, _, err = tritrace(
+        "init", mine, "--data", make(tmp_path / "raw", 24), "--model", "pocket", "--hold-out", "0.2"
+    )
+    done = []
+    while "next: tritrace" in err and "serve" not in err:
+        words = shlex.split(re.search(r"^next: tritrace (.*)$", err, re.MULTILINE)[1])
+        flags = [f"--{name}={value}" for name, value in SHORT.items()] if words[0] == "curriculum" else []
+        code, out, err = tritrace(*words, *flags)
+        assert code == 0, (words, out, err)
+        done.append(words[0] if words[0] != "data" else words[1])
+    assert done == ["template", "check", "preflight", "curriculum", "report", "export"]
+    assert (mine / "README.md").read_text().count("- [x]") == 7
+    grpo = mine / "run" / "seed-0" / "grpo"
+    assert any(rollout["advantage"] for rollout in read_rollouts(grpo))
+    weights = [load_file(grpo.with_name(stage) / "adapter" / "adapter_model.safetensors") for stage in STAGES]
+    for before, after in pairwise(weights):
+        assert before.keys() == after.keys()
+        assert any((before[name] != after[name]).any() for name in before)
+    assert load_file(mine / "export" / "adapter_model.safetensors").keys() == weights[-1].keys()
+    valid = {
+        stage: fmean(each.scores["validity"] for each in seeds[0])
+        for stage, seeds in read_run(str(mine / "run")).items()
+    }
+    assert (list(valid), valid["base"]) == (["base", *STAGES], 0)
+    assert min(valid[stage] for stage in STAGES) >= 0.4, valid
+    assert "VISUAL-SCAN" not in {tool.name for tool in trained_planner(grpo)("What is in the picture?", 1).tools}

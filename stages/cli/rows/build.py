@@ -146,9 +146,9 @@ def check(
         num_kept, num_dropped = write_cleaned(checked, fix)
         typer.echo(f"{fix}: {num_kept:,} rows kept, {num_dropped:,} dropped with reasons", err=True)
     if checked.exit_code == 0:
-        tell_next("data check", paths[0])
+        tell_next("data check", paths[0], "tritrace preflight --config RECIPE")
     elif fix is None:
-        typer.echo(f"write a copy without the faulty rows: tritrace data check {paths[0]} --fix CLEANED", err=True)
+        typer.echo(f"next: tritrace data check {paths[0]} --fix CLEANED (a copy without the faulty rows)", err=True)
     raise typer.Exit(checked.exit_code)
 
 

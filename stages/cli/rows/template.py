@@ -9,6 +9,7 @@ from data.files import read_rows
 from data.labelled.responses import labelled_planner
 from data.labelled.rows import Maker, Report, make_stages
 from data.rows import Query
+from protocol.errors import UserError
 from stages.cli.candidates import style_of
 from stages.cli.next_step import tell_next
 from toolkit.planner import Planner
@@ -27,6 +28,9 @@ def template(
     cannot fill are left out of every plan. Queries without a possible row are in stages.rejected.jsonl with the
     reasons.
     """
+    if not (folder / "queries.jsonl").is_file():
+        hint = "`tritrace init FOLDER --data FILE --model NAME` or `tritrace data import` writes it"
+        raise UserError(f"{folder}/queries.jsonl: no such file; {hint}")
     planner = labelled_planner(read_rows(folder / "queries.jsonl", Query))
     maker = Maker(planner, style_of(style) or "compact", pairs_per_query, seed)
     tell_stages(folder, make_stages(folder, maker, is_taught=False))

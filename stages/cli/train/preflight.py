@@ -10,6 +10,7 @@ from rich.console import Console
 
 from protocol.errors import UserError
 from stages.cli.next_step import tell_next
+from stages.errors import NO_RECIPE
 from stages.spec import SPECS, STAGES
 
 
@@ -34,6 +35,8 @@ def preflight(
     Any field of the recipe can be given as a flag, such as --card_gib 24. Exit 0 if the run can start, 1 if it would
     fail, 2 if the input is unusable.
     """
+    if not config.is_file():
+        raise UserError(f"{config}: no such file; {NO_RECIPE}")
     if "curriculum" in config.stem and not stage:
         _whole(config, context.args, shape)
     from stages.arguments.stage import parse_stage

@@ -101,7 +101,7 @@ def test_recipes_of_a_real_model_are_those_that_fit_the_card(tmp_path, source, s
     [
         ({"data": "vlgard"}, "vlguard"),
         ({"data": "vlguard"}, "--from"),
-        ({"data": "no/such/file.csv"}, "no source"),
+        ({"data": "no/such/file.csv"}, "no such file or folder"),
         ({"model": "qwen2.5-vl-3b"}, "--card"),
         ({"model": "qwen2.5-vl-3b", "card": "4"}, "tritrace fit"),
     ],
@@ -126,6 +126,9 @@ def test_a_command_prints_the_next_one_and_ticks_itself_off(tmp_path, source, ca
     page = (folder / "README.md").read_text()
     assert "- [x] **data template | data synthesize**" in page
     assert "- [ ] **data check**" in page
+    for made in ("data/validation.jsonl", "run/seed-0/grpo/manifest.json"):
+        (folder / made).parent.mkdir(parents=True, exist_ok=True)
+        (folder / made).touch()
     tell_next("serve", folder / "run")
     assert capsys.readouterr().err == ""
     (folder / "way.json").write_text("[]")

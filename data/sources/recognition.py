@@ -1,0 +1,52 @@
+"""Which source of the catalogue a file is of, told by its columns alone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from data.sources.mapping import Draft, DroppedError, drafts_of
+from data.sources.records import FieldError, Record
+from data.sources.registry import built_in_sources
+from data.sources.spec import SourceSpec
+
+LEAST_COLUMNS = 3
+"""That a source has to read; with two, such as question and image, any table would be some source's."""
+
+
+class _Watched(dict[str, Any]):
+    """A record's values that remember which of them were read."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        self.read.add(name)
+        return value
+
+
+def recognized(records: Iterable[Record]) -> str | None:
+    """Return the source that reads every one of these records, the one that reads most columns; None if none does."""
+    looked_at = list(records)
+    found = {name: _num_columns(looked_at, spec) for name, spec in built_in_sources().items()}
+    best = max(found, key=lambda name: found[name])
+    return best if found[best] >= LEAST_COLUMNS else None
+
+
+def _num_columns(records: Sequence[Record], spec: SourceSpec) -> int:
+    """Return how many columns a source reads; 0 where it cannot read one of the records, or drops all."""
+    split = next((name for name, ours in spec.splits.items() if ours == "train"), next(iter(spec.splits), "train"))
+    columns: set[str] = set()
+    for record in records:
+        values = _Watched(record.values)
+        try:
+            drafts = list(drafts_of(replace(record, values=values, split=split), spec))
+        except DroppedError:
+            continue
+        except FieldError:
+            return 0
+        if not drafts or not all(isinstance(each, Draft) for each in drafts):
+            return 0
+        columns |= values.read
+    return len(columns)
