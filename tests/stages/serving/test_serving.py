@@ -292,13 +292,13 @@ def test_under_load_nothing_is_lost_or_mixed_up_and_what_a_killed_server_had_sen
 
 
 def test_a_load_that_nobody_answers_is_told_as_that(tmp_path):
-    flags = ["--url", "http://127.0.0.1:9/v1", "--clients", "2", "--seconds", "2", "--audit", str(tmp_path / "none")]
+    flags = ["--url", "http://127.0.0.1:9/v1", "--clients", "2", "--seconds", "9", "--audit", str(tmp_path / "none")]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.endpoints.load", *flags], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (1, "")
-    assert "2 clients, 2 s: 0 answers\n" in ended.stdout
-    assert "failures: {'connection': 4}" in ended.stdout
+    assert "2 clients, 9 s: 0 answers\n" in ended.stdout
+    assert "failures: {'connection': " in ended.stdout
 
 
 def test_sigterm_ends_the_process_well(tmp_path):

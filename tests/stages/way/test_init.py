@@ -133,7 +133,7 @@ def test_a_command_prints_the_next_one_and_ticks_itself_off(tmp_path, source, ca
     assert capsys.readouterr().err == ""
     (folder / "way.json").write_text("[]")
     tell_next("data check", folder / "data", "another")
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "next: another\n"
     (folder / "way.json").unlink()
     tell_next("data check", folder / "data", "another")
     assert capsys.readouterr().err == "next: another\n"
