@@ -91,9 +91,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def read_json(path: Path) -> Any:
     """Return the content of a file that can be made again; None where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        refuse_surrogates(value)  # JSON can escape half a character, which nothing that is written later may hold
     except (OSError, ValueError, RecursionError):
         return None
+    return value
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ wrong responses without an error, because peft only warns.
 """
 
 import json
-import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
 from data.hashing import hash_folder
+from data.numbers import is_finite_number
 from eval.families import TARGETS
 from eval.models.loading import ModelError, quiet_libraries
 
@@ -200,9 +200,9 @@ def _wanted(option: Field[Any] | None) -> str:
 
 def _unfit_values(record: Mapping[str, Any]) -> Iterator[str]:
     alpha, dropout = record.get("lora_alpha", 8), record.get("lora_dropout", 0.0)
-    if not _is_number(alpha) or alpha <= 0:
+    if not is_finite_number(alpha) or alpha <= 0:
         yield f"lora_alpha: expected a number above 0, found {alpha!r:.60}"
-    if not _is_number(dropout) or not 0 <= dropout < 1:
+    if not is_finite_number(dropout) or not 0 <= dropout < 1:
         yield f"lora_dropout: expected a share from 0 to below 1, found {dropout!r:.60}"
     if record.get("init_lora_weights", True) not in _INITIALISATIONS:
         yield f"init_lora_weights: expected true, found {record['init_lora_weights']!r:.60}; trained weights need none"
@@ -220,7 +220,11 @@ def _unfit_ranks(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
     rank = record.get("r", 8)
     patterns = {name: record.get(name) or {} for name in ("rank_pattern", "alpha_pattern")}
     for name, pattern in patterns.items():
-        if not isinstance(pattern, dict) or not _are_names(list(pattern)) or not all(map(_is_number, pattern.values())):
+        if (
+            not isinstance(pattern, dict)
+            or not _are_names(list(pattern))
+            or not all(map(is_finite_number, pattern.values()))
+        ):
             yield f"{name}: expected numbers by the names of layers, found {pattern!r:.60}"
             return
     if not isinstance(rank, int) or not 1 <= rank <= _MAX_RANK:
@@ -237,7 +241,3 @@ def _unfit_ranks(record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]
 
 def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) and _NAME.fullmatch(name) for name in value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,7 +1,6 @@
 """An evaluated response with everything behind its numbers; `eval/samples.jsonl` has one per line."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import RowsError, numbered_lines
+from data.numbers import is_finite_number
 from data.pixels import GROUND, is_colour
 from protocol import Plan
 from protocol.errors import UserError
@@ -85,7 +85,8 @@ def _unfit(sample: Any) -> Iterator[str]:
         yield "unscored: expected reasons by name"
     if not all(_is_diagnostic(found) for found in sample.diagnostics):
         yield "diagnostics: expected objects with code and message"
-    if not isinstance(sample.num_tokens, int) or not isinstance(sample.is_truncated, bool):
+    is_count = isinstance(sample.num_tokens, int) and is_finite_number(sample.num_tokens)
+    if not is_count or not isinstance(sample.is_truncated, bool):
         yield "num_tokens, is_truncated: expected a number, and true or false"
     if not isinstance(sample.picture_ground, str) or not is_colour(sample.picture_ground):
         yield "picture_ground: expected a colour"
@@ -102,9 +103,7 @@ def _plan_problem(text: str) -> str:
 
 
 def _is_score(value: object) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return value is None or is_finite_number(value)
 
 
 def _is_diagnostic(value: object) -> bool:

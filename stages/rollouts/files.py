@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import replacing
+from data.numbers import is_finite_number
 
 _NAME = "rollouts.jsonl"
 
@@ -69,7 +70,7 @@ def rollout_groups(folder: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
     """
     groups: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
     for rollout in read_rollouts(folder):
-        if _is_number(rollout.get("reward")) and _is_number(rollout.get("advantage")):
+        if is_finite_number(rollout.get("reward")) and is_finite_number(rollout.get("advantage")):
             groups[rollout["step"], str(rollout.get("id"))].append(rollout)
     return dict(groups)
 
@@ -89,8 +90,4 @@ def _parsed(line: str) -> dict[str, Any] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and _is_number(found.get("step")) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return found if isinstance(found, dict) and is_finite_number(found.get("step")) else None

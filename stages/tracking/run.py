@@ -6,7 +6,6 @@ numbers are also in the stage's `metrics.jsonl`. Only the main process tracks.
 """
 
 import json
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from data.files import replacing
+from data.numbers import is_finite_number
 from eval.models.loading import quiet_libraries
 from eval.results.samples import Sample
 from eval.results.summary import summarize
@@ -74,7 +74,7 @@ class Run:
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
         """Log the finite numbers of the metrics; other values are dropped."""
-        numbers = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
+        numbers = {name: float(value) for name, value in metrics.items() if is_finite_number(value)}
         if self._home is not None and self.is_main:
             with (self._home / LOCAL_METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step} | numbers) + "\n")
@@ -239,10 +239,6 @@ class TrackingCallback(TrainerCallback):
         del args, control
         if state.is_world_process_zero:
             self.run.log_metrics({**logs, **peak_memory().numbers()}, step=state.global_step)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _shortened(text: str) -> str:

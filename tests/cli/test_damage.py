@@ -179,6 +179,7 @@ def test_every_command_of_this_table_works_on_what_is_whole(name, whole):
 @examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @example(seed=2530)  # a lone surrogate in a manifest
+@example(seed=3264143)  # and one in the record of an import
 def test_a_damaged_file_is_told_or_does_not_matter(name, whole, tmp_path_factory, seed):
     root = tmp_path_factory.mktemp("damaged") / "root"
     shutil.copytree(whole, root)

@@ -25,6 +25,8 @@ from tests.endpoints import Endpoint, says
 from tests.endpoints.teacher_model import words_and_pictures
 from toolkit.planner import plan_query
 
+pytestmark = pytest.mark.torch
+
 SAMPLES = {
     "beavertails_v": "beavertails-v",
     "spa_vl": "spa-vl",

@@ -13,6 +13,8 @@ from stages.way.begin import Wanted, begin
 from tests.data.labelled.vlguard_like import make
 from tests.data.sources.samples import put_csv, put_json
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
