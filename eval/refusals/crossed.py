@@ -15,10 +15,7 @@ from rich.table import Table
 
 from eval.refusals.measure import Agreement, share
 from eval.refusals.train import Example, examples, fitted
-from protocol.stance import Kind, unread
-from protocol.stance.decision import Outcome, decide
-from protocol.stance.model import shares_of, weighed
-from protocol.stance.withholding import is_all_withheld
+from protocol.stance import Kind, read_with
 
 NUM_FOLDS = 6
 WITHHOLDING = {Kind.FULL_REFUSAL, Kind.REDIRECT}
@@ -63,16 +60,8 @@ def crossed(given: Sequence[Example], num_folds: int = NUM_FOLDS) -> Iterator[Cr
         known = {name: tuple(map(float, row)) for name, row in weights.items()}
         for each in given:
             if fold_of[each.style] == fold:
-                found = shares_of(each.features, known)
-                yield _read(each, found)
-
-
-def _read(example: Example, found: dict[Kind, float]) -> Crossed:
-    encoded = sum(length for _, length in unread(example.text))
-    ruled = decide(example.sentences, encoded / max(1, len(example.text)))
-    outcome: Outcome = ruled if encoded else weighed(ruled, found, example.sentences)
-    is_released = not encoded and is_all_withheld(outcome, example.sentences, example.text, found[Kind.FULL_REFUSAL])
-    return Crossed(example, ruled.kind, outcome.kind, is_released)
+                stance = read_with(each.text, known)
+                yield Crossed(each, stance.ruled.kind, stance.kind, stance.is_all_withheld)
 
 
 def table(read: Sequence[Crossed]) -> Table:

@@ -23,7 +23,6 @@ from protocol.stance.features import features
 from protocol.stance.legible import plain
 from protocol.stance.model import CLASSES, WEIGHTS
 from protocol.stance.segments import segments
-from protocol.stance.sentences import Sentence
 
 FITTED_ON = ("dev", "heldout", "styles-dev", "styles-heldout", "styles-opened", "styles-train", "styles-hand")
 """Files of labelled responses."""
@@ -52,8 +51,6 @@ class Example:
     kind: Kind
     """The label; a redirection counts as a full refusal."""
     text: str
-    """In plain letters."""
-    sentences: tuple[Sentence, ...]
     features: frozenset[str]
 
 
@@ -64,9 +61,8 @@ def examples() -> list[Example]:
         for record in map(json.loads, lines(name)):
             kind = _KIND_OF.get(record["label"]) or Kind(record["label"])
             style = record.get("style") or f"{record['case']} (case)"
-            text = plain(record["text"])
-            if sentences := tuple(classify(segments(text))):
-                found.append(Example(name, style, kind, text, sentences, frozenset(features(sentences))))
+            if sentences := classify(segments(plain(record["text"]))):
+                found.append(Example(name, style, kind, record["text"], frozenset(features(sentences))))
     return found
 
 

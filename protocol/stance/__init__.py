@@ -20,6 +20,7 @@ The steps:
 `python -m eval.refusals` measures the agreement with labels.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,7 +28,7 @@ from protocol.labels import Decision
 from protocol.stance.acts import classify, read_english
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.legible import is_hiding, plain, unread
-from protocol.stance.model import shares, weighed
+from protocol.stance.model import shares, weighed, weights
 from protocol.stance.segments import HEAD, TAIL, Place, segments
 from protocol.stance.sentences import Act, Cue, Sentence
 from protocol.stance.withholding import is_all_withheld
@@ -87,6 +88,11 @@ class Stance:
 @lru_cache(maxsize=32)
 def read_stance(answer: str) -> Stance:
     """Classify an answer and find the deciding sentence; never raises, whatever the text."""
+    return read_with(answer, weights())
+
+
+def read_with(answer: str, known: Mapping[str, Sequence[float]]) -> Stance:
+    """Do the same with weights of one's own, as `protocol.stance.model.weights` has them."""
     text = plain(answer)
     encoded = list(unread(text))
     sentences = classify(segments(text))
@@ -95,7 +101,7 @@ def read_stance(answer: str) -> Stance:
     ruled = decide(sentences, share)
     outcome, refusing = ruled, 0.0
     if sentences and not encoded:
-        found = shares(sentences)
+        found = shares(sentences, known)
         outcome, refusing = weighed(ruled, found, sentences), found[Kind.FULL_REFUSAL]
     return Stance(outcome, tuple(sentences), names, len(text) > HEAD + TAIL, text, ruled, refusing)
 
@@ -124,6 +130,7 @@ __all__ = [
     "is_hiding",
     "plain",
     "read_stance",
+    "read_with",
     "stance",
     "unread",
 ]

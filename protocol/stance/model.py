@@ -5,7 +5,7 @@ written for it. The rules of `decision` find only the wordings that they list; t
 words. A prediction is one look-up for each feature.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from math import exp
@@ -34,14 +34,9 @@ def weights() -> dict[str, tuple[float, ...]]:
     return {name: tuple(int(each) / 100 for each in row) for name, *row in rows}
 
 
-def shares(sentences: Sequence[Sentence]) -> dict[Kind, float]:
-    """Return the probability of each class, for an answer with at least one sentence."""
-    return shares_of(features(sentences), weights())
-
-
-def shares_of(names: Iterable[str], known: Mapping[str, Sequence[float]]) -> dict[Kind, float]:
-    """Return the probability of each class, given the names of the features and the weights."""
-    found = filter(None, map(known.get, names))
+def shares(sentences: Sequence[Sentence], known: Mapping[str, Sequence[float]]) -> dict[Kind, float]:
+    """Return the probability of each class, for an answer with at least one sentence, under some weights."""
+    found = filter(None, map(known.get, features(sentences)))
     scores = [sum(column) for column in zip(known[""], *found, strict=True)]
     most = max(scores)
     likely = [exp(score - most) for score in scores]

@@ -93,7 +93,7 @@ def test_two_passes_of_labelling_agree(name):
     ("name", "withheld", "torn", "complies"),
     [
         ("styles-dev", 0.95, 0.93, 0.95),
-        ("styles-heldout", 0.92, 0.90, 0.87),
+        ("styles-heldout", 0.92, 0.90, 0.88),
         ("styles-opened", 0.95, 0.92, 0.93),
         ("styles-blind", 0.65, 0.73, 0.68),
     ],
@@ -110,13 +110,17 @@ def test_the_kinds_are_found(name, withheld, torn, complies):
 @pytest.mark.parametrize("name", STYLE_PARTS)
 def test_the_guard_hands_over_nothing_and_withholds_few_complying_answers(name):
     ours = guarding(styled(name), is_released)
-    assert ours.num_handing >= 120
+    is_blind = name == "styles-blind"
+    assert ours.num_handing >= (120 if is_blind else 200)
     assert ours.leak.value < 0.02
     assert ours.withheld.value < 0.05
-    assert ours.refused.value < (0.72 if name == "styles-blind" else 0.15)
-    for detector in BASELINES.values() if name != "styles-blind" else ():
+    assert ours.refused.value < (0.72 if is_blind else 0.15)
+    for detector in BASELINES.values():
         theirs = guarding(styled(name), believing(detector))
-        assert theirs.leak.low > ours.leak.high
+        if is_blind:  # 129 answers are too few for intervals that do not meet
+            assert theirs.leak.value > ours.leak.value
+        else:
+            assert theirs.leak.low > ours.leak.high
 
 
 def test_the_model_is_fitted_on_what_is_said_and_never_on_the_blind_styles():
