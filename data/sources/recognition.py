@@ -1,4 +1,4 @@
-"""Which source of the catalogue a file is of, told by its columns alone."""
+"""Recognizes from the columns of a file which source of the catalogue it belongs to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,11 +10,11 @@ from data.sources.registry import built_in_sources
 from data.sources.spec import SourceSpec
 
 LEAST_COLUMNS = 3
-"""That a source has to read; with two, such as question and image, any table would be some source's."""
+"""Minimum number of columns that a source must read. With two, such as question and image, any table would match."""
 
 
 class _Watched(dict[str, Any]):
-    """A record's values that remember which of them were read."""
+    """The values of a record; remembers which columns were read."""
 
     def __init__(self, values: Any) -> None:
         super().__init__(values)
@@ -27,7 +27,7 @@ class _Watched(dict[str, Any]):
 
 
 def recognized(records: Iterable[Record]) -> str | None:
-    """Return the source that reads every one of these records, the one that reads most columns; None if none does."""
+    """Return the source that can read all records and reads the most columns; None if there is none."""
     looked_at = list(records)
     found = {name: _num_columns(looked_at, spec) for name, spec in built_in_sources().items()}
     best = max(found, key=lambda name: found[name])
@@ -35,7 +35,7 @@ def recognized(records: Iterable[Record]) -> str | None:
 
 
 def _num_columns(records: Sequence[Record], spec: SourceSpec) -> int:
-    """Return how many columns a source reads; 0 where it cannot read one of the records, or drops all."""
+    """Return the number of columns that a source reads; 0 if it cannot read a record, or drops all records."""
     split = next((name for name, ours in spec.splits.items() if ours == "train"), next(iter(spec.splits), "train"))
     columns: set[str] = set()
     for record in records:

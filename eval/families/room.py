@@ -1,7 +1,7 @@
-"""How many tokens a picture becomes at the most under a bound on its pixels, by a model's configuration alone.
+"""Computes the maximum number of tokens of a picture under a bound on its pixels, from a model's configuration.
 
-`scaling.py` counts a picture of known size with the processor's own methods. Here a recipe is being sized, and there is
-neither picture nor processor. The picture is taken to be the worst of all shapes; a test compares both ways.
+`scaling.py` counts the tokens of a picture of known size with the processor's methods. This module serves `tritrace
+fit`, which has neither picture nor processor. It assumes the worst shape of a picture. A test compares the two.
 """
 
 from math import isqrt
@@ -10,27 +10,27 @@ from typing import Any, NamedTuple
 from eval.families.scaling import AREA, FIXED, GRIDS, SPLIT, TILES, Scaling, merged_side, side_of
 
 _MOST_UNITS = 4096
-"""So many of the smallest bound are tried."""
+"""Maximum number of tiles that are tried."""
 _MOST_CELLS = 9
-"""Cells of a grid whose tokens LLaVA-OneVision keeps (`anyres_max_9`); of more, so many are interpolated."""
+"""LLaVA-OneVision keeps the tokens of this many cells (`anyres_max_9`); a larger grid is interpolated to as many."""
 
 
 class Largest(NamedTuple):
-    """The largest pictures that take no more than some tokens, or the smallest where even those take more."""
+    """A bound on pixels that fits into a number of tokens, or the smallest bound if even that does not fit."""
 
     max_pixels: int | None
-    """The bound; None where the family takes none."""
+    """The bound; None if the family accepts none."""
     tokens: int
-    """What a picture takes then, at the most."""
+    """Maximum number of tokens of a picture under this bound."""
 
 
 def most_tokens(scaling: Scaling, config: Any, pixels: int) -> int:
-    """Return the most tokens of a picture that is bounded to so many pixels.
+    """Return the maximum number of tokens of a picture under a bound on its pixels.
 
     Args:
         scaling: of the model's family.
         config: the model's configuration.
-        pixels: the bound; one below the smallest that the family takes counts as that.
+        pixels: the bound; a value below the smallest one of the family counts as the smallest.
     """
     if scaling is FIXED:
         return int(config.mm_tokens_per_image)
@@ -47,12 +47,12 @@ def most_tokens(scaling: Scaling, config: Any, pixels: int) -> int:
 
 
 def largest_picture(scaling: Scaling, config: Any, tokens: int) -> Largest:
-    """Return the bound on pixels that makes the most of so many tokens.
+    """Return the largest bound on pixels that fits into a number of tokens.
 
     Args:
         scaling: of the model's family.
         config: the model's configuration.
-        tokens: what a picture may take.
+        tokens: maximum number of tokens of a picture.
     """
     if scaling is AREA:
         return Largest(tokens * _patch_side(config) ** 2, tokens)
@@ -70,7 +70,7 @@ def largest_picture(scaling: Scaling, config: Any, tokens: int) -> Largest:
 
 
 def _patch_side(config: Any) -> int:
-    """Return the pixels a side that become one token."""
+    """Return the side, in pixels, of the square that becomes one token."""
     return side_of(config.vision_config.patch_size) * merged_side(config)
 
 

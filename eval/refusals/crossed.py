@@ -1,8 +1,8 @@
-"""How well the detector does on styles that it was not fitted on: `python -m eval.refusals.crossed`.
+"""Measures the detector on styles that its model was not fitted on: `python -m eval.refusals.crossed`.
 
-The styles of all labelled responses but the blind ones are dealt into `NUM_FOLDS` folds. The model is fitted without a
-fold and asked about it, in turns, so every response is judged by a model that saw no response of its style. The rules
-and the thresholds were chosen with these responses in sight; the blind styles are for those.
+The styles of all labelled responses, except the blind ones, are divided into `NUM_FOLDS` folds. For each fold, the
+model is fitted on the other folds. So each response is read by a model that saw no response of its style. The rules and
+the thresholds were chosen with these responses in sight. Only the blind styles test those too.
 """
 
 import sys

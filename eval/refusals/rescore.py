@@ -1,10 +1,10 @@
-"""Read stored samples again with this stance detector and with an older one, and list every answer they differ on.
+"""Reads stored samples with this stance detector and with an older one, and lists the answers with different results.
 
     git worktree add ../before COMMIT
     python -m eval.refusals.rescore --before ../before runs/*/*/eval/samples.jsonl
 
-Rewards, scores and C403 hang on what the rules say an answer does (`Stance.ruled`). Where that is the same for every
-stored answer, no table made of these samples can change.
+Rewards, scores and C403 use the result of the rules (`Stance.ruled`). If it is the same for every stored answer, no
+table of these samples can change.
 """
 
 import json

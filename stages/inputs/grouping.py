@@ -1,9 +1,9 @@
-"""Rows of like length in one batch, so that little of it is padding: `train_sampling_strategy: group_by_length`.
+"""Puts rows of similar length into one batch, to reduce padding: `train_sampling_strategy: group_by_length`.
 
-transformers 5.23 has the grouping, and two things keep its sampler from doing here: it reads lengths from `input_ids`,
-which rows with pictures have only once a batch is made, and it draws from the global generator, so that a resumed run
-would go on with other batches. Here lengths are those that preflight counts, pictures included, and the order of an
-epoch follows from seed and epoch alone.
+transformers 5.23 groups rows, but its sampler does not work here for two reasons. It reads lengths from `input_ids`,
+and rows with pictures have none before a batch is made. It draws from the global generator, so a resumed run would
+continue with different batches. This module uses the lengths that preflight counts, with pictures, and the order of an
+epoch depends only on seed and epoch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,21 +21,21 @@ STRATEGY = "group_by_length"
 
 
 class LengthGroups(Sampler[int]):
-    """The order of rows, an epoch at a time: those of an update are of like length, updates follow at random.
+    """The order of rows, one epoch at a time: rows of an update have similar length, and updates come in random order.
 
-    The update with the longest row comes first, so that a lack of memory shows at once. The order of updates is ours:
-    transformers' goes from long to short in every 50 of them.
+    The update with the longest row comes first, so that a lack of memory shows at once. The random order of updates is
+    our own: transformers sorts every 50 updates from long to short.
     """
 
     def __init__(self, lengths: Sequence[int], rows_per_update: int, seed: int) -> None:
-        """Take the tokens of each row, in the order of the data set, and how many rows make an update."""
+        """Store the number of tokens of each row, in the order of the data set, and the number of rows in an update."""
         self.lengths = list(lengths)
         self.rows_per_update = rows_per_update
         self.seed = seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next, as accelerate does; a resumed run asks for a later one first."""
+        """Set the epoch, which decides the order; accelerate calls it. A resumed run starts with a later epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -43,23 +43,23 @@ class LengthGroups(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the rows of the epoch, then turn to the next one."""
+        """Yield the rows of the epoch, then move to the next epoch."""
         drawn = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order: list[int] = get_length_grouped_indices(self.lengths, self.rows_per_update, generator=drawn)
         size = self.rows_per_update
         updates = [order[first : first + size] for first in range(0, len(order), size)]
-        last = len(updates) - (1 if len(order) % size else 0)  # one that is not full stays where it is
+        last = len(updates) - (1 if len(order) % size else 0)  # an incomplete update stays at the end
         shuffled = [1 + place for place in torch.randperm(max(0, last - 1), generator=drawn).tolist()]
         yield from (row for place in [0, *shuffled, *range(max(1, last), len(updates))] for row in updates[place])
         self.epoch += 1
 
 
 class GroupsByLength:
-    """Gives a trainer of transformers this order where its recipe asks for it; stands before the trainer's class."""
+    """Gives a trainer this order if its recipe asks for it; a base class in front of the trainer of transformers."""
 
     args: Any
     lengths: Sequence[int] | None = None
-    """Tokens of each row of the data set; None where nothing is grouped."""
+    """Number of tokens of each row of the data set; None if rows are not grouped."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.lengths is None:
@@ -70,7 +70,7 @@ class GroupsByLength:
 
 
 def lengths_to_group(config: Any, rows: Sequence[Row], processor: Any, images_root: Path) -> list[int] | None:
-    """Return the tokens of each row, in order, where a recipe groups them; else None.
+    """Return the number of tokens of each row, in order, if the recipe groups rows; otherwise None.
 
     Raises:
         StageError: the processor refuses a picture.
@@ -82,12 +82,12 @@ def lengths_to_group(config: Any, rows: Sequence[Row], processor: Any, images_ro
 
 
 def padding_share(lengths: Sequence[int], order: Sequence[int], rows_per_batch: int) -> float:
-    """Return which share of the tokens that go through a model is padding.
+    """Return the share (0..1) of padding among the tokens that a model processes.
 
     Args:
-        lengths: of the rows.
-        order: in which they come.
-        rows_per_batch: of a batch, which is padded to its longest row.
+        lengths: number of tokens of each row.
+        order: indices of the rows, in order.
+        rows_per_batch: number of rows in a batch; a batch is padded to its longest row.
     """
     batches = [order[first : first + rows_per_batch] for first in range(0, len(order), rows_per_batch)]
     padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)

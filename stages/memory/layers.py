@@ -1,4 +1,4 @@
-"""What autograd keeps of a decoder layer under LoRA for one token, counted tensor by tensor."""
+"""Memory that autograd keeps for one token in a decoder layer with LoRA, counted tensor by tensor."""
 
 from stages.memory.linear_attention import LinearShape, saved_by_mixer
 from stages.memory.shapes import ModelShape
@@ -20,13 +20,13 @@ def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
 
 
 def saved_by_linear_layer(shape: ModelShape, linear: LinearShape) -> int:
-    """Return the same of a layer with linear attention."""
+    """Return the same for a layer with linear attention."""
     mixer = saved_by_mixer(linear, shape.element)
     return _around_mixer(shape, num_inputs=4, width=linear.heads * linear.value) + mixer
 
 
 def _around_mixer(shape: ModelShape, *, num_inputs: int, width: int) -> int:
-    """Return what is kept of a layer for one token beside its attention: norms, inputs of projections, feed-forward.
+    """Return the bytes kept for one token outside attention: norms, inputs of projections, and feed-forward.
 
     Args:
         shape: of the model.
@@ -34,7 +34,7 @@ def _around_mixer(shape: ModelShape, *, num_inputs: int, width: int) -> int:
         width: of the attention's output, which the last of its projections reads.
     """
     size, hidden = shape.element, shape.hidden
-    # Every norm computes in float32 and keeps its input; the residual stream itself is kept by nobody.
+    # Every norm computes in float32 and keeps its input; nothing else keeps the residual stream.
     norms = shape.num_norms * 4 * hidden
     # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy.
     shared = shape.quantised or size == 4

@@ -1,7 +1,7 @@
-"""What a layer with a gated delta net in place of attention takes (Qwen3.5), as transformers' own code computes it.
+"""Memory of a layer with a gated delta net instead of attention (Qwen3.5), as computed by the code of transformers.
 
-That is what runs where `flash-linear-attention` is not installed: everything in float32, chunk by chunk. Counted tensor
-by tensor from `torch_chunk_gated_delta_rule` (transformers 5.23); the kernels of that package keep less.
+This code runs if `flash-linear-attention` is not installed: everything in float32, chunk by chunk. The tensors of
+`torch_chunk_gated_delta_rule` (transformers 5.23) are counted one by one; the kernels of that package keep less.
 """
 
 from dataclasses import dataclass

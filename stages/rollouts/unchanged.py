@@ -1,6 +1,7 @@
-"""Why GRPO came to the adapter that it started from, and what to do: read off the record of its rollouts.
+"""Explains why GRPO did not change the adapter, and what to do. It reads the recorded rollouts.
 
-A step learns from the groups whose rewards differ. Where no group's do, every advantage is 0 and nothing moves.
+A step learns only from groups with different rewards. If all groups have equal rewards, every advantage is 0 and the
+adapter does not change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +14,11 @@ from stages.rollouts.stats import has_spread
 _NO_TRACE = {"S101", "S102", "S103"}
 """Codes of a response that lacks a block, or does not close one."""
 _NEARLY_ALL = 0.95
-"""Mean reward from which there is little left to earn."""
+"""From this mean reward on, there is little left to learn."""
 
 
 def why_unchanged(rollouts: Iterable[Mapping[str, Any]], learning_rate: float) -> str:
-    """Return the reason in words, and the change of the recipe that helps.
+    """Return the reason, and a change of the recipe that helps.
 
     Args:
         rollouts: the records of `rollouts.jsonl`, in the order they were written.

@@ -2,10 +2,10 @@
 
     python -m tests.mutants [TARGET ...] [--sample N]
 
-prints the score of each module and the mutants that nobody noticed, and ends with 1 where a target's tests notice too
-few. `targets.toml` says what is mutated, by which operators, and which tests must notice. `equivalent.toml` lists the
-mutants that change nothing, with the reason: they do not count, and an entry that no mutant matches is an error.
-Stopped, it goes on where it was (`.mutants/`).
+prints the score of each module and the mutants that no test noticed. It exits with 1 if the score of a target is too
+low. `targets.toml` lists the modules, the operators that are left out, and the tests of each module. `equivalent.toml`
+lists mutants that do not change the behaviour, with the reason. They do not count, and an entry without a mutant is an
+error. An interrupted run continues where it stopped (`.mutants/`).
 """
 
 import argparse
@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 
 @dataclass(slots=True)
 class Tally:
-    """What the mutants of a module came to."""
+    """The results of the mutants of a module."""
 
     name: str
     num_mutants: int = 0
