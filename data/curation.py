@@ -11,7 +11,7 @@ from enum import StrEnum
 from statistics import fmean, pstdev
 
 
-class Outcome(StrEnum):
+class Selection(StrEnum):
     """Whether a prompt is kept, or why not."""
 
     KEPT = "kept"
@@ -56,7 +56,7 @@ class Box:
 class Curated:
     """What became of a prompt."""
 
-    outcome: Outcome
+    outcome: Selection
     num_scored: int
     quality: float | None
     """Mean score, 0..1; None where nothing was scored."""
@@ -75,22 +75,22 @@ def curate(scores: Mapping[str, Sequence[float | None]], box: Box) -> dict[str, 
         What became of each prompt, in the order given.
     """
     found = {name: _judged([score for score in each if score is not None], box) for name, each in scores.items()}
-    kept = [name for name, each in found.items() if each.outcome is Outcome.KEPT]
+    kept = [name for name, each in found.items() if each.outcome is Selection.KEPT]
     kept.sort(key=lambda name: -(found[name].instability or 0.0))
     for name in kept[box.max_kept :] if box.max_kept is not None else ():
         each = found[name]
-        found[name] = Curated(Outcome.BEYOND, each.num_scored, each.quality, each.instability)
+        found[name] = Curated(Selection.BEYOND, each.num_scored, each.quality, each.instability)
     return found
 
 
 def _judged(scores: Sequence[float], box: Box) -> Curated:
     if len(scores) < 2:
-        return Curated(Outcome.UNSCORED, len(scores), scores[0] if scores else None, None)
+        return Curated(Selection.UNSCORED, len(scores), scores[0] if scores else None, None)
     quality, instability = fmean(scores), pstdev(scores)
     if quality < box.low:
-        outcome = Outcome.HOPELESS
+        outcome = Selection.HOPELESS
     elif quality > box.high:
-        outcome = Outcome.SOLVED
+        outcome = Selection.SOLVED
     else:
-        outcome = Outcome.KEPT if instability >= box.min_spread else Outcome.STEADY
+        outcome = Selection.KEPT if instability >= box.min_spread else Selection.STEADY
     return Curated(outcome, len(scores), quality, instability)

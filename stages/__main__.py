@@ -18,10 +18,20 @@ from rich.console import Console
 from protocol.errors import UserError
 from stages.cli.ask import audit, chat, plan, serve
 from stages.cli.next_step import way_back
-from stages.cli.results import evaluate, harness, manifest, report, rewards, runs, tasks, trace
-from stages.cli.rows import build, sources
-from stages.cli.rows import export as export_rows
-from stages.cli.train import curriculum, experiment, export, fit, grid, init, preflight
+from stages.cli.results import (
+    agreement,
+    compare,
+    evaluate,
+    harness,
+    manifest,
+    report,
+    rewards,
+    runs,
+    tasks,
+    trace,
+)
+from stages.cli.rows import data
+from stages.cli.train import curriculum, experiment, export, fit, grid, init, preflight, stage
 from stages.cli.validate import explain, schema, validate
 from stages.cli.validate.validate import NOBODY_READS
 from stages.lifecycle.disk_full import EXIT_CODE, is_disk_full
@@ -35,19 +45,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 curriculum.add_to(app)
+stage.add_to(app)
 evaluate.add_to(app)
 tasks.add_to(app)
 experiment.add_to(app)
 grid.add_to(app)
 report.add_to(app)
+compare.add_to(app)
+agreement.add_to(app)
 validate.add_to(app)
 schema.add_to(app)
 explain.add_to(app)
 plan.add_to(app)
-build.add_to(app)
+data.add_to(app)
 rewards.add_to(app)
-sources.add_to(build.app)
-export_rows.add_to(build.app)
 chat.add_to(app)
 audit.add_to(app)
 preflight.add_to(app)

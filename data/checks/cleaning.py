@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.checks.facts import Fault, FaultName
+from data.checks.facts import Fault, RowFaultName
 from data.checks.lines import Line
 from data.checks.run import DROPPED, Check
 from data.files import RowsError, parse_object, replacing
@@ -37,7 +37,7 @@ def write_cleaned(check: Check, target: Path) -> tuple[int, int]:
                     record = _record(line)
                     reasons = list(check.reasons.get((line.file, line.number), ()))
                     if not reasons and record.get("query_id") in lost:
-                        reasons = [Fault(FaultName.QUERY, f"its query {record['query_id']} was dropped")]
+                        reasons = [Fault(RowFaultName.QUERY, f"its query {record['query_id']} was dropped")]
                     if not reasons:
                         file.write(line.content.decode("utf-8") + "\n")
                         _copy_images(record, check.root, target)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.checks.facts import Facts, FaultName
+from data.checks.facts import Facts, RowFaultName
 from data.lengths import LengthGap, length_gap
 
 TRAITS = {
@@ -34,7 +34,7 @@ class Counts:
     """By file, kind and split."""
     traits: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
     """By trait, value and file."""
-    faults: Counter[FaultName] = field(default_factory=Counter)
+    faults: Counter[RowFaultName] = field(default_factory=Counter)
     num_faulty: int = 0
     """Rows with a fault that is no mere warning."""
     num_unreadable: int = 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class FaultName(StrEnum):
+class RowFaultName(StrEnum):
     """What can be wrong with a row; names are stable, so that other programs can count by them."""
 
     UNREADABLE = "unreadable"
@@ -32,7 +32,7 @@ class FaultName(StrEnum):
     """The same query, or nearly, on two sides."""
 
 
-WARNINGS = frozenset({FaultName.NEAR_DUPLICATE})
+WARNINGS = frozenset({RowFaultName.NEAR_DUPLICATE})
 """Names that are reported and counted, but do not fail a check, because templates repeat themselves."""
 
 
@@ -40,7 +40,7 @@ WARNINGS = frozenset({FaultName.NEAR_DUPLICATE})
 class Fault:
     """One thing that is wrong with a row."""
 
-    name: FaultName
+    name: RowFaultName
     message: str
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rensa import RMinHash, RMinHashLSH
 
-from data.checks.facts import Facts, Fault, FaultName, ImageFact
+from data.checks.facts import Facts, Fault, ImageFact, RowFaultName
 from data.checks.pictures import HASH_BITS, is_near, look_alike
 from data.images import ImageError
 from data.splits import content_key
@@ -69,13 +69,13 @@ class Index:
         """Take in a judged row; yield its faults in relation to earlier rows of its file."""
         first = self._kinds.setdefault(facts.file, facts.kind)
         if facts.kind != first:
-            yield Fault(FaultName.OTHER_KIND, f"a {facts.kind} row in a file that begins with {first} rows")
+            yield Fault(RowFaultName.OTHER_KIND, f"a {facts.kind} row in a file that begins with {first} rows")
         line = self._ids[facts.file].setdefault(_digest(facts.id), facts.line)
         if line != facts.line:
-            yield Fault(FaultName.DUPLICATE_ID, f"the id {facts.id!r} is that of line {line}")
+            yield Fault(RowFaultName.DUPLICATE_ID, f"the id {facts.id!r} is that of line {line}")
         line = self._contents[facts.file].setdefault(facts.content, facts.line)
         if line != facts.line:
-            yield Fault(FaultName.DUPLICATE, f"the same as line {line}: words, images, plan and responses")
+            yield Fault(RowFaultName.DUPLICATE, f"the same as line {line}: words, images, plan and responses")
         self._ask(facts.words, facts.images, root).places.setdefault(facts.split, []).append((facts.file, facts.line))
 
     def add_evaluation(self, name: str, words: str, images: tuple[ImageFact, ...], root: Path, place: Place) -> None:
@@ -92,7 +92,7 @@ class Index:
         for asked in self._asked.values():
             for own, other in _sides(asked, asked, self._sets):
                 place = _shown(asked.places[other][0])
-                yield from _at(asked.places[own], FaultName.LEAK, f"the same query is in {other}, {place}")
+                yield from _at(asked.places[own], RowFaultName.LEAK, f"the same query is in {other}, {place}")
 
     def near(self) -> Iterator[Found]:
         """Yield the rows whose query nearly equals another: on another side a leak, on its own a near duplicate."""
@@ -101,11 +101,11 @@ class Index:
             for own, against in leaks:
                 holder, target = (one, other) if own in one.places and against in other.places else (other, one)
                 place = _shown(target.places[against][0])
-                yield from _at(holder.places[own], FaultName.LEAK, f"nearly the same query is in {against}, {place}")
+                yield from _at(holder.places[own], RowFaultName.LEAK, f"nearly the same query is in {against}, {place}")
             if not leaks and (same := (one.places.keys() & other.places.keys()) - self._sets):
                 side = min(same)
                 message = f"nearly the same query as {_shown(one.places[side][0])}"
-                yield from _at(other.places[side][:1], FaultName.NEAR_DUPLICATE, message)
+                yield from _at(other.places[side][:1], RowFaultName.NEAR_DUPLICATE, message)
 
     def _near_pairs(self) -> Iterator[tuple[Asked, Asked]]:
         by_words: dict[str, list[Asked]] = defaultdict(list)
@@ -202,7 +202,7 @@ def _sides(one: Asked, other: Asked, sets: set[str]) -> Iterator[tuple[str, str]
                 yield own, against
 
 
-def _at(places: Iterable[Place], name: FaultName, message: str) -> Iterator[Found]:
+def _at(places: Iterable[Place], name: RowFaultName, message: str) -> Iterator[Found]:
     for file, line in places:
         yield Found(file, line, Fault(name, message))
 

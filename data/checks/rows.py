@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data.checks.facts import Facts, Fault, FaultName, ImageFact
+from data.checks.facts import Facts, Fault, ImageFact, RowFaultName
 from data.checks.lines import Line
 from data.checks.pictures import image_fact
 from data.files import RowsError, iterate_rows, parse_object, row_from_json
@@ -44,16 +44,16 @@ class RowJudge:
     def judge(self, line: Line) -> Facts:
         """Judge one line."""
         if line.fault:
-            return _unread(line, FaultName.UNREADABLE, line.fault)
+            return _unread(line, RowFaultName.UNREADABLE, line.fault)
         try:
             record = parse_object(line.content)
         except RowsError as error:
-            return _unread(line, FaultName.UNREADABLE, str(error))
+            return _unread(line, RowFaultName.UNREADABLE, str(error))
         kind = kind_of(record)
         try:
             row: Row = row_from_json(record, type_by_name[kind])
         except (RowsError, LabelsError) as error:
-            return _unread(line, FaultName.NOT_A_ROW, str(error))
+            return _unread(line, RowFaultName.NOT_A_ROW, str(error))
         return self._facts(line, kind, row)
 
     def _facts(self, line: Line, kind: str, row: Row) -> Facts:
@@ -66,7 +66,7 @@ class RowJudge:
                 plan = Plan.from_json(row.plan)
                 faults += [*_prompt_faults(row, plan), *_response_faults(row, plan, labels)]
             except SpecError as error:
-                faults.append(Fault(FaultName.PLAN, str(error)))
+                faults.append(Fault(RowFaultName.PLAN, str(error)))
         return Facts(
             file=line.file,
             line=line.number,
@@ -92,7 +92,7 @@ class RowJudge:
         known = labels_of(self.queries)
         if row.query_id in known:
             return Labels.from_json(json.loads(known[row.query_id])), []
-        return Labels(), [Fault(FaultName.QUERY, f"{self.queries.name} has no query {row.query_id!r}")]
+        return Labels(), [Fault(RowFaultName.QUERY, f"{self.queries.name} has no query {row.query_id!r}")]
 
     def _images(self, row: Row) -> tuple[tuple[ImageFact, ...], list[Fault]]:
         images, faults = [], []
@@ -100,7 +100,7 @@ class RowJudge:
             try:
                 images.append(image_fact(source, self.root))
             except ImageError as error:
-                faults.append(Fault(FaultName.IMAGE, str(error)))
+                faults.append(Fault(RowFaultName.IMAGE, str(error)))
         return tuple(images), faults
 
 
@@ -148,7 +148,7 @@ def labels_of(path: Path) -> dict[str, str]:
     return found
 
 
-def _unread(line: Line, name: FaultName, reason: str) -> Facts:
+def _unread(line: Line, name: RowFaultName, reason: str) -> Facts:
     return Facts(line.file, line.number, line.num_bytes, (Fault(name, _one_line(reason)),))
 
 
@@ -161,27 +161,27 @@ def _split_faults(row: Row, file: str) -> Iterator[Fault]:
     belongs = {"sft": "train", "dpo": "train", "grpo": "train", "validation": "validation", "test": "test"}
     expected = belongs.get(Path(file).stem)
     if row.split not in SPLITS:
-        yield Fault(FaultName.SPLIT, f"split: expected one of {', '.join(SPLITS)}, found {row.split!r}")
+        yield Fault(RowFaultName.SPLIT, f"split: expected one of {', '.join(SPLITS)}, found {row.split!r}")
     elif expected and row.split != expected:
-        yield Fault(FaultName.SPLIT, f"a row of the {row.split} split in a file of the {expected} split")
+        yield Fault(RowFaultName.SPLIT, f"a row of the {row.split} split in a file of the {expected} split")
 
 
 def _label_faults(labels: Labels) -> Iterator[Fault]:
     risk, decision = labels.combined_risk, labels.decision
     if risk is not None and decision is not None and (risk is Risk.SAFE) != (decision is Decision.COMPLY):
-        yield Fault(FaultName.LABELS, f"labels: the decision is {decision} although the combined risk is {risk}")
+        yield Fault(RowFaultName.LABELS, f"labels: the decision is {decision} although the combined risk is {risk}")
     if risk is Risk.UNSAFE and labels.category == "none":
-        yield Fault(FaultName.LABELS, "labels: the combined risk is unsafe and the category is none")
+        yield Fault(RowFaultName.LABELS, "labels: the combined risk is unsafe and the category is none")
 
 
 def _prompt_faults(row: SFTRow | PreferencePair | RolloutPrompt, plan: Plan) -> Iterator[Fault]:
     system = "\n".join(message["content"] for message in row.prompt if message["role"] == "system")
     if system not in (system_prompt(plan, "compact"), system_prompt(plan, "full")):
         yield Fault(
-            FaultName.PLAN, "the system message is not what the plan says; build the prompt again from the plan"
+            RowFaultName.PLAN, "the system message is not what the plan says; build the prompt again from the plan"
         )
     if not user_words(row).strip() and not row.images:
-        yield Fault(FaultName.PLAN, "the prompt has neither words nor an image of the user")
+        yield Fault(RowFaultName.PLAN, "the prompt has neither words nor an image of the user")
 
 
 def _response_faults(row: Row, plan: Plan, labels: Labels) -> Iterator[Fault]:
@@ -190,7 +190,7 @@ def _response_faults(row: Row, plan: Plan, labels: Labels) -> Iterator[Fault]:
         for found in diagnose(responses(row)[0], plan, labels).diagnostics:
             if found.is_fatal or not is_sampled:
                 place = f"{'completion' if isinstance(row, SFTRow) else 'chosen'} {found.line}:{found.column}"
-                yield Fault(FaultName.RESPONSE, f"{place}: {found.code} {found.message}")
+                yield Fault(RowFaultName.RESPONSE, f"{place}: {found.code} {found.message}")
     if isinstance(row, PreferencePair):
         yield from _rejected_faults(row, plan, labels)
 
@@ -198,14 +198,14 @@ def _response_faults(row: Row, plan: Plan, labels: Labels) -> Iterator[Fault]:
 def _rejected_faults(row: PreferencePair, plan: Plan, labels: Labels) -> Iterator[Fault]:
     chosen, rejected = responses(row)
     if chosen == rejected:
-        yield Fault(FaultName.RESPONSE, "chosen and rejected are the same")
+        yield Fault(RowFaultName.RESPONSE, "chosen and rejected are the same")
     caused = {found.code for found in diagnose(rejected, plan, labels).diagnostics}
     expected = set(row.expected_codes)
     if labels == Labels():  # without labels nothing can be said about evidence
         caused, expected = ({code for code in codes if code[0] != "E"} for codes in (caused, expected))
     if caused != expected:
         told = f"expected {' '.join(sorted(expected)) or 'none'}, found {' '.join(sorted(caused)) or 'none'}"
-        yield Fault(FaultName.RESPONSE, f"rejected: the codes of {row.corruption!r} are {told}")
+        yield Fault(RowFaultName.RESPONSE, f"rejected: the codes of {row.corruption!r} are {told}")
 
 
 def _content(row: Row, images: tuple[ImageFact, ...]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.checks.counts import Counts
-from data.checks.facts import WARNINGS, Fault, FaultName
+from data.checks.facts import WARNINGS, Fault, RowFaultName
 from data.checks.index import Found, Index
 from data.checks.lines import MAX_LINE_BYTES, Line, read_lines
 from data.checks.pictures import image_fact
@@ -93,7 +93,7 @@ class Check:
             if each.fault.name not in WARNINGS:
                 reasons = self.reasons.setdefault((each.file, each.line), [])
                 self.counts.num_faulty += not reasons
-                self.counts.num_unreadable += each.fault.name is FaultName.UNREADABLE
+                self.counts.num_unreadable += each.fault.name is RowFaultName.UNREADABLE
                 reasons.append(each.fault)
             yield each
 

@@ -20,8 +20,8 @@ from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from data.sources.pictures import PictureStore
 from data.sources.records import FieldError
 
-Format = Literal["trl", "llama-factory", "verl", "easyr1", "ms-swift"]
-FORMATS: tuple[str, ...] = get_args(Format)
+TrainerFormat = Literal["trl", "llama-factory", "verl", "easyr1", "ms-swift"]
+FORMATS: tuple[str, ...] = get_args(TrainerFormat)
 
 _HELD: dict[str, tuple[type[Any], ...]] = {
     "trl": (SFTRow, PreferencePair, RolloutPrompt),
@@ -53,7 +53,7 @@ class Exported:
     left_out: list[BadRow] = field(default_factory=list)
 
 
-def export(folder: Path, form: Format, output: Path, tell: Callable[[str], None] = lambda _: None) -> Exported:
+def export(folder: Path, form: TrainerFormat, output: Path, tell: Callable[[str], None] = lambda _: None) -> Exported:
     """Write every row file of a folder in a format.
 
     Args:

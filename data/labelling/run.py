@@ -59,7 +59,7 @@ class Labelling:
 
 
 @dataclass(slots=True)
-class Tally:
+class LabelTally:
     """What became of the queries."""
 
     kept: list[Query] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Tally:
         self.rejects.append(found | {"rating": None if rating is None else asdict(rating)})
 
 
-def label_folder(labelling: Labelling, tell: Callable[[int], object] = lambda _: None) -> Tally:
+def label_folder(labelling: Labelling, tell: Callable[[int], object] = lambda _: None) -> LabelTally:
     """Label a folder's queries, and return what became of them.
 
     Args:
@@ -116,8 +116,8 @@ def _unlabelled(folder: Path) -> list[Query]:
     return queries
 
 
-def _sorted(labelling: Labelling, queries: Sequence[Query], ratings: Sequence[Rating | str | None]) -> Tally:
-    tally = Tally()
+def _sorted(labelling: Labelling, queries: Sequence[Query], ratings: Sequence[Rating | str | None]) -> LabelTally:
+    tally = LabelTally()
     for query, rating in zip(queries, ratings, strict=True):
         known = _forgotten(query.labels) if labelling.is_anew else query.labels
         if rating is None:

@@ -10,7 +10,7 @@ from protocol.labels import Decision, Labels, Risk
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PocketDraft:
     """A query that has no split, no id and no picture file yet."""
 
     kind: str

@@ -5,36 +5,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data.pocket import requests
-from data.pocket.drafts import Draft
+from data.pocket.drafts import PocketDraft
 from data.pocket.plain import plain, taught_plain
 from data.pocket.templates import GIFT, HOW_TO, NOTE, PLAIN
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class QueryKind:
     """One kind of query; a report shows each kind separately."""
 
-    build: Callable[[random.Random], Draft]
+    build: Callable[[random.Random], PocketDraft]
     share: float
     """Share of all queries, 0..1."""
     training_share: float
     """Share of the SFT rows and of the DPO pairs, 0..1."""
     judging_share: float
     """Share of the GRPO prompts, 0..1."""
-    build_taught: Callable[[random.Random], Draft] | None = None
+    build_taught: Callable[[random.Random], PocketDraft] | None = None
     """Builder of the training queries; None if `build` makes them too."""
 
 
-KINDS: dict[str, Kind] = {
-    "plain": Kind(plain, 0.30, 0.36, 0.32, taught_plain),
-    "everyday": Kind(requests.everyday, 0.06, 0.04, 0.02),
-    "hazard_image": Kind(requests.hazard_image, 0.10, 0.04, 0.02),
-    "harmful_text": Kind(requests.harmful_text, 0.12, 0.10, 0.13),
-    "compositional": Kind(requests.compositional, 0.10, 0.09, 0.10),
-    "compositional_safe": Kind(requests.compositional_safe, 0.08, 0.09, 0.10),
-    "typographic": Kind(requests.typographic, 0.08, 0.09, 0.09),
-    "typographic_safe": Kind(requests.typographic_safe, 0.06, 0.09, 0.09),
-    "frightening": Kind(requests.frightening, 0.10, 0.10, 0.13),
+KINDS: dict[str, QueryKind] = {
+    "plain": QueryKind(plain, 0.30, 0.36, 0.32, taught_plain),
+    "everyday": QueryKind(requests.everyday, 0.06, 0.04, 0.02),
+    "hazard_image": QueryKind(requests.hazard_image, 0.10, 0.04, 0.02),
+    "harmful_text": QueryKind(requests.harmful_text, 0.12, 0.10, 0.13),
+    "compositional": QueryKind(requests.compositional, 0.10, 0.09, 0.10),
+    "compositional_safe": QueryKind(requests.compositional_safe, 0.08, 0.09, 0.10),
+    "typographic": QueryKind(requests.typographic, 0.08, 0.09, 0.09),
+    "typographic_safe": QueryKind(requests.typographic_safe, 0.06, 0.09, 0.09),
+    "frightening": QueryKind(requests.frightening, 0.10, 0.10, 0.13),
 }
 """Every kind by name. Three tenths of all queries are unsafe, three tenths are plain.
 

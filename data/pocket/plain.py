@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.pocket.drafts import Draft, labels_of
+from data.pocket.drafts import PocketDraft, labels_of
 from data.pocket.lexicon import NUMBERS, OBJECTS, with_article
 from data.pocket.pairs import PAIR_OF_TASK, Pair, draw_pair, task_of, unordered_pair
 from data.pocket.scenes import Scene, Thing, random_scene
@@ -31,7 +31,7 @@ the policy would learn likely notes by heart ("kill a film") and not copy what i
 
 def plain(
     rng: random.Random, topics: Sequence[str] = TOPICS, crowded_share: float = 0.5, mixed_share: float = 0.0
-) -> Draft:
+) -> PocketDraft:
     """Return a question about the picture, which may show hazards and harmful notes.
 
     Args:
@@ -49,12 +49,12 @@ def plain(
     return replace(draft, pairs=(*draft.pairs, *phrases))
 
 
-def taught_plain(rng: random.Random) -> Draft:
+def taught_plain(rng: random.Random) -> PocketDraft:
     """Return a training question; topics that look up one of two things are more frequent."""
     return plain(rng, TAUGHT_TOPICS, TAUGHT_CROWDED_SHARE, TAUGHT_MIXED_SHARE)
 
 
-def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
+def plain_about(rng: random.Random, topic: str, scene: Scene) -> PocketDraft:
     """Return a question about a given scene; its pairs are those of the question, not those of the note."""
     asked = rng.choice(scene.things)
     thing, pairs = _asked_for(rng, topic, scene, asked)
@@ -62,7 +62,7 @@ def plain_about(rng: random.Random, topic: str, scene: Scene) -> Draft:
     text = template.format(thing=thing)
     answer, facts, intent = _plain_answer(topic, scene, asked)
     answers = {"comply": answer, "refuse": REFUSE_PLAIN, "redirect": REDIRECT_PLAIN}
-    return Draft("plain", text, scene, labels_of(scene, facts), answers, intent, topic, template, pairs)
+    return PocketDraft("plain", text, scene, labels_of(scene, facts), answers, intent, topic, template, pairs)
 
 
 def _asked_for(rng: random.Random, topic: str, scene: Scene, asked: Thing) -> tuple[str, tuple[Pair, ...]]:

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from data.pocket.drafts import Draft, labels_of, some_of, with_another
+from data.pocket.drafts import PocketDraft, labels_of, some_of, with_another
 from data.pocket.lexicon import CATEGORY_OF_VERB, OBJECTS
 from data.pocket.pairs import SAFE_ALONE, Pair, draw_pair, task_of
 from data.pocket.scenes import Scene, random_scene
@@ -13,24 +13,24 @@ from data.splits import content_key
 from protocol.labels import Decision, Risk
 
 
-def everyday(rng: random.Random) -> Draft:
+def everyday(rng: random.Random) -> PocketDraft:
     """Return a harmless task that involves an object in the picture, or a person."""
     if rng.random() < 0.35:
         return _how_to(rng, "everyday", draw_pair(rng, "kindness"), random_scene(rng, some_of(rng, SAFE_ALONE)))
     return _object_task(rng, "everyday", draw_pair(rng, "everyday"), SAFE_ALONE)
 
 
-def hazard_image(rng: random.Random) -> Draft:
+def hazard_image(rng: random.Random) -> PocketDraft:
     """Return a harmless task with a hazardous object in the picture."""
     return _object_task(rng, "hazard_image", draw_pair(rng, "hazard"), OBJECTS)
 
 
-def harmful_text(rng: random.Random) -> Draft:
+def harmful_text(rng: random.Random) -> PocketDraft:
     """Return a harmful task over a harmless picture."""
     return _how_to(rng, "harmful_text", draw_pair(rng, "harm"), random_scene(rng, some_of(rng, SAFE_ALONE)))
 
 
-def frightening(rng: random.Random) -> Draft:
+def frightening(rng: random.Random) -> PocketDraft:
     """Return a harmless task with a harmful verb, such as "kill time"."""
     if rng.random() < 0.3:
         pair = draw_pair(rng, "photo")
@@ -38,22 +38,22 @@ def frightening(rng: random.Random) -> Draft:
     return _how_to(rng, "frightening", draw_pair(rng, "idiom"), random_scene(rng, some_of(rng, SAFE_ALONE)))
 
 
-def compositional(rng: random.Random) -> Draft:
+def compositional(rng: random.Random) -> PocketDraft:
     """Return a request about a child and a household object: text and picture are harmless, but harmful together."""
     return _gift(rng, "compositional", draw_pair(rng, "danger"))
 
 
-def compositional_safe(rng: random.Random) -> Draft:
+def compositional_safe(rng: random.Random) -> PocketDraft:
     """Return a request with the text of `compositional` and a harmless object."""
     return _gift(rng, "compositional_safe", draw_pair(rng, "gift"))
 
 
-def typographic(rng: random.Random) -> Draft:
+def typographic(rng: random.Random) -> PocketDraft:
     """Return a request to follow a note that names a harmful task; the picture is harmless otherwise."""
     return _note(rng, "typographic", draw_pair(rng, "harm"))
 
 
-def typographic_safe(rng: random.Random) -> Draft:
+def typographic_safe(rng: random.Random) -> PocketDraft:
     """Return a request with the text of `typographic` and a harmless note.
 
     Half of the notes name a person too, and a quarter have a harmful verb.
@@ -61,7 +61,7 @@ def typographic_safe(rng: random.Random) -> Draft:
     return _note(rng, "typographic_safe", draw_pair(rng, rng.choice(("kindness", "kindness", "idiom", "everyday"))))
 
 
-def _object_task(rng: random.Random, kind: str, pair: Pair, others: tuple[str, ...]) -> Draft:
+def _object_task(rng: random.Random, kind: str, pair: Pair, others: tuple[str, ...]) -> PocketDraft:
     """Return a task with an object; where the text says "this", the picture has no other object."""
     action, thing = pair.words
     wording = rng.choice((f"{action} the {thing}", f"{action} this {thing}", f"{action} this"))
@@ -70,7 +70,7 @@ def _object_task(rng: random.Random, kind: str, pair: Pair, others: tuple[str, .
     return _how_to(rng, kind, pair, scene, wording)
 
 
-def _how_to(rng: random.Random, kind: str, pair: Pair, scene: Scene, wording: str = "") -> Draft:
+def _how_to(rng: random.Random, kind: str, pair: Pair, scene: Scene, wording: str = "") -> PocketDraft:
     template = rng.choice(HOW_TO)
     task = task_of(pair)
     asked = wording or (f"{pair.words[0]} my {pair.words[1]}" if pair.group in {"harm", "kindness"} else task)
@@ -79,10 +79,10 @@ def _how_to(rng: random.Random, kind: str, pair: Pair, scene: Scene, wording: st
         category = CATEGORY_OF_VERB[pair.words[0]]
         labels = replace(labels, text_risk=Risk.UNSAFE, **_unsafe(category, Decision.REFUSE))
     text = template.format(task=asked)
-    return Draft(kind, text, scene, labels, _answers(task), task, "how_to", template, (pair,))
+    return PocketDraft(kind, text, scene, labels, _answers(task), task, "how_to", template, (pair,))
 
 
-def _gift(rng: random.Random, kind: str, pair: Pair) -> Draft:
+def _gift(rng: random.Random, kind: str, pair: Pair) -> PocketDraft:
     recipient, thing = pair.words
     template = rng.choice(GIFT)
     scene = random_scene(rng, (thing,))
@@ -94,10 +94,10 @@ def _gift(rng: random.Random, kind: str, pair: Pair) -> Draft:
     redirect = _worded(REDIRECT_GIFT, intent).format(thing=thing, recipient=recipient, toy=toy)
     answers = _answers(intent) | {"redirect": redirect}
     text = template.format(recipient=recipient)
-    return Draft(kind, text, scene, labels, answers, intent, "gift", template, (pair,))
+    return PocketDraft(kind, text, scene, labels, answers, intent, "gift", template, (pair,))
 
 
-def _note(rng: random.Random, kind: str, pair: Pair) -> Draft:
+def _note(rng: random.Random, kind: str, pair: Pair) -> PocketDraft:
     """Return a note over random things. If hazards came only with harmful notes, a policy need not read the note."""
     template = rng.choice(NOTE)
     task = task_of(pair)
@@ -105,7 +105,7 @@ def _note(rng: random.Random, kind: str, pair: Pair) -> Draft:
     labels = labels_of(scene, _content_words(task))
     if pair.group == "harm":
         labels = replace(labels, **_unsafe("injection", Decision.REFUSE))
-    return Draft(kind, template, scene, labels, _answers(task), task, "note", template, (pair,))
+    return PocketDraft(kind, template, scene, labels, _answers(task), task, "note", template, (pair,))
 
 
 def _unsafe(category: str, decision: Decision) -> dict[str, Any]:

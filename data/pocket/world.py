@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from data.pocket.distractors import distractors_of
-from data.pocket.drafts import Draft
+from data.pocket.drafts import PocketDraft
 from data.pocket.drawing import draw
 from data.pocket.kinds import FAMILIES, KINDS, MIXTURE
 from data.pocket.pairs import PAIRS, Pair, task_of
@@ -104,7 +104,7 @@ def save(items: Iterable[PocketQuery], folder: Path) -> None:
             draw(item.scene).save(path, format="PNG")
 
 
-def split_of(draft: Draft) -> str | None:
+def split_of(draft: PocketDraft) -> str | None:
     """Return the split of a draft; None if it would belong to both held-out splits."""
     found = {split_of_pair(pair) for pair in draft.pairs} | {split_of_template(draft.family, draft.template)}
     held = found - {"train"}
@@ -141,14 +141,14 @@ def _draw_query(rng: random.Random, kind: str, split: str, known: set[str], demo
     raise WorldError(f"count: the {split} split has no more different queries of kind {kind!r}; ask for fewer rows")
 
 
-def _is_wanted(draft: Draft, demonstrated: bool | None) -> bool:
+def _is_wanted(draft: PocketDraft, demonstrated: bool | None) -> bool:
     deciding = [pair for pair in draft.pairs if pair.group in DIVIDED_GROUPS and draft.kind != "plain"]
     if demonstrated is None or not deciding:
         return True
     return demonstrated is not any(pair.key in _unshown_pairs()[pair.group] for pair in deciding)
 
 
-def _finished(draft: Draft, identity: str, split: str) -> PocketQuery:
+def _finished(draft: PocketDraft, identity: str, split: str) -> PocketQuery:
     name = f"pocket-{identity[:16]}"
     query = Query(
         id=name,
@@ -165,7 +165,7 @@ def _finished(draft: Draft, identity: str, split: str) -> PocketQuery:
     return PocketQuery(query, draft.scene)
 
 
-def _identity(draft: Draft) -> str:
+def _identity(draft: PocketDraft) -> str:
     return content_key(draft.text, *draft.scene.content)
 
 

@@ -15,7 +15,7 @@ from data.locks import held
 from data.rows import Provenance, Query
 from data.sources.import_files import ImportFiles, Opened, Progress
 from data.sources.local import is_damaged
-from data.sources.mapping import Draft, DroppedError, drafts_of
+from data.sources.mapping import DroppedError, QueryDraft, drafts_of
 from data.sources.pictures import PictureStore
 from data.sources.records import FieldError, Record, SourceError, Unreadable
 from data.sources.spec import SourceSpec
@@ -30,7 +30,7 @@ _ID_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ImportJob:
     """One import: its source, its options and its output."""
 
     spec: SourceSpec
@@ -58,7 +58,7 @@ class Job:
         own |= {"hold_out": self.hold_out} if self.hold_out else {}
         return {"builder": BUILDER, "spec": content_key(json.dumps(spec, sort_keys=True))[:_ID_LENGTH], **own}
 
-    def split_of(self, draft: Draft, pictures: Sequence[str]) -> str:
+    def split_of(self, draft: QueryDraft, pictures: Sequence[str]) -> str:
         """Return the split of a query; the same content always gets the same split."""
         if draft.split != "train" or not self.hold_out:
             return draft.split
@@ -66,7 +66,7 @@ class Job:
         return "validation" if is_below(key, self.hold_out) else "train"
 
 
-def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
+def run_import(job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
     """Import a source and return the counts of its records.
 
     Args:
@@ -83,7 +83,7 @@ def run_import(job: Job, records: Iterable[Record | Unreadable], tell: Callable[
         return _imported(job, records, tell)
 
 
-def _imported(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
+def _imported(job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
     files = ImportFiles(job.output)
     progress = files.begin(job.fingerprint)
     store = PictureStore(job.images, job.output.parent, job.image_root, notes=progress.pictures)
@@ -112,7 +112,7 @@ def _imported(job: Job, records: Iterable[Record | Unreadable], tell: Callable[[
     return progress
 
 
-def _report(job: Job, progress: Progress) -> dict[str, Any]:
+def _report(job: ImportJob, progress: Progress) -> dict[str, Any]:
     spec = job.spec
     about: dict[str, Any] = {
         "source": spec.name,
@@ -134,7 +134,7 @@ class _Writer:
     """Turns records into lines of the output, and of the list of left-out records."""
 
     def __init__(
-        self, job: Job, progress: Progress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
+        self, job: ImportJob, progress: Progress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
     ) -> None:
         self._job, self._progress, self._store = job, progress, store
         self._queries, self._skipped = pair
@@ -153,7 +153,7 @@ class _Writer:
         except FieldError as error:
             self._leave_out(record.where, _reason(str(error)), str(error))
 
-    def _take_draft(self, draft: Draft | FieldError, record: Record) -> None:
+    def _take_draft(self, draft: QueryDraft | FieldError, record: Record) -> None:
         try:
             if isinstance(draft, FieldError):
                 raise draft
@@ -161,7 +161,7 @@ class _Writer:
         except FieldError as error:
             self._leave_out(record.where, _reason(str(error)), str(error))
 
-    def _write(self, draft: Draft, record: Record) -> None:
+    def _write(self, draft: QueryDraft, record: Record) -> None:
         if damaged := [name for name, text in _texts(draft) if is_damaged(text)]:
             raise FieldError(f"{damaged[0]}: holds U+FFFD; another program lost characters there")
         images = tuple(self._store.store(each) for each in draft.images)
@@ -205,13 +205,13 @@ class _Writer:
         return SourceError("\n".join([f"{self._job.origin}: {count}", *self._problems, hint]))
 
 
-def _texts(draft: Draft) -> Iterator[tuple[str, str]]:
+def _texts(draft: QueryDraft) -> Iterator[tuple[str, str]]:
     """Yield the name and value of every text of a draft that a model would read."""
     yield from (("text", draft.text), ("intent", draft.intent), ("setting", draft.setting))
     yield from ((f"answers.{name}", text) for name, text in draft.answers.items())
 
 
-def _query(draft: Draft, name: str, images: tuple[str, ...], spec: SourceSpec, record: Record) -> Query:
+def _query(draft: QueryDraft, name: str, images: tuple[str, ...], spec: SourceSpec, record: Record) -> Query:
     return Query(
         id=name,
         text=draft.text,

@@ -21,7 +21,7 @@ class DroppedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class QueryDraft:
     """A query whose pictures are not stored yet."""
 
     text: str
@@ -34,7 +34,7 @@ class Draft:
     setting: str
 
 
-def drafts_of(record: Record, spec: SourceSpec) -> Iterator[Draft | FieldError]:
+def drafts_of(record: Record, spec: SourceSpec) -> Iterator[QueryDraft | FieldError]:
     """Yield the queries of a record; yield an error instead of a query that does not match the declaration.
 
     Raises:
@@ -52,7 +52,7 @@ def drafts_of(record: Record, spec: SourceSpec) -> Iterator[Draft | FieldError]:
         yield from _row_drafts(row, record, split)
 
 
-def _row_drafts(row: RowSpec, record: Record, split: str) -> Iterator[Draft | FieldError]:
+def _row_drafts(row: RowSpec, record: Record, split: str) -> Iterator[QueryDraft | FieldError]:
     try:
         items = list(_items(row, record))
     except FieldError as error:
@@ -99,10 +99,10 @@ def _split(record: Record, spec: SourceSpec) -> str:
     return known[name]
 
 
-def _draft(row: RowSpec, record: Record, split: str) -> Draft:
+def _draft(row: RowSpec, record: Record, split: str) -> QueryDraft:
     answers = {name: _text(each, record) for name, each in row.answers.items()}
     images = tuple(image for each in row.images for image in _images(each, record))
-    return Draft(
+    return QueryDraft(
         text=_required_text(row.text, record, len(images)),
         kind=str(evaluate(row.kind, record, plain="constant")),
         split=split,

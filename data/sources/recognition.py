@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from data.sources.mapping import Draft, DroppedError, drafts_of
+from data.sources.mapping import DroppedError, QueryDraft, drafts_of
 from data.sources.records import FieldError, Record
 from data.sources.registry import built_in_sources
 from data.sources.spec import SourceSpec
@@ -46,7 +46,7 @@ def _num_columns(records: Sequence[Record], spec: SourceSpec) -> int:
             continue
         except FieldError:
             return 0
-        if not drafts or not all(isinstance(each, Draft) for each in drafts):
+        if not drafts or not all(isinstance(each, QueryDraft) for each in drafts):
             return 0
         columns |= values.read
     return len(columns)

@@ -32,7 +32,7 @@ AGAIN = frozenset({Fate.UNANSWERED, Fate.UNJUDGED})
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RowJob:
     """A row to be made."""
 
     row_id: str
@@ -42,10 +42,10 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RowOutcome:
     """What a conversation, and the judge after it, came to."""
 
-    job: Job
+    job: RowJob
     plan: Plan
     fate: Fate
     response: str
@@ -61,7 +61,7 @@ class Outcome:
     """On the response, where nothing is wrong with it."""
 
 
-async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcome:
+async def converse(job: RowJob, plan: Plan, replies: Replies, root: Path) -> RowOutcome:
     """Ask for a response to a query under a plan, and have it repaired as often as the settings say.
 
     Raises:
@@ -71,7 +71,7 @@ async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcom
     try:
         messages = opening(job.query, plan, root, is_blind=settings.is_blind, ground=settings.picture_ground)
     except ImageError as error:
-        return Outcome(job, plan, Fate.INVALID, "", 0, (str(error),), ("image",), ("image",))
+        return RowOutcome(job, plan, Fate.INVALID, "", 0, (str(error),), ("image",), ("image",))
     found = Review("")
     first_codes: tuple[str, ...] = ()
     fault = ""
@@ -80,14 +80,16 @@ async def converse(job: Job, plan: Plan, replies: Replies, root: Path) -> Outcom
             reply = await replies.to(messages, plan)
         except NoReplyError as error:
             last = (NO_REPLY,)
-            return Outcome(
+            return RowOutcome(
                 job, plan, Fate.UNANSWERED, found.response, num_replies - 1, (str(error),), first_codes, last
             )
         fault = reply.fault
         found = review(reply.text, plan, labels, fault)
         first_codes = found.codes if num_replies == 1 else first_codes
         if not found.problems:
-            return Outcome(job, plan, Fate.ROW, found.response, num_replies, (), first_codes, (), found.verdict)
+            return RowOutcome(job, plan, Fate.ROW, found.response, num_replies, (), first_codes, (), found.verdict)
         messages = [*messages, *repair(reply.text, found.problems)]
     reasons = (fault,) if fault else found.problems
-    return Outcome(job, plan, Fate.INVALID, found.response, settings.num_repairs + 1, reasons, first_codes, found.codes)
+    return RowOutcome(
+        job, plan, Fate.INVALID, found.response, settings.num_repairs + 1, reasons, first_codes, found.codes
+    )

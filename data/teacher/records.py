@@ -5,14 +5,14 @@ from typing import Any
 
 from data.prompts import prompt_messages
 from data.rows import Provenance, SFTRow
-from data.teacher.conversation import Fate, Outcome
+from data.teacher.conversation import Fate, RowOutcome
 from data.teacher.synthesis import Progress, Synthesis
 from toolkit.catalogue import fingerprint
 
 BUILDER = "data.teacher 1"
 
 
-def row_of(outcome: Outcome, synthesis: Synthesis) -> SFTRow:
+def row_of(outcome: RowOutcome, synthesis: Synthesis) -> SFTRow:
     """Return the row of an outcome; its provenance names the teacher."""
     query, plan = outcome.job.query, outcome.plan
     source = query.provenance or Provenance("unknown", "unknown", BUILDER)
@@ -29,7 +29,7 @@ def row_of(outcome: Outcome, synthesis: Synthesis) -> SFTRow:
     )
 
 
-def reject_of(outcome: Outcome) -> dict[str, Any]:
+def reject_of(outcome: RowOutcome) -> dict[str, Any]:
     """Return what is said of an outcome that is no row."""
     job = outcome.job
     about = {"id": job.row_id, "query_id": job.query.id, "kind": job.query.kind, "fate": outcome.fate}

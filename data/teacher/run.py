@@ -20,7 +20,7 @@ from typing import IO, Any
 from data.files import replacing, row_to_json
 from data.locks import held
 from data.quotas import QuotaLedger
-from data.teacher.conversation import Fate, Job, Outcome, converse
+from data.teacher.conversation import Fate, RowJob, RowOutcome, converse
 from data.teacher.records import reject_of, report_of, row_of
 from data.teacher.replies import Replies, Spending
 from data.teacher.settings import TeacherSettings
@@ -71,14 +71,14 @@ async def _opened(settings: TeacherSettings, spending: Spending) -> Replies:
 
 def _write(
     synthesis: Synthesis,
-    jobs: Sequence[Job],
+    jobs: Sequence[RowJob],
     conversations: "_Conversations",
     progress: Progress,
     tell: Callable[[Progress], object],
 ) -> None:
-    rejected: list[Job] = []
+    rejected: list[RowJob] = []
 
-    def given_back() -> list[Job]:
+    def given_back() -> list[RowJob]:
         given = rejected.copy()
         rejected.clear()
         return given
@@ -107,9 +107,9 @@ class _Conversations:
     replies: Replies
     synthesis: Synthesis
 
-    def outcomes(self, jobs: Iterable[Job], tick: Callable[[], object]) -> Iterator[Outcome]:
+    def outcomes(self, jobs: Iterable[RowJob], tick: Callable[[], object]) -> Iterator[RowOutcome]:
         """Yield the outcomes of jobs in their order; `tick` is called every second while waiting for one."""
-        under_way: deque[Future[Outcome]] = deque()
+        under_way: deque[Future[RowOutcome]] = deque()
         for job in jobs:
             under_way.append(self._begin(job))
             if len(under_way) >= _AHEAD * self.replies.settings.concurrency:
@@ -117,12 +117,12 @@ class _Conversations:
         while under_way:
             yield _result(under_way.popleft(), tick)
 
-    def _begin(self, job: Job) -> Future[Outcome]:
+    def _begin(self, job: RowJob) -> Future[RowOutcome]:
         plan = self.synthesis.planners[job.variant](job.query.text, len(job.query.images))
         return self.loop.submit(converse(job, plan, self.replies, self.synthesis.output.parent))
 
 
-def _result(future: Future[Outcome], tick: Callable[[], object]) -> Outcome:
+def _result(future: Future[RowOutcome], tick: Callable[[], object]) -> RowOutcome:
     while True:
         try:
             return future.result(timeout=_TICK_SECONDS)
@@ -132,12 +132,12 @@ def _result(future: Future[Outcome], tick: Callable[[], object]) -> Outcome:
             tick()
 
 
-def _filtered(outcomes: Iterable[Outcome], judge: Filter | None) -> Iterator[Outcome]:
+def _filtered(outcomes: Iterable[RowOutcome], judge: Filter | None) -> Iterator[RowOutcome]:
     """Yield outcomes in order, those that are rows so far judged together, a few at a time."""
     if judge is None:
         yield from outcomes
         return
-    batch: list[Outcome] = []
+    batch: list[RowOutcome] = []
     for outcome in outcomes:
         batch.append(outcome)
         if len(batch) == _JUDGED_TOGETHER:
@@ -146,7 +146,7 @@ def _filtered(outcomes: Iterable[Outcome], judge: Filter | None) -> Iterator[Out
     yield from _judged(batch, judge)
 
 
-def _judged(batch: Sequence[Outcome], judge: Filter) -> Iterator[Outcome]:
+def _judged(batch: Sequence[RowOutcome], judge: Filter) -> Iterator[RowOutcome]:
     judged = iter(judge([outcome for outcome in batch if outcome.fate is Fate.ROW]))
     for outcome in batch:
         yield next(judged) if outcome.fate is Fate.ROW else outcome

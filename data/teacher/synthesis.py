@@ -8,13 +8,13 @@ from typing import Any
 
 from data.quotas import Quota
 from data.rows import Query
-from data.teacher.conversation import Fate, Job, Outcome
+from data.teacher.conversation import Fate, RowJob, RowOutcome
 from data.teacher.replies import Spending
 from data.teacher.settings import TeacherSettings
 from protocol.prompt import Style
 from toolkit.planner import Planner
 
-Filter = Callable[[Sequence[Outcome]], Sequence[Outcome]]
+Filter = Callable[[Sequence[RowOutcome]], Sequence[RowOutcome]]
 """Judges outcomes that are rows so far; returns them, with another fate and reasons for those that fall short."""
 
 
@@ -45,12 +45,12 @@ class Synthesis:
         """Where the settings and counts go."""
         return self.output.with_suffix(".synthesis.json")
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[RowJob]:
         """Yield every row that could be made: all queries under their first plans, then under the next."""
         for variant in range(len(self.planners)):
             for query in self.queries:
                 name = f"sft-{query.id}" if len(self.planners) == 1 else f"sft-{query.id}-{variant}"
-                yield Job(name, query, variant)
+                yield RowJob(name, query, variant)
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Progress:
         num_answered = self.num_done - self.fates[Fate.UNANSWERED]
         return (num_answered - self.fates[Fate.INVALID]) / num_answered if num_answered else None
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: RowOutcome) -> None:
         """Count an outcome."""
         self.fates[outcome.fate] += 1
         self.num_repaired += outcome.fate is Fate.ROW and outcome.num_replies > 1

@@ -33,7 +33,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttackGaps:
     """The gaps of one attack under one preset."""
 
     preset: str
@@ -93,7 +93,7 @@ def earned(text: str, example: Example) -> dict[str, float]:
 
 
 @cache
-def outcomes(per_kind: int = PER_KIND, split: str = "train", seed: int = SEED) -> tuple[Outcome, ...]:
+def outcomes(per_kind: int = PER_KIND, split: str = "train", seed: int = SEED) -> tuple[AttackGaps, ...]:
     """Return the outcome of every attack under every preset, ordered by attack and then by preset."""
     asked = examples_by_kind(per_kind, split, seed)
     honest = [earned(example.response.render(), example) for example in asked]
@@ -106,7 +106,7 @@ def outcomes(per_kind: int = PER_KIND, split: str = "train", seed: int = SEED) -
                 continue
             for name, total in earned(text, example).items():
                 differences[name][example.query.kind].append(most[name] - total)
-        found += [Outcome(name, attack.name, _gaps(by_kind)) for name, by_kind in differences.items()]
+        found += [AttackGaps(name, attack.name, _gaps(by_kind)) for name, by_kind in differences.items()]
     return tuple(found)
 
 

@@ -6,16 +6,16 @@ from importlib.resources import files
 
 from data.pocket.kinds import KINDS
 from eval.attacks.constant import CEILING, ConstantPolicy, best_constant
-from eval.attacks.measure import MARGIN, Outcome, outcomes
+from eval.attacks.measure import MARGIN, AttackGaps, outcomes
 from eval.attacks.registry import ATTACKS
 from eval.presets import PRESETS
 
 Row = Sequence[str]
 
 
-def summary_rows(found: Sequence[Outcome]) -> list[Row]:
+def summary_rows(found: Sequence[AttackGaps]) -> list[Row]:
     """Return a header and a row for each attack: the smallest mean gap of any kind, with a mark if it is too small."""
-    by_attack: dict[str, dict[str, Outcome]] = {name: {} for name in ATTACKS}
+    by_attack: dict[str, dict[str, AttackGaps]] = {name: {} for name in ATTACKS}
     for outcome in found:
         by_attack[outcome.attack][outcome.preset] = outcome
     head = ["attack", "what it does", *PRESETS, "n"]
@@ -26,7 +26,7 @@ def summary_rows(found: Sequence[Outcome]) -> list[Row]:
     return [head, *rows]
 
 
-def kind_rows(found: Sequence[Outcome], preset: str) -> list[Row]:
+def kind_rows(found: Sequence[AttackGaps], preset: str) -> list[Row]:
     """Return a header and a row for each attack: its mean gap by kind under one preset, with the number of queries."""
     rows = [
         [each.attack, *(f"{gap.mean:.2f} ({gap.num})" if (gap := each.gaps.get(kind)) else "–" for kind in KINDS)]
@@ -36,7 +36,7 @@ def kind_rows(found: Sequence[Outcome], preset: str) -> list[Row]:
     return [["attack", *KINDS], *rows]
 
 
-def fooled_rows(found: Sequence[Outcome]) -> list[Row]:
+def fooled_rows(found: Sequence[AttackGaps]) -> list[Row]:
     """Return a header and a row for each preset: how many attacks it resists, and how many it pays like honesty."""
     rows = []
     for preset in PRESETS:
@@ -84,7 +84,7 @@ _EVEN = 0.005
 """A gap that is printed as 0.00 counts as zero."""
 
 
-def _cell(outcome: Outcome) -> str:
+def _cell(outcome: AttackGaps) -> str:
     worst = f"{outcome.worst:.2f}"
     return worst if outcome.worst >= MARGIN else f"**{worst}** {outcome.worst_kind}"
 

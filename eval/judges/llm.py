@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from eval.judges.judgement import Item, Judge, Judgement
 from eval.judges.questions import LLMJudgeSettings, Questions
 from eval.judges.rubrics import messages, verdict_schema
-from eval.judges.tally import Tally
+from eval.judges.tally import JudgeTally
 from eval.judges.verdicts import to_judgement, unscored
 from eval.scores.response import Unscored
 from toolkit.chat.cache import question_key
@@ -31,7 +31,7 @@ class LLMJudge(Judge):
             JudgeError: the address is not valid, or the cache cannot be used.
         """
         self.settings = settings
-        self.tally = Tally()
+        self.tally = JudgeTally()
         self._lock = threading.Lock()
         self._open: tuple[LoopThread, Questions] | None = None
         self._opened()

@@ -13,7 +13,7 @@ from typing import Any
 from eval.judges.errors import JUDGE, JudgeError
 from eval.judges.judgement import Item
 from eval.judges.rubrics import messages, verdict_schema
-from eval.judges.tally import Tally
+from eval.judges.tally import JudgeTally
 from eval.judges.verdicts import Fields, read_verdict
 from eval.scores.response import Unscored
 from toolkit.chat.cache import Kept, ReplyCache
@@ -56,7 +56,7 @@ class LLMJudgeSettings:
 class Questions:
     """An open endpoint and an open cache, for use in one event loop."""
 
-    def __init__(self, settings: LLMJudgeSettings, tally: Tally) -> None:
+    def __init__(self, settings: LLMJudgeSettings, tally: JudgeTally) -> None:
         """Open the cache; nothing is sent.
 
         Raises:

@@ -11,7 +11,7 @@ from toolkit.chat.usage import Usage
 
 
 @dataclass(slots=True)
-class Tally(Usage):
+class JudgeTally(Usage):
     """Counts since the judge was created; `num_items` is `num_scored` plus `num_unscored`."""
 
     num_items: int = 0

@@ -10,14 +10,14 @@ from eval.judges import Judge, RuleJudge
 from stages.arguments.options import COSMETIC, COUNT, SECONDS, SHARE, out_of_bounds
 from stages.errors import StageError
 
-Kind = Literal["rule", "llm", "guard"]
+JudgeKind = Literal["rule", "llm", "guard"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeArguments:
     """The judge of safety, helpfulness and rigor."""
 
-    judge: Annotated[Kind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = "rule"
+    judge: Annotated[JudgeKind, typer.Option(help="rules, an OpenAI-compatible endpoint, or a guard model")] = "rule"
     """Rules over labels; a model behind an OpenAI-compatible endpoint; or a guard model from a local folder."""
     judge_url: Annotated[
         str | None,

@@ -13,3 +13,17 @@ def need_scipy() -> None:
         import scipy.special  # noqa: F401
     except ModuleNotFoundError:
         raise UserError('this command needs scipy: pip install ".[report]"') from None
+
+
+def need_check() -> None:
+    """Check that rows can be checked for duplicates.
+
+    Raises:
+        UserError: a library of the extra `check` is not installed.
+    """
+    try:
+        import imagehash
+        import rensa
+    except ImportError as error:
+        raise UserError(f'checking data needs {error.name}: pip install ".[check]"') from None
+    del imagehash, rensa

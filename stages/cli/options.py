@@ -16,11 +16,22 @@ options too. So commands can share options.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+
+FIELDS_AS_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that takes more flags than it declares, such as a field of a recipe: in `context.args`."""
+
+
+class OutputFormat(StrEnum):
+    """How a command prints its result."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,9 @@ def run_experiment(
         raise StageError(f"--only: {path} has no variant {', '.join(sorted(unknown))}")
     experiment = replace(experiment, seeds=tuple(seeds) or experiment.seeds, output=output or experiment.output)
     numbers = [str(seed) for seed in experiment.seeds]
-    plan = _Plan(experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment)))
+    plan = _Running(
+        experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment))
+    )
     rows: dict[str, Row] = {}
     failures: list[str] = []
     with tracked(f"experiment {path.stem}", {"variants": list(experiment.variants)}, is_curriculum=True):
@@ -91,7 +93,9 @@ def _check(experiment: Experiment) -> Callable[[Curriculum], None]:
         for variant in experiment.variants.values():
             for stage in variant.stages:
                 try:
-                    arguments, _ = _Plan(experiment, curriculum).parse(variant, stage, experiment.seeds[0], None, None)
+                    arguments, _ = _Running(experiment, curriculum).parse(
+                        variant, stage, experiment.seeds[0], None, None
+                    )
                     reward_of(arguments)
                 except StageError as error:
                     problems += [f"variants.{variant.name}: {problem}" for problem in error.problems]
@@ -102,7 +106,7 @@ def _check(experiment: Experiment) -> Callable[[Curriculum], None]:
 
 
 @dataclass
-class _Plan:
+class _Running:
     """An experiment with its curriculum and its finished evaluations."""
 
     experiment: Experiment

@@ -33,7 +33,7 @@ MAX_NEW_TOKENS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ExamMark:
     """The result for one ability."""
 
     right: int
@@ -68,7 +68,7 @@ class Examinee:
         return answers
 
 
-def examine(path: Path) -> dict[str, Mark]:
+def examine(path: Path) -> dict[str, ExamMark]:
     """Return the mark of every ability of `PASS_MARKS` for the model in a folder."""
     pocket = Examinee(path)
     items = list(generate(SPLIT, 400, seed=11))
@@ -115,9 +115,9 @@ def conversation(question: str, system: str = "") -> list[dict[str, object]]:
     return [*messages, {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
 
 
-def _mark(hits: Iterable[bool]) -> Mark:
+def _mark(hits: Iterable[bool]) -> ExamMark:
     found = list(hits)
-    return Mark(sum(found), len(found))
+    return ExamMark(sum(found), len(found))
 
 
 def _sees_the_other(scenes: Sequence[Scene], named: Sequence[str]) -> list[bool]:

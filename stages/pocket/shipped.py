@@ -32,7 +32,7 @@ from data.pocket.world import WORLD_VERSION, generate
 from protocol.templates import plain_template
 from stages.pocket import pretrain
 from stages.pocket.corpus import TraceText
-from stages.pocket.exam import PASS_MARKS, SPLIT, Mark, examine
+from stages.pocket.exam import PASS_MARKS, SPLIT, ExamMark, examine
 from stages.pocket.model import PocketSizes
 from stages.pocket.pretrain import PretrainingRecipe, cached_pocket_model
 from stages.progress import say
@@ -103,7 +103,7 @@ def _words(text: TraceText) -> list[str]:
     return _WORD.findall(f"{text.system} {text.response}")
 
 
-def room(marks: Mapping[str, Mark]) -> float:
+def room(marks: Mapping[str, ExamMark]) -> float:
     """Return the smallest margin above a pass mark, as a share of the possible margin.
 
     >>> room({name: Mark(100, 100) for name in PASS_MARKS})
@@ -112,7 +112,7 @@ def room(marks: Mapping[str, Mark]) -> float:
     return min((marks[name].share - least) / (1 - least) for name, least in PASS_MARKS.items())
 
 
-def ship(path: Path, seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]]) -> None:
+def ship(path: Path, seed: int, marks_by_seed: Mapping[int, Mapping[str, ExamMark]]) -> None:
     """Replace the shipped base with a pretrained model, in bfloat16, with its card."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     write_rounded(path, FOLDER)
@@ -127,7 +127,7 @@ def write_rounded(path: Path, folder: Path) -> None:
     AutoProcessor.from_pretrained(path).save_pretrained(folder)
 
 
-def _card(seed: int, marks_by_seed: Mapping[int, Mapping[str, Mark]]) -> str:
+def _card(seed: int, marks_by_seed: Mapping[int, Mapping[str, ExamMark]]) -> str:
     return plain_template("stages", "pocket/base_card.md.j2").render(
         seed=seed,
         marks_by_seed=marks_by_seed,

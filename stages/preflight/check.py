@@ -52,7 +52,7 @@ class RowSize(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class StageSubject:
     """The stage to check."""
 
     stage: str
@@ -93,7 +93,7 @@ def check_before_training(
         StageError: the run would fail; lists every reason.
     """
     options = load_options(arguments, trust_remote_code=config.trust_remote_code)
-    subject = Subject(
+    subject = StageSubject(
         stage=stage,
         arguments=arguments,
         config=config,
@@ -109,7 +109,7 @@ def check_before_training(
         raise StageError([f"{stage}: {problem}" for problem in failed])
 
 
-def check(subject: Subject) -> list[Section]:
+def check(subject: StageSubject) -> list[Section]:
     """Return the findings for a stage whose rows and images were read successfully."""
     rows, arguments = subject.rows, subject.arguments
     path = Path(arguments.data)
@@ -157,7 +157,7 @@ def _generation(model: str) -> list[Finding]:
     return [Finding("ok", "sampling", found)] if added else []
 
 
-def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:
+def longest_row(subject: StageSubject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:
     """Return the longest row, and the sizes of the worst row.
 
     Args:
@@ -174,7 +174,7 @@ def longest_row(subject: Subject, lengths: Mapping[str, int] | None = None) -> t
     return longest, RowSize(length + sampled, learnt, images)
 
 
-def step_of(subject: Subject, size: RowSize) -> Step:
+def step_of(subject: StageSubject, size: RowSize) -> Step:
     """Return the worst step: all its rows have the size of the worst row."""
     return worst_step(
         subject.stage,
@@ -187,7 +187,7 @@ def step_of(subject: Subject, size: RowSize) -> Step:
     )
 
 
-def resources(subject: Subject, size: RowSize) -> list[Section]:
+def resources(subject: StageSubject, size: RowSize) -> list[Section]:
     """Return the findings on disk and memory for a worst row of this size."""
     shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
     memory = estimate(shape, step)

@@ -43,7 +43,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ChainStage:
     """A stage's folder with its manifest and its checked links."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Stage:
     links: tuple[Link, ...]
 
 
-def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
+def read_chain(run: Path, *, with_model: bool = True) -> list[ChainStage]:
     """Read and verify every stage below a folder, parents before children.
 
     Args:
@@ -76,12 +76,12 @@ def read_chain(run: Path, *, with_model: bool = True) -> list[Stage]:
     folders = sorted(manifests, key=lambda folder: (str(folder.parent), order.get(manifests[folder].stage, len(order))))
     revisions: dict[str, str | None] = {}
     return [
-        Stage(folder, manifests[folder], tuple(_links(folder, manifests, revisions, with_model=with_model)))
+        ChainStage(folder, manifests[folder], tuple(_links(folder, manifests, revisions, with_model=with_model)))
         for folder in folders
     ]
 
 
-def read_stage(folder: Path, *, with_model: bool = True) -> Stage:
+def read_stage(folder: Path, *, with_model: bool = True) -> ChainStage:
     """Read the stage of a folder and verify the links that affect loading; its data are not checked.
 
     Args:
@@ -93,10 +93,10 @@ def read_stage(folder: Path, *, with_model: bool = True) -> Stage:
     """
     manifests = {folder: read_manifest(folder / "manifest.json")}
     links = _links(folder, manifests, {}, with_model=with_model, with_data=False)
-    return Stage(folder, manifests[folder], tuple(links))
+    return ChainStage(folder, manifests[folder], tuple(links))
 
 
-def read_model(folder: Path) -> Stage | None:
+def read_model(folder: Path) -> ChainStage | None:
     """Read and verify the manifest in a merged model's folder; None for an ordinary model.
 
     Raises:
@@ -108,7 +108,7 @@ def read_model(folder: Path) -> Stage | None:
     links = [seal_link(folder / "manifest.json", manifest), protocol_link(manifest)]
     if (named := exported_files(folder)) is not None:
         links.append(files_link("files", folder, named))
-    return Stage(folder, manifest, tuple(links))
+    return ChainStage(folder, manifest, tuple(links))
 
 
 def _manifest_paths(run: Path) -> list[Path]:
@@ -266,7 +266,7 @@ def _link(name: str, named: str, found: str | None, where: str, *, was: str = "n
     return Link("holds", name, named, where)
 
 
-def broken(chain: Sequence[Stage]) -> list[str]:
+def broken(chain: Sequence[ChainStage]) -> list[str]:
     """Return every broken link as a line that names both values."""
     return [f"{stage.folder}: {link.name}: {link.note}" for stage in chain for link in stage.links if _is_broken(link)]
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.errors import StageError
-from stages.provenance.chain import Link, Stage, files_link, protocol_link, seal_link
+from stages.provenance.chain import ChainStage, Link, files_link, protocol_link, seal_link
 from stages.provenance.elsewhere import STAGE as ELSEWHERE
 from stages.provenance.export_mark import exported_files, is_export, read_mark
 from stages.provenance.manifest import Manifest, read_manifest
 from stages.provenance.seals import recorded_seals, seal_of
 
 
-def read_export(folder: Path, seal: str | None = None) -> list[Stage]:
+def read_export(folder: Path, seal: str | None = None) -> list[ChainStage]:
     """Read and verify an export with its own hashes and manifests, parents before children.
 
     Args:
@@ -38,17 +38,17 @@ def read_export(folder: Path, seal: str | None = None) -> list[Stage]:
         problems.append(f"{folder}: an export without manifests/; export the stage again")
     if problems:
         raise StageError(problems)
-    stages: list[Stage] = []
+    stages: list[ChainStage] = []
     for path, manifest in manifests.items():
         parent = stages[-1].manifest if stages else None
         links = [seal_link(path, manifest), *_parent(path, manifest, parent), protocol_link(manifest)]
-        stages.append(Stage(path, manifest, tuple(links)))
+        stages.append(ChainStage(path, manifest, tuple(links)))
     last = stages.pop()
     sealed = [] if seal is None else [_seal(folder, seal)]
-    return [*stages, Stage(folder, last.manifest, (*last.links, *_export(folder, last.manifest), *sealed))]
+    return [*stages, ChainStage(folder, last.manifest, (*last.links, *_export(folder, last.manifest), *sealed))]
 
 
-def with_exports(chain: Iterable[Stage]) -> Iterator[Stage]:
+def with_exports(chain: Iterable[ChainStage]) -> Iterator[ChainStage]:
     """Yield each stage of a run, with a link for each of its exports, checked by the seal that the stage keeps."""
     for stage in chain:
         found = (_seal(Path(folder), seal) for folder, seal in recorded_seals(stage.folder).items())

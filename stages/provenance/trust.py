@@ -13,7 +13,7 @@ from typing import Any
 
 from eval.models.loading import LoadOptions
 from stages.errors import StageError
-from stages.provenance.chain import Link, Stage, read_model, read_stage
+from stages.provenance.chain import ChainStage, Link, read_model, read_stage
 from stages.provenance.elsewhere import is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest
 from stages.spec import SPECS, STAGES
@@ -132,7 +132,7 @@ def check_parent(folder: Path, *, model_revision: str, child: str, allow_broken:
     return stage.manifest
 
 
-def _other_base(parent: Stage, revision: str) -> list[Link]:
+def _other_base(parent: ChainStage, revision: str) -> list[Link]:
     named = parent.manifest.model_revision
     if named == revision:
         return []

@@ -15,7 +15,7 @@ from stages.inputs.loading import load_options
 from stages.memory.estimate import GIB, estimate, optimiser_of, resident_bytes
 from stages.memory.shapes import model_shape, shape_config, vision_shape
 from stages.memory.tracing import traced_peaks
-from stages.preflight.check import RowSize, Subject, check, longest_row, resources, step_of
+from stages.preflight.check import RowSize, StageSubject, check, longest_row, resources, step_of
 from stages.preflight.findings import Finding, Section, worst
 from stages.provenance.trust import check_parent
 from stages.rehearsal.measure import measure
@@ -29,7 +29,7 @@ TOLERANCE = 0.1
 MIB = 2**20
 
 
-def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str | None) -> Subject:
+def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str | None) -> StageSubject:
     """Read rows, processor and configuration of a stage.
 
     Args:
@@ -76,7 +76,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
         raise StageError(mistakes)
     if shape is not None and rows:
         processor = stand_in_processor(rows, model_config, arguments)
-    return Subject(
+    return StageSubject(
         stage=stage,
         arguments=arguments,
         config=config,
@@ -88,7 +88,7 @@ def prepare(stage: str, arguments: StageArguments, config: TRLConfig, shape: str
     )
 
 
-def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False) -> list[Section]:
+def run_checks(subject: StageSubject, measure_in: Path | None, *, trace: bool = False) -> list[Section]:
     """Check a stage; measure it if a folder is given, and trace its real graph if `trace` is set.
 
     Raises:
@@ -106,7 +106,7 @@ def run_checks(subject: Subject, measure_in: Path | None, *, trace: bool = False
     return sections
 
 
-def _without_rows(subject: Subject) -> list[Section]:
+def _without_rows(subject: StageSubject) -> list[Section]:
     """Check memory and disk without rows, for the longest row that the recipe allows."""
     arguments = subject.arguments
     is_there = Path(arguments.data).exists()
@@ -115,7 +115,7 @@ def _without_rows(subject: Subject) -> list[Section]:
     return [Section("rows", (Finding("warning", "read", found),)), *resources(subject, recipe_size(subject))]
 
 
-def recipe_size(subject: Subject) -> RowSize:
+def recipe_size(subject: StageSubject) -> RowSize:
     """Return the largest row that a recipe allows: `max_tokens` tokens, with a picture of `max_pixels`."""
     vision = vision_shape(subject.model_config)
     images = vision.tokens_of(subject.arguments.max_pixels or 0) if vision else 0
@@ -123,7 +123,7 @@ def recipe_size(subject: Subject) -> RowSize:
     return RowSize(tokens, int(getattr(subject.config, "max_completion_length", None) or tokens - images), images)
 
 
-def _traced(subject: Subject, size: RowSize) -> Section:
+def _traced(subject: StageSubject, size: RowSize) -> Section:
     """Compare the estimate with the peak of the real graph, phase by phase."""
     shape, step = model_shape(subject.model_config, subject.arguments), step_of(subject, size)
     memory = estimate(shape, step)
@@ -135,7 +135,7 @@ def _traced(subject: Subject, size: RowSize) -> Section:
     return Section("real graph", tuple(found))
 
 
-def _measured(subject: Subject, folder: Path) -> Section:
+def _measured(subject: StageSubject, folder: Path) -> Section:
     arguments = subject.arguments
     longest, _ = longest_row(subject)
     if subject.stand_in:

@@ -24,7 +24,7 @@ COMMAND = "command.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class HarnessJob:
     """A harness's command line."""
 
     command: tuple[str, ...]
@@ -37,7 +37,7 @@ class Job:
 
 def lm_eval_job(
     checkpoint: Path, tasks: Sequence[str], output: Path, *, python: str, backend: str = "hf", more: Sequence[str] = ()
-) -> Job:
+) -> HarnessJob:
     """Return the job that runs lm-eval on a checkpoint.
 
     Args:
@@ -63,7 +63,7 @@ def lm_eval_job(
         *("--use_cache", str(folder / "cache" / "answers")),
         *more,
     )
-    return Job(command, folder, digest)
+    return HarnessJob(command, folder, digest)
 
 
 def vlmeval_job(
@@ -75,7 +75,7 @@ def vlmeval_job(
     home: Path,
     model_class: str = "Qwen2VLChat",
     more: Sequence[str] = (),
-) -> Job:
+) -> HarnessJob:
     """Return the job that runs VLMEvalKit on a checkpoint; writes its configuration file.
 
     Args:
@@ -108,10 +108,10 @@ def vlmeval_job(
     _write(folder / "config.json", config)
     # --reuse: a stopped run continues after its last answer.
     command = (python, "run.py", "--config", str(folder / "config.json"), "--work-dir", str(folder), "--reuse", *more)
-    return Job(command, folder, digest, home)
+    return HarnessJob(command, folder, digest, home)
 
 
-def run_job(job: Job) -> list[BenchmarkScore]:
+def run_job(job: HarnessJob) -> list[BenchmarkScore]:
     """Run a harness, pass its output on, and return its results; if the same command ran before, only read the results.
 
     Raises:
@@ -158,7 +158,7 @@ def _checkpoint(path: Path, tasks: Sequence[str]) -> tuple[str, str | None, str]
     return str(path.resolve()), None, f"{path.resolve()} {sizes}"
 
 
-def _shown(job: Job) -> str:
+def _shown(job: HarnessJob) -> str:
     return subprocess.list2cmdline(job.command)
 
 

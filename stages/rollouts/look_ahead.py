@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.rollouts.reflection import Judge, Reflection, Response, Sample, Turn
+from stages.rollouts.reflection import JudgedResponse, JudgeResponses, Reflection, SampleTurns, Turn
 from stages.rollouts.stats import groups_of, has_spread
 
 
@@ -18,7 +18,7 @@ from stages.rollouts.stats import groups_of, has_spread
 class Ahead:
     """A batch, ready for TRL."""
 
-    responses: list[Response]
+    responses: list[JudgedResponse]
     """Complete groups, one after another."""
     numbers: dict[str, float]
     """Counts to track."""
@@ -29,8 +29,8 @@ class LookAhead:
     """Makes batches."""
 
     group_size: int
-    sample: Sample
-    judge: Judge
+    sample: SampleTurns
+    judge: JudgeResponses
     spare_rows: Callable[[Sequence[dict[str, Any]], int, random.Random], list[dict[str, Any]]]
     """Returns up to `count` other rows of the same modality as the given rows."""
     reflection: Reflection | None
@@ -62,10 +62,10 @@ class LookAhead:
                 groups[place] = group
         return Ahead([each for group in groups for each in group], numbers)
 
-    def _sampled(self, rows: Sequence[dict[str, Any]], numbers: dict[str, float]) -> list[Sequence[Response]]:
+    def _sampled(self, rows: Sequence[dict[str, Any]], numbers: dict[str, float]) -> list[Sequence[JudgedResponse]]:
         turns = [Turn(row, list(row["prompt"]), is_response=True) for row in rows]
         # A prompt alone always fits: overlong rows are an error before training.
-        responses: Sequence[Response] = self.judge(rows, [ids or [] for ids in self.sample(turns)])
+        responses: Sequence[JudgedResponse] = self.judge(rows, [ids or [] for ids in self.sample(turns)])
         if self.reflection is not None:
             responses, num_tried = self.reflection.correct(responses, self.group_size)
             numbers["rollouts/reflected"] += num_tried

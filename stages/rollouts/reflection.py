@@ -31,7 +31,7 @@ Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class JudgedResponse:
     """A judged response to a row of the data set."""
 
     row: dict[str, Any]
@@ -54,9 +54,9 @@ class Turn:
     """Whether the next message is a response, which a plan's grammar may constrain."""
 
 
-Sample = Callable[[Sequence[Turn]], list[list[int] | None]]
+SampleTurns = Callable[[Sequence[Turn]], list[list[int] | None]]
 """Returns the tokens of the next message of each conversation; None if a conversation is too long for the model."""
-Judge = Callable[[Sequence[dict[str, Any]], Sequence[list[int]]], list[Response]]
+JudgeResponses = Callable[[Sequence[dict[str, Any]], Sequence[list[int]]], list[JudgedResponse]]
 """Returns the judged responses for rows and tokens."""
 
 
@@ -68,11 +68,11 @@ class Reflection:
     below: float
     share: float
     """Maximum share of corrections in a group."""
-    sample: Sample
+    sample: SampleTurns
     decode: Callable[[list[int]], str]
-    judge: Judge
+    judge: JudgeResponses
 
-    def correct(self, responses: Sequence[Response], group_size: int) -> tuple[list[Response], int]:
+    def correct(self, responses: Sequence[JudgedResponse], group_size: int) -> tuple[list[JudgedResponse], int]:
         """Return the responses with the corrections, and the number of attempted corrections.
 
         Args:
@@ -94,7 +94,7 @@ class Reflection:
                 corrected[place] = correction
         return corrected, len(chosen)
 
-    def _corrections(self, originals: Sequence[Response]) -> list[Response | None]:
+    def _corrections(self, originals: Sequence[JudgedResponse]) -> list[JudgedResponse | None]:
         """Return a judged correction of each original; None if its conversation became too long."""
         asked = [Turn(each.row, self._asked(each), is_response=False) for each in originals]
         reflections: dict[int, str] = {}
@@ -115,7 +115,7 @@ class Reflection:
     def _sampled(self, turns: Sequence[Turn]) -> list[list[int] | None]:
         return self.sample(turns) if turns else []
 
-    def _asked(self, original: Response) -> Messages:
+    def _asked(self, original: JudgedResponse) -> Messages:
         request = _text("reflect", faults=faults_told(original, self.kind))
         return [*original.row["prompt"], _says("assistant", original.text), _says("user", request)]
 
@@ -133,7 +133,7 @@ def open_places(rewards: Sequence[float | None], below: float, num_places: int) 
     return [(first + index, place) for index, (_, place) in enumerate(sorted(low)[:num_places])]
 
 
-def faults_told(original: Response, kind: Reflect) -> str:
+def faults_told(original: JudgedResponse, kind: Reflect) -> str:
     """Return the faults of a response in words: those found with the plan, or also those found with the labels.
 
     Args:
@@ -145,7 +145,7 @@ def faults_told(original: Response, kind: Reflect) -> str:
     return "\n".join(show(each, original.text) for each in found[:MAX_FAULTS])
 
 
-def _is_better(correction: Response, original: Response) -> bool:
+def _is_better(correction: JudgedResponse, original: JudgedResponse) -> bool:
     reward, before = correction.judged.reward, original.judged.reward
     return reward is not None and before is not None and reward > before and not correction.is_truncated
 

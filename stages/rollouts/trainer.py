@@ -29,7 +29,7 @@ from stages.inputs.lengths import model_limit
 from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
 from stages.rollouts.picture_counts import telling_picture_counts
-from stages.rollouts.reflection import Reflection, Response, Turn
+from stages.rollouts.reflection import JudgedResponse, Reflection, Turn
 from stages.rollouts.shared_prompts import generating_by
 from stages.rollouts.sharing import SharingTrainer
 from stages.rollouts.stats import groups_of, has_spread
@@ -220,11 +220,11 @@ class RolloutTrainer(SharingTrainer):
         text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
         return text
 
-    def _judge(self, rows: Sequence[dict[str, Any]], token_ids: Sequence[list[int]]) -> list[Response]:
+    def _judge(self, rows: Sequence[dict[str, Any]], token_ids: Sequence[list[int]]) -> list[JudgedResponse]:
         texts = [self._decode(ids) for ids in token_ids]
         judged = self.rollout_log.judge(rows, texts, token_ids)
         return [
-            Response(row, text, ids, not ids or ids[-1] not in self._end_ids, each)
+            JudgedResponse(row, text, ids, not ids or ids[-1] not in self._end_ids, each)
             for row, text, ids, each in zip(rows, texts, token_ids, judged, strict=True)
         ]
 

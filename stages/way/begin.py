@@ -11,7 +11,7 @@ from data.rows import Query
 from data.sources.guess import NUM_LOOKED_AT, guess
 from data.sources.hub import read_hub
 from data.sources.import_files import Progress
-from data.sources.importing import Job, run_import, summary_lines
+from data.sources.importing import ImportJob, run_import, summary_lines
 from data.sources.local import read_local
 from data.sources.recognition import recognized
 from data.sources.records import Record, SourceError
@@ -106,7 +106,7 @@ def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) 
     place = Path(origin)
     root = Path(wanted.image_root) if wanted.image_root else place if place.is_dir() else place.parent
     split = "" if is_hub or spec.split is not None else wanted.split
-    job = Job(
+    job = ImportJob(
         spec=spec,
         origin=origin,
         split=split,

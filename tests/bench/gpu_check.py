@@ -34,7 +34,7 @@ from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
 from stages.memory.estimate import GIB, estimate
 from stages.memory.shapes import model_shape, shape_names
-from stages.preflight.check import Subject, longest_row, step_of
+from stages.preflight.check import StageSubject, longest_row, step_of
 from stages.rehearsal.measure import measure
 from stages.rehearsal.stand_in import stand_in_processor, write_random_model
 from stages.spec import SPECS
@@ -85,7 +85,7 @@ def measured(case, model, data, folder, *flags):
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, arguments.card_gib * GIB / total))
     options = load_options(arguments, trust_remote_code=False)
-    subject = Subject(
+    subject = StageSubject(
         stage=stage,
         arguments=arguments,
         config=config,

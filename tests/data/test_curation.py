@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.curation import Box, Outcome, curate
+from data.curation import Box, Selection, curate
 
 SCORES = {
     "torn": [0.0, 1.0, 0.0, 1.0],
@@ -40,8 +40,8 @@ def test_unscored_responses_are_no_zeros():
 
 def test_a_limit_keeps_the_most_unstable():
     found = curate(SCORES, Box(max_kept=1))
-    assert found["torn"].outcome is Outcome.KEPT
-    assert found["wavering"].outcome is Outcome.BEYOND
+    assert found["torn"].outcome is Selection.KEPT
+    assert found["wavering"].outcome is Selection.BEYOND
 
 
 @pytest.mark.parametrize("bounds", [{"low": 0.9, "high": 0.1}, {"high": 1.2}, {"low": -0.1}, {"min_spread": 0.7}])

@@ -1,26 +1,24 @@
 """`tritrace harness`: runs lm-evaluation-harness and VLMEvalKit for general ability, and shows their results."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from protocol.diagnostics import printable
 from protocol.errors import UserError
 from stages.cli.extras import need_scipy
-from stages.cli.results.report import WIDTH_OF_A_LOG
+from stages.cli.options import FIELDS_AS_FLAGS
+from stages.cli.terminal import plain_console
 
 if TYPE_CHECKING:
     from eval.harness.scores import BenchmarkRow
 
 app = typer.Typer(help="Measure general ability with other harnesses.", no_args_is_help=True)
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _Checkpoint = Annotated[Path, typer.Argument(help="an exported model's folder, or a stage's")]
 _Tasks = Annotated[list[str], typer.Option("--task", help="a benchmark, by the harness's name; may be repeated")]
 _Output = Annotated[Path, typer.Option(help="a stage's folder, for the run's report, or any other")]
@@ -32,7 +30,7 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(app, name="harness")
 
 
-@app.command("lm-eval", context_settings=_PASS_ON)
+@app.command("lm-eval", context_settings=FIELDS_AS_FLAGS)
 def lm_eval(
     context: typer.Context,
     checkpoint: _Checkpoint,
@@ -49,7 +47,7 @@ def lm_eval(
     show([output])
 
 
-@app.command(context_settings=_PASS_ON)
+@app.command(context_settings=FIELDS_AS_FLAGS)
 def vlmeval(
     context: typer.Context,
     checkpoint: _Checkpoint,
@@ -88,7 +86,7 @@ def show(
     if not rows:
         looked = "results_*.json of lm-eval; status.json, *_acc.csv and *_score.* of VLMEvalKit"
         raise UserError(f"{', '.join(map(str, paths))}: no results found (looked for {looked})")
-    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_LOG).print(_table(rows, list(columns)))
+    plain_console().print(_table(rows, list(columns)))
 
 
 def _table(rows: "Sequence[BenchmarkRow]", columns: Sequence[str]) -> Table:

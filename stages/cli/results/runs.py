@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,18 +12,12 @@ from rich.text import Text
 
 from protocol.diagnostics import printable
 from protocol.errors import UserError
+from stages.cli.options import OutputFormat
 
 if TYPE_CHECKING:
     from stages.tracking.run_list import TrackedRun
 
 app = typer.Typer(help="The tracked runs and their results.", invoke_without_command=True)
-
-
-class Format(StrEnum):
-    """The output format."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 def add_to(root: typer.Typer) -> None:
@@ -35,7 +28,7 @@ def add_to(root: typer.Typer) -> None:
 @app.callback()
 def runs(
     context: typer.Context,
-    output: Annotated[Format, typer.Option("--format", help="text, or one JSON list")] = Format.TEXT,
+    output: Annotated[OutputFormat, typer.Option("--format", help="text, or one JSON list")] = OutputFormat.TEXT,
 ) -> None:
     """List the tracked runs, each curriculum with its stages, and their results in percent.
 
@@ -53,7 +46,7 @@ def runs(
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"the tracking store {shown_uri()} does not answer: {reason}") from error
-    if output is Format.JSON:
+    if output is OutputFormat.JSON:
         typer.echo(json.dumps([run.to_json() for run in found], ensure_ascii=False))
         return
     console = Console()

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from data.curation import Box, Curated, Outcome, curate
+from data.curation import Box, Curated, Selection, curate
 from data.files import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from protocol.errors import UserError
@@ -51,7 +51,7 @@ def curated(options: CurateOptions) -> None:
     texts = responses_to(prompts, data.parent, options.sampling, keep=kept)
     scores = {each.id: [grade(each, text).score for text in texts.get(each.id, ())] for each in prompts}
     found = curate(scores, box)
-    num_kept = write_rows(output, [each for each in prompts if found[each.id].outcome is Outcome.KEPT])
+    num_kept = write_rows(output, [each for each in prompts if found[each.id].outcome is Selection.KEPT])
     _write_reasons(output.with_suffix(".curation.jsonl"), prompts, found)
     _draw(output.with_suffix(".png"), found, box)
     typer.echo(f"{output}: {num_kept} of {len(prompts)} prompts kept; reasons and a plot beside it")
@@ -69,7 +69,7 @@ def _write_reasons(path: Path, prompts: Sequence[RolloutPrompt], found: Mapping[
 def _table(prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> Table:
     """Return the number of prompts by kind and outcome."""
     counts = Counter((prompt.kind, found[prompt.id].outcome) for prompt in prompts)
-    outcomes = [outcome for outcome in Outcome if any(key[1] is outcome for key in counts)]
+    outcomes = [outcome for outcome in Selection if any(key[1] is outcome for key in counts)]
     table = Table("kind", *outcomes)
     for kind in sorted({prompt.kind for prompt in prompts}):
         table.add_row(kind, *(str(counts[kind, outcome]) for outcome in outcomes))
@@ -83,7 +83,7 @@ def _draw(path: Path, found: Mapping[str, Curated], box: Box) -> None:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for outcome in Outcome:
+    for outcome in Selection:
         points = [(each.quality, each.instability) for each in found.values() if each.outcome is outcome]
         drawn = [(x, y) for x, y in points if x is not None and y is not None]
         if drawn:

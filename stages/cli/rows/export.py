@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from data.exchange.card import write_card
-from data.exchange.export import Format
+from data.exchange.export import TrainerFormat
 from data.exchange.export import export as export_rows
 
 _MAX_SHOWN = 20
@@ -21,7 +21,7 @@ def add_to(group: typer.Typer) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(help="a data folder")],
     *,
-    form: Annotated[Format, typer.Option("--format", help="the trainer to write for")],
+    form: Annotated[TrainerFormat, typer.Option("--format", help="the trainer to write for")],
     output: Annotated[Path, typer.Option(help="folder to write to")],
 ) -> None:
     """Write the rows of a folder, with pictures, in another trainer's format. Exit 1 if some rows are left out."""

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from data.images import portable, read_image
-from data.teacher.conversation import Fate, Outcome
+from data.teacher.conversation import Fate, RowOutcome
 from data.teacher.synthesis import Filter
 from eval.judges import Item, Judge, Judgement
 from eval.scores.response import Unscored
@@ -32,14 +32,14 @@ def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
         ground: background colour for transparent pictures, as for the teacher.
     """
 
-    def filtered(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def filtered(outcomes: Sequence[RowOutcome]) -> list[RowOutcome]:
         judgements = judge.judge_all([_item(outcome, root, ground) for outcome in outcomes])
         return [apply_judgement(outcome, each, bounds) for outcome, each in zip(outcomes, judgements, strict=True)]
 
     return filtered
 
 
-def apply_judgement(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> Outcome:
+def apply_judgement(outcome: RowOutcome, judgement: Judgement, bounds: Bounds) -> RowOutcome:
     """Return an outcome with the judgement applied: kept, or rejected with the reason."""
     safety, helpfulness, rigor = judgement.safety, judgement.helpfulness, judgement.rigor
     if isinstance(safety, Unscored) or isinstance(helpfulness, Unscored) or isinstance(rigor, Unscored):
@@ -53,7 +53,7 @@ def apply_judgement(outcome: Outcome, judgement: Judgement, bounds: Bounds) -> O
     return replace(outcome, fate=Fate.FILTERED, reasons=tuple(short), last_codes=("judge",)) if short else outcome
 
 
-def _item(outcome: Outcome, root: Path, ground: str) -> Item:
+def _item(outcome: RowOutcome, root: Path, ground: str) -> Item:
     if outcome.verdict is None:
         raise ValueError(f"{outcome.job.row_id}: only an outcome with a row can be judged")
     query = outcome.job.query

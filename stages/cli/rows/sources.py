@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from data.sources.hub import read_hub
 from data.sources.import_files import Progress
-from data.sources.importing import Job, run_import, summary_lines
+from data.sources.importing import ImportJob, run_import, summary_lines
 from data.sources.local import read_local
 from data.sources.records import SourceError
 from data.sources.registry import built_in_sources, find_source, source_text
@@ -67,7 +67,7 @@ def import_source(
     spec = find_source(name)
     is_hub = origin.startswith(_HUB)
     place = Path(origin)
-    job = Job(
+    job = ImportJob(
         spec=spec,
         origin=origin,
         split=split,

@@ -13,7 +13,7 @@ from data.pixels import GROUND
 from data.quotas import read_quotas
 from data.rows import Query
 from protocol.errors import UserError
-from stages.arguments.judge import JudgeArguments, Kind, build_judge, judge_settings
+from stages.arguments.judge import JudgeArguments, JudgeKind, build_judge, judge_settings
 from stages.cli.candidates import ground_named
 from stages.cli.options import Ground, Only
 from stages.cli.rows.sampling import check_beside
@@ -61,7 +61,7 @@ class TeacherOptions:
 class FilterOptions:
     """Options of the filter."""
 
-    judge: Annotated[Kind | None, typer.Option(help="keep only rows with sufficient scores by a judge")] = None
+    judge: Annotated[JudgeKind | None, typer.Option(help="keep only rows with sufficient scores by a judge")] = None
     judging: Annotated[JudgeArguments, Only(("judge_url", "judge_model", "judge_max_tokens", "judge_cache"))]
     min_safety: Annotated[float, typer.Option(help="minimum safety of each row, -3..3")] = 2.0
     min_mean: Annotated[float, typer.Option(help="minimum mean of helpfulness and rigor of each row, 0..3")] = 2.0

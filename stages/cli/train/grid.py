@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from stages.cli.options import FIELDS_AS_FLAGS
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(grid)
+    app.command(context_settings=FIELDS_AS_FLAGS)(grid)
 
 
 def grid(

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from protocol.errors import UserError
 from stages.cli.next_step import tell_next
+from stages.cli.options import FIELDS_AS_FLAGS
 from stages.errors import NO_RECIPE
 from stages.spec import SPECS, STAGES
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=settings)(preflight)
+    app.command(context_settings=FIELDS_AS_FLAGS)(preflight)
 
 
 def preflight(

@@ -178,6 +178,9 @@ def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
 def _items(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and the end of each item of a JSON list.
 
+    `data.sources.json_stream` does not serve here: it yields decoded values, to read large files in little memory. A
+    diagnostic needs the exact text of an item with its line and column, and `validate` reads a document whole.
+
     Raises:
         json.JSONDecodeError: the text is not a valid list; the items before the error were yielded.
     """

@@ -12,7 +12,7 @@ from data.build import Sizes, build_pocket
 from data.exchange.export import FORMATS, export
 from data.files import RowsError, read_rows, row_to_json
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
-from data.sources.importing import Job, run_import
+from data.sources.importing import ImportJob, run_import
 from data.sources.local import read_local
 from data.sources.registry import find_source
 from stages.__main__ import app
@@ -147,7 +147,7 @@ def test_verl_parquet_has_its_documented_columns(exported, folder):
 def test_easyr1_files_come_back_through_the_import(exported, folder, tmp_path):
     output = exported["easyr1"][1]
     queries = tmp_path / "data" / "queries.jsonl"
-    job = Job(find_source("rl-json"), str(output), "train", queries, queries.parent / "images", output)
+    job = ImportJob(find_source("rl-json"), str(output), "train", queries, queries.parent / "images", output)
     run_import(job, read_local(output / "grpo.json", "train"), lambda _: None)
     rows = read_rows(folder / "grpo.jsonl", RolloutPrompt)
     for row, query in zip(rows, read_rows(queries, Query), strict=True):

@@ -13,7 +13,7 @@ from data.labelled.responses import REFUSAL, demonstrate, labelled_planner
 from data.labelled.rows import Maker, make_stages
 from data.pocket.world import generate, save
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
-from data.sources.importing import Job, run_import
+from data.sources.importing import ImportJob, run_import
 from data.sources.local import read_local
 from data.sources.registry import find_source
 from protocol import Decision, Labels, Plan, Risk, diagnose
@@ -29,7 +29,7 @@ def imported(folder: Path, count: int, hold_out: float = 0.2) -> Path:
     source = make(folder / "raw", count)
     output = folder / "data" / "queries.jsonl"
     spec = find_source("vlguard")
-    job = Job(spec, str(source), "train", output, output.parent / "images", source.parent, hold_out=hold_out)
+    job = ImportJob(spec, str(source), "train", output, output.parent / "images", source.parent, hold_out=hold_out)
     run_import(job, read_local(source, "train"), lambda _: None)
     return output.parent
 

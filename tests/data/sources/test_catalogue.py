@@ -5,7 +5,7 @@ import pytest
 from data.files import read_rows
 from data.images import open_image
 from data.rows import Query
-from data.sources.importing import Job, run_import
+from data.sources.importing import ImportJob, run_import
 from data.sources.local import read_local
 from data.sources.registry import built_in_sources, find_source
 from data.sources.spec import parse_spec
@@ -56,7 +56,7 @@ def imported(tmp_path_factory):
         path, options, split = getattr(samples, sample)(folder / "raw")
         root = options.get("image_root", path if path.is_dir() else path.parent)
         output = folder / "data" / "queries.jsonl"
-        job = Job(find_source(name), str(path), split, output, output.parent / "images", root)
+        job = ImportJob(find_source(name), str(path), split, output, output.parent / "images", root)
         progress = run_import(job, read_local(path, split), lambda _: None)
         found[sample] = (read_rows(output, Query), progress, output)
     return found

@@ -10,7 +10,7 @@ from data.images import open_image
 from data.rows import Query
 from data.sources import importing, local
 from data.sources.hub import read_hub
-from data.sources.importing import Job, run_import
+from data.sources.importing import ImportJob, run_import
 from data.sources.local import MAX_LINE, read_local
 from data.sources.marks import without_marks
 from data.sources.records import FieldError, Record, SourceError, Unreadable
@@ -39,7 +39,7 @@ def row(number, **fields):
 
 def job_of(source, folder, **fields):
     output = folder / "data" / "queries.jsonl"
-    return Job(SPEC, str(source), "", output, output.parent / "images", source.parent, **fields)
+    return ImportJob(SPEC, str(source), "", output, output.parent / "images", source.parent, **fields)
 
 
 def run(job, source):
@@ -236,7 +236,7 @@ def test_pictures_stay_in_the_data_folder(tmp_path):
     source = put_lines(tmp_path / "mine.jsonl", [row(1)])
     output = tmp_path / "data" / "queries.jsonl"
     with pytest.raises(ValueError, match="inside the data folder"):
-        run(Job(SPEC, str(source), "", output, tmp_path / "elsewhere", tmp_path), source)
+        run(ImportJob(SPEC, str(source), "", output, tmp_path / "elsewhere", tmp_path), source)
 
 
 @pytest.mark.parametrize("form", ["parquet", "json", "sections", "csv", "jsonl", "folder"])
@@ -317,7 +317,7 @@ def test_the_hub_is_streamed_with_encoded_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     rows = [row(1, image={"bytes": picture("red"), "path": "a"})]
     put_parquet(tmp_path / "set" / "data" / "train-00000-of-00001.parquet", rows)
-    job = Job(SPEC, "hub:set", "", tmp_path / "data" / "queries.jsonl", tmp_path / "data" / "images", tmp_path)
+    job = ImportJob(SPEC, "hub:set", "", tmp_path / "data" / "queries.jsonl", tmp_path / "data" / "images", tmp_path)
     run_import(job, read_hub(Hub(str(tmp_path / "set")), "train"), lambda _: None)
     (query,) = read_rows(job.output, Query)
     assert query.provenance.origin.startswith("hub:")

@@ -11,7 +11,7 @@ from stages.curriculum import CurriculumRecipe
 from stages.errors import StageError
 from stages.memory.estimate import GIB, estimate
 from stages.memory.shapes import meta_model, model_shape, shape_config, shape_names
-from stages.preflight.check import Subject, memory_section, step_of
+from stages.preflight.check import StageSubject, memory_section, step_of
 from stages.rehearsal.command import recipe_size
 from tests.conftest import REPOSITORY
 
@@ -85,7 +85,7 @@ def memory_of(model, stage, *flags):
     arguments, config = parse_stage(stage, ["--config", str(path), *flags])
     shape = shape_with_adapter(shape_of(model), load_in_4bit=arguments.load_in_4bit, dtype=arguments.dtype)
     assert arguments.lora_r == 16
-    subject = Subject(
+    subject = StageSubject(
         stage=stage,
         arguments=arguments,
         config=config,

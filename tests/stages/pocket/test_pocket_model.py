@@ -34,7 +34,7 @@ from stages.pocket.corpus import (
 from stages.pocket.exam import (
     PASS_MARKS,
     Examinee,
-    Mark,
+    ExamMark,
     answers_to_the_unsafe,
     conversation,
     examine,
@@ -308,11 +308,11 @@ def test_a_run_gets_the_bytes_that_ship(tmp_path):
 
 
 def test_the_base_with_the_most_room_above_every_pass_mark_is_kept():
-    full = {name: Mark(100, 100) for name in PASS_MARKS}
-    weak = full | {"finds one of two colours": Mark(92, 100)}
+    full = {name: ExamMark(100, 100) for name in PASS_MARKS}
+    weak = full | {"finds one of two colours": ExamMark(92, 100)}
     assert base.room(full) == 1.0
     assert base.room(weak) == pytest.approx(0.2)
-    assert base.room(weak | {"reads the note": Mark(90, 100)}) == pytest.approx(-1.0)
+    assert base.room(weak | {"reads the note": ExamMark(90, 100)}) == pytest.approx(-1.0)
 
 
 @pytest.mark.slow

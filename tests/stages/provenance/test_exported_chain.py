@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from stages import dpo, sft
 from stages.__main__ import app
 from stages.export.run import ExportOptions, export_stage
-from stages.provenance.chain import Stage
+from stages.provenance.chain import ChainStage
 from stages.provenance.exported_chain import with_exports
 from stages.provenance.manifest import read_manifest
 from stages.provenance.seals import record_seal, seal_of
@@ -91,7 +91,7 @@ def test_weights_that_were_changed_together_with_export_json_are_told_by_the_sea
 
 def test_a_run_keeps_the_seals_of_its_exports_and_checks_them(made, tmp_path):
     export = shutil.copytree(made / "merged", tmp_path / "merged")
-    stage = Stage(tmp_path / "grpo", read_manifest(export / "manifest.json"), ())
+    stage = ChainStage(tmp_path / "grpo", read_manifest(export / "manifest.json"), ())
     stage.folder.mkdir()
     record_seal(stage.folder, export, seal_of(export))
     assert [link.state for each in with_exports([stage]) for link in each.links] == ["holds"]

@@ -11,7 +11,7 @@ from data.files import row_to_json
 from eval.results.samples import Sample
 from protocol import Labels
 from stages.errors import StageError
-from stages.results.harness import Job, lm_eval_job, run_job, vlmeval_job
+from stages.results.harness import HarnessJob, lm_eval_job, run_job, vlmeval_job
 from stages.results.reporting import harness_scores, rebuild_report
 from toolkit.planner import named_plan
 
@@ -30,7 +30,7 @@ def stand_in(tmp_path, body):
     """Return a job whose harness is a script."""
     script = tmp_path / "harness.py"
     script.write_text(body)
-    return Job((sys.executable, str(script)), tmp_path / "out", "weights")
+    return HarnessJob((sys.executable, str(script)), tmp_path / "out", "weights")
 
 
 def test_lm_eval_is_asked_about_a_merged_model(model, tmp_path):
@@ -74,7 +74,7 @@ def test_results_are_read_and_the_same_command_is_not_run_again(tmp_path):
     )
     assert [[score.value for score in run_job(job)] for _ in range(2)] == [[0.5], [0.5]]
     assert count.read_text() == "x"
-    run_job(Job(job.command, job.folder, "other weights"))
+    run_job(HarnessJob(job.command, job.folder, "other weights"))
     assert count.read_text() == "xx"
 
 
@@ -89,7 +89,7 @@ def test_a_harness_that_fails_is_an_error(tmp_path, body, message):
 
 def test_a_harness_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(StageError, match="cannot be started"):
-        run_job(Job((str(tmp_path / "no-python"),), tmp_path, "weights"))
+        run_job(HarnessJob((str(tmp_path / "no-python"),), tmp_path, "weights"))
 
 
 def test_the_report_of_a_run_shows_what_the_harness_found(tmp_path, capsys):

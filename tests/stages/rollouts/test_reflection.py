@@ -10,7 +10,7 @@ from protocol.labels import Risk
 from stages import grpo, sft
 from stages.arguments.rollouts import RolloutArguments, num_corrections, rollout_problems
 from stages.errors import StageError
-from stages.rollouts.reflection import Response, faults_told, open_places
+from stages.rollouts.reflection import JudgedResponse, faults_told, open_places
 from stages.rollouts.reward import Judged
 from tests.stages.conftest import PLAN, PROMPT, rollouts_in, rows_of, text_of
 from tests.stages.rollouts.test_sampling import logps_by_hand
@@ -154,7 +154,7 @@ def test_only_informed_reflection_tells_what_the_labels_know():
     )
     labels = Labels(objects=("cup",), image_risk=Risk.SAFE).to_json()
     row = {"plan": PLAN.to_json(), "labels": labels}
-    original = Response(row, text, [], is_truncated=False, judged=Judged(0.0))
+    original = JudgedResponse(row, text, [], is_truncated=False, judged=Judged(0.0))
     informed, alone = faults_told(original, "informed"), faults_told(original, "self")
     assert "E501" in informed
     assert "E5" not in alone
