@@ -1,6 +1,6 @@
 """What a text is about: the beginnings of its content words, and the acts that it names. English only; no model.
 
-Two words count as the same if their first letters are: "cleaning" and "clean", "knives" and "knife" come close enough.
+Two words count as the same if their first five letters are the same: "cleaning" and "cleaner". That is close enough.
 """
 
 import re

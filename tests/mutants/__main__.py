@@ -12,10 +12,10 @@ import argparse
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,38 +33,48 @@ class Tally:
     """The results of the mutants of a module."""
 
     name: str
-    num_mutants: int = 0
-    num_killed: int = 0
+    num_all: int
+    num_tried: int
+    num_killed: int
+    survivors: list[Mutant]
     num_equivalent: int = 0
-    survivors: list[Mutant] = field(default_factory=list)
-    is_sample: bool = False
-
-    def add(self, other: "Tally") -> None:
-        """Count the mutants of another module too."""
-        self.num_mutants += other.num_mutants
-        self.num_killed += other.num_killed
-        self.num_equivalent += other.num_equivalent
-        self.is_sample |= other.is_sample
 
     @property
-    def num_counted(self) -> int:
-        """Mutants that change something."""
-        return self.num_mutants - self.num_equivalent
+    def weight(self) -> float:
+        """How many mutants of the module one that was tried stands for."""
+        return self.num_all / self.num_tried
 
-    @property
-    def score(self) -> float:
-        """Killed mutants of those that change something, in percent."""
-        return 100.0 * self.num_killed / self.num_counted if self.num_counted else 100.0
 
-    def row(self) -> str:
-        """Return a row of the table; a sample has its interval."""
-        cells = [self.name, self.num_mutants, self.num_killed, self.num_equivalent, f"{self.score:.1f} %"]
-        if self.is_sample:
-            from eval.statistics.intervals import critical_value, wilson
+def score(tallies: Sequence[Tally]) -> float:
+    """Return the share of killed mutants among those that change the behaviour; a sample is scaled to its module."""
+    killed = sum(each.weight * each.num_killed for each in tallies)
+    counted = sum(each.weight * (each.num_tried - each.num_equivalent) for each in tallies)
+    return killed / counted if counted else 1.0
 
-            low, high = wilson(self.score / 100, self.num_counted, critical_value(float("inf")))
-            cells[-1] += f" ({100 * low:.1f} to {100 * high:.1f}, a sample)"
-        return f"| {' | '.join(map(str, cells))} |"
+
+def effective_size(tallies: Sequence[Tally]) -> float:
+    """Return how many mutants a simple random sample with the same precision would have; infinite if all were tried.
+
+    Samples of several modules are strata (Cochran, Sampling Techniques, 5.6) with the correction for finite
+    populations; the variance within each is taken to be the same.
+    """
+    num_all = sum(each.num_all for each in tallies)
+    parts = [(each.num_all / num_all) ** 2 * (1 - 1 / each.weight) / each.num_tried for each in tallies]
+    return 1 / sum(parts) if any(parts) else inf
+
+
+def row(name: str, tallies: Sequence[Tally]) -> str:
+    """Return a row of the table; a sample has its 95 % interval."""
+    columns = zip(
+        *((each.num_all, each.num_tried, each.num_killed, each.num_equivalent) for each in tallies), strict=True
+    )
+    told, size = f"{100 * score(tallies):.1f} %", effective_size(tallies)
+    if size < inf:
+        from eval.statistics.intervals import critical_value, wilson  # a target: not before its mutants were tried
+
+        low, high = wilson(score(tallies), size, critical_value(inf))
+        told += f" ({100 * low:.1f} to {100 * high:.1f})"
+    return f"| {' | '.join(map(str, [name, *map(sum, columns), told]))} |"
 
 
 class Equivalents:
@@ -90,19 +100,15 @@ class Equivalents:
 
 def try_module(module_path: Path, paths: list[str], config: Mapping[str, Any], sample: int | None) -> Tally:
     """Try the mutants of a module that were not tried yet, and count all."""
-    tally = Tally(module_path.as_posix())
     with session(module_path, paths, config["left_out"]) as database, TemporaryDirectory() as scratch:
-        found, done = mutants(database, sample), outcomes(database)
-        tally.is_sample = sample is not None and len(found) == sample
+        (found, num_all), done = mutants(database, sample), outcomes(database)
         pending = [each for each in found if each.job not in done]
         tests = Tests(tuple(paths), Path(scratch, "tests"), " ".join(config["skip"].split()))
         for mutant, survived in _tried(module_path, pending, tests, config["memory_gib"]):
             note(database, mutant, survived=survived)
             done[mutant.job] = survived
-    tally.num_mutants = len(found)
-    tally.survivors = [each for each in found if done[each.job]]
-    tally.num_killed = tally.num_mutants - len(tally.survivors)
-    return tally
+    survivors = [each for each in found if done[each.job]]
+    return Tally(module_path.as_posix(), num_all, len(found), len(found) - len(survivors), survivors)
 
 
 def _tried(module_path: Path, pending: list[Mutant], tests: Tests, memory_gib: int) -> Iterator[tuple[Mutant, bool]]:
@@ -112,13 +118,21 @@ def _tried(module_path: Path, pending: list[Mutant], tests: Tests, memory_gib: i
     status, seconds = try_importing(module_path, None, tests, Limits(600, memory_gib))
     if status != SURVIVED:
         sys.exit(f"{module_path}: its tests fail without a mutant: python -m pytest {' '.join(tests.arguments())}")
-    limits = Limits(ceil(5 * seconds) + 2, memory_gib)
+    limits = Limits(ceil(3 * seconds) + 1, memory_gib)
     with swapping(module_path, tests, limits) as swapped:
         for mutant in tqdm(pending, f"{module_path} ({seconds:.1f} s)", dynamic_ncols=True):
             outcome = swapped(mutant.source)
             if outcome in {SURVIVED, NEEDS_IMPORT}:
                 outcome = try_importing(module_path, mutant.source, tests, limits)[0]
             yield mutant, outcome == SURVIVED
+
+
+def table(tried: Mapping[str, Sequence[Tally]]) -> list[str]:
+    """Return the lines of the table: a row for each module, and one for each target in bold."""
+    lines = ["| module | mutants | tried | killed | equivalent | score |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for name, tallies in tried.items():
+        lines += [*(row(tally.name, [tally]) for tally in tallies), row(f"**{name}**", tallies)]
+    return lines
 
 
 def main() -> int:
@@ -133,26 +147,21 @@ def main() -> int:
     for name in config["preload"]:
         import_module(name)
 
-    equivalents, rows, lines, modules = Equivalents(HERE / "equivalent.toml"), [], [], set()
-    is_enough = True
+    equivalents, tried, survivors = Equivalents(HERE / "equivalent.toml"), {}, []
     for name in arguments.targets or config["targets"]:
-        total = Tally(f"**{name}**")
-        for path, paths in config["targets"][name].items():
-            tally = try_module(Path(path), paths, config, arguments.sample)
-            equivalent = [each for each in tally.survivors if equivalents.has(each)]
-            tally.num_equivalent = len(equivalent)
-            lines += [f"{each.place}: {each.change}" for each in tally.survivors if each not in equivalent]
-            modules.add(tally.name)
-            total.add(tally)
-            rows.append(tally.row() if tally.num_mutants else "")
-        rows.append(total.row())
-        is_enough &= total.score >= config["least"]
-    header = "| module | mutants | killed | equivalent | score |"
+        tallies = [
+            try_module(Path(path), paths, config, arguments.sample) for path, paths in config["targets"][name].items()
+        ]
+        for tally in tallies:
+            counted = [each for each in tally.survivors if not equivalents.has(each)]
+            tally.num_equivalent = len(tally.survivors) - len(counted)
+            survivors += [f"{each.place}: {each.change}" for each in counted]
+        tried[name] = [tally for tally in tallies if tally.num_tried]
+    modules = {tally.name for tallies in tried.values() for tally in tallies}
     stale = [] if arguments.sample else equivalents.not_met(modules)
     told = [f"equivalent, and no longer a survivor: {each}" for each in stale]
-    report = ["survivors:", *lines, *told, "", header, "| --- | ---: | ---: | ---: | ---: |", *filter(None, rows)]
-    sys.stdout.write("\n".join([*report, ""]))
-    return int(not is_enough or bool(stale))
+    sys.stdout.write("\n".join(["survivors:", *survivors, *told, "", *table(tried), ""]))
+    return int(bool(stale) or any(100 * score(tallies) < config["least"] for tallies in tried.values()))
 
 
 if __name__ == "__main__":

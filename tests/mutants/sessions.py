@@ -1,16 +1,18 @@
 """The mutants of a module, in a session of Cosmic Ray: a file that remembers what each came to.
 
 A session belongs to the source of the module, its tests and the operators. When one of them changes it begins anew;
-else a run that was stopped goes on where it was.
+else a run that was stopped continues where it stopped. There is one exception: if the tests only gained lines, the
+killed mutants stay killed, and the survivors are tried again.
 """
 
 import hashlib
 import re
+import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, starmap, takewhile
 from pathlib import Path
 from random import Random
 
@@ -43,11 +45,16 @@ class Mutant:
 @contextmanager
 def session(module_path: Path, tests: Iterable[str], left_out: Mapping[str, str]) -> Iterator[WorkDB]:
     """Open the session of a module; mutants of operators that are left out are not in it."""
-    parts = [module_path.read_bytes(), *(Path(each).read_bytes() for each in tests), repr(sorted(left_out)).encode()]
+    parts = [module_path.read_bytes(), repr(sorted(left_out)).encode()]
     identity = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     SESSIONS_PATH.mkdir(exist_ok=True)
     name = module_path.with_suffix("").as_posix().replace("/", ".")
     path = SESSIONS_PATH / f"{name}-{identity}.sqlite"
+    tests_path = SESSIONS_PATH / f"{name}.tests"
+    before = tests_path.read_text(encoding="utf-8") if tests_path.exists() else ""
+    now = "".join(Path(each).read_text(encoding="utf-8") for each in tests)
+    if not has_all_lines(now, before):
+        path.unlink(missing_ok=True)
     is_new = not path.exists()
     for other in SESSIONS_PATH.glob(f"{name}-*.sqlite"):
         if other != path:
@@ -59,17 +66,37 @@ def session(module_path: Path, tests: Iterable[str], left_out: Mapping[str, str]
             names = {item.job_id: item.mutations[0].operator_name for item in database.work_items}
             skipped = [job for job, operator in names.items() if out.search(operator)]
             database.set_multiple_results(skipped, WorkResult(WorkerOutcome.SKIPPED))
+        elif now != before:
+            _forget_survivors(path)
+        tests_path.write_text(now, encoding="utf-8")
         yield database
 
 
-def mutants(database: WorkDB, sample: int | None) -> list[Mutant]:
-    """Return the mutants of a session in a fixed order, or a random sample of them with a fixed seed."""
+def has_all_lines(text: str, before: str) -> bool:
+    """Say whether a text has all lines of an earlier one, in their order, and perhaps more."""
+    lines = iter(text.splitlines())
+    return all(line in lines for line in before.splitlines())
+
+
+def _forget_survivors(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM work_results WHERE test_outcome = ?", (TestOutcome.SURVIVED.name,))
+
+
+def mutants(database: WorkDB, sample: int | None) -> tuple[list[Mutant], int]:
+    """Return the mutants of a session in a fixed order, and how many there are.
+
+    If there are more than `sample`, return that many, drawn at random. A larger sample contains every smaller one.
+    """
     skipped = {job for job, result in database.results if result.worker_outcome == WorkerOutcome.SKIPPED}
     items = [(item.job_id, item.mutations[0]) for item in database.work_items if item.job_id not in skipped]
     items.sort(key=lambda item: (item[1].start_pos, item[1].operator_name, item[1].occurrence))
     if sample is not None and sample < len(items):
-        items = sorted(Random(0).sample(items, sample), key=items.index)
-    return [mutant for job, spec in items if (mutant := _mutant(job, spec)) is not None]
+        Random(0).shuffle(items)
+        drawn = islice(filter(None, starmap(_mutant, items)), sample)
+        return sorted(drawn, key=lambda each: each.spec.start_pos), len(items)
+    found = [*filter(None, starmap(_mutant, items))]
+    return found, len(found)
 
 
 def outcomes(database: WorkDB) -> dict[str, bool]:

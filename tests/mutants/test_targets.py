@@ -2,11 +2,14 @@
 
 import re
 import tomllib
+from math import inf
 
+import pytest
 from cosmic_ray.plugins import operator_names
 
 from tests.conftest import REPOSITORY
-from tests.mutants.sessions import change
+from tests.mutants.__main__ import Tally, effective_size, score
+from tests.mutants.sessions import change, has_all_lines
 
 HERE = REPOSITORY / "tests" / "mutants"
 CONFIG = tomllib.loads((HERE / "targets.toml").read_text(encoding="utf-8"))
@@ -38,3 +41,20 @@ def test_a_change_is_told_by_the_lines_it_changes():
     assert change("a\nif b:\n    c = 1\n", "a\nif b:\n    c = 2\n") == "c = 1 -> c = 2"
     assert change("@d\na\nb\n", "a\nb\n") == "@d -> "
     assert change("a\nb\nb\n", "a\nb\nc\n") == "b -> c"
+
+
+def test_kills_are_kept_where_tests_only_gained_lines():
+    assert has_all_lines("a\nnew\nb\n", "a\nb\n")
+    assert not has_all_lines("b\na\n", "a\nb\n")
+    assert not has_all_lines("a\n", "a\na\n")
+
+
+def test_a_sample_stands_for_its_module():
+    # Of 100 mutants 10 are tried and 8 killed, of 20 all are: (10 x 8 + 20) of 120.
+    sample, whole = Tally("one", 100, 10, 8, []), Tally("two", 20, 20, 20, [])
+    assert score([sample, whole]) == pytest.approx(100 / 120)
+    # Only the first is uncertain: (100 / 120)² (1 - 10 / 100) / 10 = 1 / 16.
+    assert effective_size([sample, whole]) == pytest.approx(16)
+    assert effective_size([whole]) == inf
+    # Two of the survivors change nothing.
+    assert score([Tally("one", 100, 10, 8, [], num_equivalent=2)]) == 1.0

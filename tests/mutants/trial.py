@@ -3,7 +3,8 @@
 Cosmic Ray starts Python and pytest anew for every mutant, which takes seconds for tests of milliseconds. Here a process
 is forked from one that has imported the libraries already, and nothing is written to the source:
 
-* `swapping` collects the tests once. For each mutant it forks, gives the functions the mutant's code, and runs them.
+* `swapping` collects the tests once. For each mutant it forks, gives the functions the mutant's code, and runs them:
+  first the tests that killed most mutants so far, then the quick ones.
 * `importing` forks before anything of ours is imported, and hands the mutant's source to the import. It is slower, and
   right for every mutant: of a constant, a decorator, a default or a field too.
 
@@ -18,6 +19,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from importlib.machinery import SourceFileLoader
 from itertools import pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -176,16 +179,23 @@ class _Swapping:
         """Run the tests for each source, until there is none."""
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         functions = [each for each in functions if each.__code__.co_filename == self.path]
+        ranks = RawArray("d", len(session.items))
+        _outcome(self.fork(self.original, functions, session, ranks))
+        gc.freeze()
         while True:
             try:
                 mutant = compile(self.connection.recv(), self.path, "exec")
             except EOFError:
                 return True
             is_within = _outline(mutant) == _outline(self.original)
-            self.connection.send(self.outcome(mutant, functions, session) if is_within else NEEDS_IMPORT)
+            if not is_within:
+                self.connection.send(NEEDS_IMPORT)
+                continue
+            has_survived = _outcome(self.fork(mutant, functions, session, ranks))[0] == SURVIVED
+            self.connection.send(SURVIVED if has_survived else KILLED)
 
-    def outcome(self, mutant, functions, session):
-        """Run the tests with the functions of a mutant."""
+    def fork(self, mutant, functions, session, ranks):
+        """Run the tests with the functions of a mutant, in a process of their own; return its id."""
         pid = os.fork()
         if not pid:
             with _exiting():
@@ -193,15 +203,21 @@ class _Swapping:
                 codes = {(each.co_qualname, each.co_firstlineno): each for each in _codes(mutant)}
                 for function in functions:
                     function.__code__ = codes[function.__code__.co_qualname, function.__code__.co_firstlineno]
-                os._exit(_run(session))
-        return SURVIVED if _outcome(pid)[0] == SURVIVED else KILLED
+                os._exit(_run(session, ranks))
+        return pid
 
 
-def _run(session):
-    for item, following in pairwise([*session.items, None]):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+def _run(session, ranks):
+    """Run the tests by rank. A rank is the seconds of a test, less one for each mutant that it killed."""
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+    for place, following in pairwise([*order, None]):
+        item, began = session.items[place], time.process_time()
+        next_item = None if following is None else session.items[following]
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
         if session.testsfailed:
+            ranks[place] -= 1.0
             return KILLED
+        ranks[place] = ranks[place] or time.process_time() - began
     return SURVIVED
 
 

@@ -86,5 +86,18 @@ def test_it_counts_in_the_guard():
     assert "C405" in astray.withheld[0].detail
 
 
+def test_words_are_the_same_if_their_first_five_letters_are():
+    assert content.stems("cleaning") == content.stems("cleaner") == {"clean"}
+    assert content.stems("planet") != content.stems("plants")
+    assert content.stems("an axe, an ox") == {"axe"}  # words of one or two letters say nothing
+
+
+def test_the_first_four_thousand_characters_of_an_answer_are_searched_for_what_it_announces():
+    task = "Sure. To paint"
+    assert list(content.announced("." * (4000 - len(task)) + task)) == ["paint"]
+    assert list(content.announced("." * (4001 - len(task)) + task)) == ["pain"]
+    assert list(content.announced("." * 4000 + task)) == []
+
+
 def test_the_examples_in_docstrings_hold():
     assert doctest.testmod(content) == (0, 2)

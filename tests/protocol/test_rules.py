@@ -58,6 +58,7 @@ def test_every_risk_is_compared_with_the_first_that_was_stated_for_the_same_thin
         ((UNSAFE, SAFE, COMPLY), []),
         ((SAFE, COMPLY, REFUSE, COMPLY, REDIRECT), [("refuse", "decision comply"), ("redirect", "decision comply")]),
         ((UNSAFE, COMPLY, REFUSE), [("comply", "redirect or refuse")]),  # a wrong first decision is the root
+        ((REFUSE, COMPLY), [("comply", "decision refuse")]),
     ],
 )
 def test_a_decision_follows_the_risk_and_does_not_change(calls, expected):
@@ -67,7 +68,13 @@ def test_a_decision_follows_the_risk_and_does_not_change(calls, expected):
 
 def test_what_a_decision_contradicts_is_named():
     assert findings("C402", UNSAFE, COMPLY)[0][1] == "the decision is comply although the combined risk is unsafe"
+    assert findings("C402", SAFE, UNSAFE, COMPLY)[0][1] == "the decision is comply although the combined risk is unsafe"
     assert findings("C402", COMPLY, REFUSE)[0][1] == "SAFETY-GATE decides refuse, SAFETY-GATE decided comply"
+    others = findings("C402", COMPLY, "[REFUSAL-GENERATOR]: x=1", "[REDIRECT-ENGINE]: x=1", plan=MESH)
+    assert [message for _, message, _ in others] == [
+        "REFUSAL-GENERATOR decides refuse, SAFETY-GATE decided comply",
+        "REDIRECT-ENGINE decides redirect, SAFETY-GATE decided comply",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,9 @@ def test_what_a_decision_contradicts_is_named():
         (REFUSE, MIXED, "mixed"),  # two voices help, and are called what they are
         (COMPLY, MIXED, None),
         (COMPLY, "", None),
+        (REFUSE, "", None),  # an empty answer is another fault
         (SAFE, NO, None),  # without a decision there is nothing to contradict
+        (SAFE, SURE, None),
     ],
 )
 def test_the_answer_does_what_was_decided(decision, answer, done):
@@ -107,7 +116,8 @@ def test_a_risk_score_of_a_half_states_unsafe(score, risk, expected):
 
 
 def test_a_risk_score_is_compared_with_the_last_combined_risk():
-    assert len(findings("C404", SAFE, UNSAFE)) == 1  # 0.05, of the first call
+    told = "score=0.05 although the combined risk is unsafe"  # the score of the first call
+    assert [found[1:] for found in findings("C404", SAFE, UNSAFE)] == [(told, "at least 0.5")]
     assert findings("C404", SAFE.replace("combined_risk=safe; ", "").replace("0.05", "0.95")) == []
 
 
