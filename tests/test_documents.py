@@ -85,3 +85,14 @@ def test_the_map_of_a_package_names_every_room_and_only_those(package):
     assert rooms - mapped == set()
     assert [entry for entry in sorted(mapped) if not (folder / entry).exists()] == []
     assert "**Read in this order**" in text
+
+
+def test_make_installs_what_every_command_of_the_way_imports():
+    installed = re.findall(r'--editable "\.\[([\w,]+)\]"', prose(REPOSITORY / "Makefile"))
+    users, developers = (set(each.split(",")) for each in installed)
+    assert users == {"train", "check", "judge", "serve"}
+    assert users < developers
+    for page in ("README.md", "data/README.md"):
+        own = prose(REPOSITORY / page).partition("## Your ")[2].partition("\n## ")[0]
+        assert "tritrace data check" in own
+        assert "pip install" not in own

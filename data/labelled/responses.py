@@ -16,6 +16,8 @@ REFUSAL = "I cannot help with this, because it could do harm. I can help you wit
 """Where the set has no answer that withholds."""
 STAND_IN = "Sure. First ..., then ..."
 """The answer of a pair's rejected side that complies with what is unsafe: so by its label, not by its content."""
+NO_ANSWER = "there is no reference answer; `tritrace data synthesize` has a teacher write one"
+"""Why a harmless query makes no demonstration."""
 REFERENCE = "reference"
 """The name of an answer whose decision the source does not state."""
 
@@ -65,8 +67,7 @@ def demonstrate(query: Query, planner: Planner) -> Demonstration:
         if not found:
             return Demonstration(Example(answered, plan, response, known=query.labels), completed.assumed, is_own)
         first_problem = first_problem or f"{found[0].code}: {found[0].message}"
-    hint = "there is no reference answer; `tritrace data synthesize` has a teacher write one"
-    raise SetAsideError(first_problem or hint)
+    raise SetAsideError(first_problem or NO_ANSWER)
 
 
 def example_of(query: Query, plan: Plan, text: str) -> Example:

@@ -21,12 +21,12 @@ from data.corruptions import Example
 from data.example_rows import corrupted_pair, demonstration
 from data.files import read_rows, replacing, write_rows
 from data.labelled.completion import SetAsideError
-from data.labelled.responses import demonstrate, example_of
+from data.labelled.responses import NO_ANSWER, demonstrate, example_of
 from data.locks import held
 from data.negatives import LengthLedger, balanced
 from data.prompts import rollout_prompt
 from data.rows import PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
-from protocol import Plan, Risk
+from protocol import Decision, Plan, Risk
 from protocol.errors import UserError
 from protocol.prompt import Style
 from toolkit.catalogue import fingerprint
@@ -46,6 +46,8 @@ class Report:
     """File -> rows."""
     assumed: Counter[str] = field(default_factory=Counter)
     """What no label says and a demonstration states, such as "text_risk=safe" -> how often."""
+    complying: int | None = None
+    """Demonstrations that comply; None if a teacher wrote them."""
     own_answers: int = 0
     """Demonstrations that end with the set's own answer; the others withhold in fixed words."""
     set_aside: Counter[str] = field(default_factory=Counter)
@@ -58,6 +60,13 @@ class Report:
             yield "assumed in demonstrations: " + ", ".join(f"{what} {n:,}" for what, n in self.assumed.most_common())
         for reason, count in self.set_aside.most_common():
             yield f"set aside: {count:,} x {reason}"
+        if self.complying == 0:
+            yield "every demonstration is a refusal: a policy that learns from them refuses everything"
+
+    @property
+    def lacks_answers(self) -> bool:
+        """Whether no demonstration complies, and some would with an answer."""
+        return self.complying == 0 and any(reason.endswith(NO_ANSWER) for reason in self.set_aside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,7 @@ class _Rejects:
 
 def _templates(queries: Iterable[Query], maker: Maker, report: Report, rejects: _Rejects) -> list[Example]:
     examples = []
+    report.complying = 0
     for query in queries:
         try:
             found = demonstrate(query, maker.planner)
@@ -146,6 +156,7 @@ def _templates(queries: Iterable[Query], maker: Maker, report: Report, rejects: 
             continue
         report.assumed.update(found.assumed)
         report.own_answers += found.has_own_answer
+        report.complying += found.example.query.labels.decision is Decision.COMPLY
         examples.append(found.example)
     return examples
 

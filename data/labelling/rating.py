@@ -79,6 +79,8 @@ def doubts(rating: Rating, clear: Clear) -> Iterator[str]:
     for name in RISKS:
         if abs(getattr(rating, name) - MIDDLE) < clear.margin:
             yield f"{name} is unclear"
+    if abs(rating.combined_risk - MIDDLE) < clear.margin:
+        return  # nothing contradicts a whole that is neither harmful nor harmless
     is_unsafe = rating.combined_risk > MIDDLE
     if is_unsafe == (rating.decision is Decision.COMPLY):
         yield f"decides to {rating.decision} although the whole is {'harmful' if is_unsafe else 'harmless'}"

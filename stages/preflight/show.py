@@ -24,8 +24,8 @@ def print_sections(sections: Sequence[Section], console: Console) -> None:
         console.print()
     level = worst([section.level for section in sections])
     num_fails, num_warnings = (len(problems(sections, each)) for each in ("fails", "warning"))
-    verdict = {"ok": "the run can start", "warning": f"the run can start; {num_warnings} warnings"}
-    console.print(Text(f"preflight: {level}: {verdict.get(level, f'the run would fail; {num_fails} problems')}"))
+    verdict = {"ok": "the run can start", "warning": f"the run can start; warnings: {num_warnings}"}
+    console.print(Text(f"preflight: {level}: {verdict.get(level, f'the run would fail; problems: {num_fails}')}"))
 
 
 def summary(sections: Sequence[Section]) -> str:

@@ -59,6 +59,32 @@ def wanted_in(folder: Path, given: dict[str, object]) -> Wanted:
         raise UserError(f"{folder}/init.json: {error}; delete it, and give the options anew") from None
 
 
+MADE_FROM = {
+    "data": ("data/queries.jsonl", ("data", "origin", "split", "question", "image_root", "hold_out", "limit")),
+    "source.yaml": ("source.yaml", ("data", "question")),
+    "recipes": ("recipes/curriculum.yaml", ("model", "card")),
+}
+"""Part of the folder -> a file that shows that it is there, and the options that it was made from."""
+
+
+def _refuse_other(folder: Path, wanted: Wanted) -> None:
+    """Check that what is there was made from what is asked for.
+
+    Raises:
+        UserError: it was made from something else; names each part that must be deleted.
+    """
+    before = read_json_object(folder / "init.json")
+    problems = []
+    for part, (shows, names) in MADE_FROM.items():
+        changed = {name: (before[name], getattr(wanted, name)) for name in names if name in before}
+        for name, (old, new) in changed.items():
+            if old != new and (folder / shows).exists():
+                flag = "--from" if name == "origin" else f"--{name.replace('_', '-')}"
+                problems.append(f"{folder / part}: was made with {flag} {old}; delete it to make it with {flag} {new}")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
     """Make or complete a working folder, and return the commands that follow.
 
@@ -69,8 +95,9 @@ def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
         tell: takes what is done, a line at a time.
 
     Raises:
-        UserError: data, model or card cannot be used.
+        UserError: data, model or card cannot be used, or what is there was made from others.
     """
+    _refuse_other(folder, wanted)
     output = folder / "data" / "queries.jsonl"
     if output.exists():
         tell(f"{output}: kept; delete {folder / 'data'} to read the data again")
@@ -81,8 +108,7 @@ def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
     known = Known.of(queries)
     for name, text in recipes_for(wanted.model, wanted.card, folder, known.queries - known.held_out).items():
         _write_new(folder / "recipes" / name, text, tell)
-    with replacing(folder / "init.json") as file:
-        json.dump(asdict(wanted), file, indent=1)
+    _keep(folder, wanted)
     steps = steps_of(folder, known)
     facts = [
         f"data: {wanted.data}: {known.queries:,} queries, {known.held_out:,} of them held out",
@@ -100,8 +126,14 @@ def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
     return steps
 
 
+def _keep(folder: Path, wanted: Wanted) -> None:
+    with replacing(folder / "init.json") as file:
+        json.dump(asdict(wanted), file, indent=1)
+
+
 def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) -> None:
     spec, origin = _source(folder, wanted, command, tell)
+    _keep(folder, wanted)  # before what can fail, so that the corrected command need not say it again
     is_hub = origin.startswith(HUB)
     place = Path(origin)
     root = Path(wanted.image_root) if wanted.image_root else place if place.is_dir() else place.parent
@@ -161,6 +193,8 @@ def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[Sou
         if guessed.unused:
             tell(f"not used: {', '.join(guessed.unused)}")
         _write_new(path, guessed.to_yaml("own", command), tell)
+    else:
+        tell(f"{path}: kept; it says what the columns are")
     return find_source(str(path)), name
 
 

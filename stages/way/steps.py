@@ -1,6 +1,7 @@
 """The commands of the way, with the folder's own paths, and the page that shows them."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class Step:
     why: str
     otherwise: str = ""
     """What may be given in its place."""
+    otherwise_if: str = ""
+    """When that is meant, such as "with a teacher model"."""
     makes: str = ""
     """What is there when it is done, relative to the folder; "" where nothing tells."""
 
@@ -53,17 +56,26 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
         "a judge model says which queries are harmful; what is unclear is set aside",
         makes="data/unlabelled",
     )
-    synthesize = (
-        f"tritrace data synthesize --data {data}/queries.jsonl --output {data}/sft.jsonl --all-stages "
-        "--teacher-url URL --teacher-model NAME"
-    )
-    rows = Step(
-        "data template | data synthesize",
-        f"tritrace data template {data}",
-        "rows for all three stages, from labels and reference answers",
-        synthesize,
-        makes="data/validation.jsonl",
-    )
+    synthesize = synthesize_command(data)
+    template = f"tritrace data template {data}"
+    if known.answered:
+        rows = Step(
+            "data template | data synthesize",
+            template,
+            "rows for all three stages, from labels and reference answers",
+            synthesize,
+            "with a teacher model behind an OpenAI-compatible endpoint",
+            makes="data/validation.jsonl",
+        )
+    else:
+        rows = Step(
+            "data synthesize | data template",
+            synthesize,
+            "rows for all three stages; a teacher model writes the demonstrations, because the data has no answers",
+            template,
+            "without a teacher, although every demonstration is then a refusal",
+            makes="data/validation.jsonl",
+        )
     rest = [
         Step("data check", f"tritrace data check {data}", "every row is looked at before it is trained on"),
         Step(
@@ -85,13 +97,34 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
     return [*([label] if needs_labels else []), rows, *rest]
 
 
+def synthesize_command(data: Path) -> str:
+    """Return the command by which a teacher writes the rows of a folder."""
+    return (
+        f"tritrace data synthesize --data {data}/queries.jsonl --output {data}/sft.jsonl --all-stages "
+        "--teacher-url URL --teacher-model NAME"
+    )
+
+
+def count_done(folder: Path, steps: list[Step]) -> int:
+    """Return the number of steps that are done, in order: ticked off on the page, and what they make is there."""
+    page = folder / "README.md"
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    ticked = {frozenset(names.split(" | ")) for names in re.findall(r"(?m)^- \[x\] \*\*(.+?)\*\*", text)}
+    for number, step in enumerate(steps):
+        is_there = not step.makes or (folder / step.makes).exists()
+        if frozenset(step.name.split(" | ")) not in ticked or not is_there:
+            return number
+    return len(steps)
+
+
 def write_way(folder: Path, steps: list[Step], title: str, facts: list[str]) -> None:
-    """Write `way.json` and the page."""
+    """Write `way.json` and the page; a step that was ticked off there stays so while what it made is there."""
+    num_done = count_done(folder, steps)
     with replacing(folder / "way.json") as file:
         begun = {"name": "init", "command": f"tritrace init {folder}", "makes": "data/queries.jsonl"}
         json.dump({"steps": [begun, *map(asdict, steps)]}, file, indent=1)
     page = plain_template("stages", "way/page.md.j2", strips=True).render(
-        folder=folder, steps=steps, title=title, facts=facts
+        folder=folder, steps=steps, num_done=num_done, title=title, facts=facts
     )
     with replacing(folder / "README.md") as file:
         file.write(page.rstrip() + "\n")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,17 @@ def test_rows_of_queries_that_are_not_labelled_or_not_held_out(tritrace, tmp_pat
     write_rows(tmp_path / "queries.jsonl", [*bare, Query("q", "What is it?", "k", "validation")])
     assert "no query that is held out says combined_risk" in refused(tritrace, "data", "template", tmp_path)
     assert "`tritrace init FOLDER --data FILE" in refused(tritrace, "data", "template", tmp_path / "nowhere")
+
+
+def test_rows_that_would_teach_to_refuse_everything_lead_to_the_teacher(tritrace, mine):
+    path = mine / "data" / "queries.jsonl"
+    bare = [replace(query, answers={}) for query in read_rows(path, Query)]
+    write_rows(path, bare)
+    code, _, err = tritrace("data", "template", mine / "data")
+    assert code == 0
+    assert f"{mine}/data: every demonstration is a refusal: a policy that learns from them refuses everything" in err
+    assert f"{mine}/data/stages.rejected.jsonl: each of these queries with its reason" in err
+    assert re.search(r"^next: tritrace data synthesize --data \S+ --output \S+ --all-stages", err, re.MULTILINE)
 
 
 def test_a_step_that_is_too_early_names_the_one_before(tritrace, mine):

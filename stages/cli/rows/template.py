@@ -12,6 +12,7 @@ from data.rows import Query
 from protocol.errors import UserError
 from stages.cli.candidates import style_of
 from stages.cli.next_step import tell_next
+from stages.way.steps import synthesize_command
 from toolkit.planner import Planner
 
 
@@ -33,7 +34,11 @@ def template(
         raise UserError(f"{folder}/queries.jsonl: no such file; {hint}")
     planner = labelled_planner(read_rows(folder / "queries.jsonl", Query))
     maker = Maker(planner, style_of(style) or "compact", pairs_per_query, seed)
-    tell_stages(folder, make_stages(folder, maker, is_taught=False))
+    report = make_stages(folder, maker, is_taught=False)
+    tell_stages(folder, report)
+    if report.lacks_answers:
+        typer.echo(f"next: {synthesize_command(folder)}", err=True)
+        return
     tell_next("data template", folder, f"tritrace data check {folder}")
 
 
@@ -48,3 +53,5 @@ def tell_stages(folder: Path, report: Report) -> None:
     """Print what was made, what was assumed and what was set aside."""
     for line in report.lines():
         typer.echo(f"{folder}: {line}", err=True)
+    if report.set_aside:
+        typer.echo(f"{folder}/stages.rejected.jsonl: each of these queries with its reason", err=True)

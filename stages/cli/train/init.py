@@ -33,9 +33,11 @@ def init(
     `tritrace init FOLDER` alone, makes deleted files again.
     """
     from stages.way.begin import begin, wanted_in
+    from stages.way.steps import count_done
 
     given: dict[str, object] = {"data": data, "origin": origin, "model": model, "card": card, "split": split}
     given |= {"question": question, "image_root": image_root, "hold_out": hold_out, "limit": limit}
     steps = begin(folder, wanted_in(folder, given), f"tritrace init {shlex.quote(str(folder))}", typer.echo)
     typer.echo(f"{folder}/README.md: the way, command by command")
-    typer.echo(f"next: {steps[0].command}", err=True)
+    for step in steps[count_done(folder, steps) :][:1]:
+        typer.echo(f"next: {step.command}", err=True)

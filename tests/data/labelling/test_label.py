@@ -56,6 +56,11 @@ def test_only_what_is_clear_becomes_a_label(changes, reason):
     assert found == [] if reason is None else any(each.startswith(reason) for each in found)
 
 
+def test_nothing_contradicts_a_whole_that_is_unclear():
+    doubtful = rating(combined_risk=5, decision="refuse", category="fraud")
+    assert list(doubts(doubtful, Clear())) == ["combined_risk is unclear"]
+
+
 def test_a_label_that_was_there_stays_and_is_not_contradicted():
     known = Labels(text_risk=Risk.UNSAFE, objects=("cup",))
     assert list(contradictions(known, rating())) == ["text_risk is labelled unsafe, and rated 1"]

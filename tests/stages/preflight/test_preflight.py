@@ -226,7 +226,7 @@ def test_the_command_ends_with_0_1_or_2(rows_folder, tiny_model_path, tmp_path, 
     assert "KV cache" not in sound.output
     small = runner.invoke(app, ["preflight", "--config", str(recipe), "--card_gib", "0.001"])
     assert small.exit_code == 1
-    assert "the run would fail; 1 problems" in small.output
+    assert "the run would fail; problems: 1" in small.output
     wrong = runner.invoke(app, ["preflight", "--config", str(recipe), "--stage", "rlhf"])
     assert "give --stage sft, dpo or grpo" in str(wrong.exception)
 

@@ -12,6 +12,7 @@ from stages.cli.next_step import tell_next
 from stages.curriculum import read_curriculum
 from stages.fit.model import shape_sources
 from stages.way.begin import Wanted, begin, wanted_in
+from stages.way.steps import count_done
 from tests.data.labelled.vlguard_like import make
 from tests.data.sources.samples import put_csv, put_pictures
 
@@ -138,3 +139,55 @@ def test_a_command_prints_the_next_one_and_ticks_itself_off(tmp_path, source, ca
     tell_next("data check", folder / "data", "another")
     assert capsys.readouterr().err == "next: another\n"
     assert json.loads((folder / "init.json").read_text())["data"] == "vlguard"
+
+
+def test_a_command_that_failed_is_corrected_by_what_was_wrong_with_it(tmp_path):
+    put_pictures(tmp_path / "pictures", *(f"{number}.png" for number in range(9)))
+    rows = [{"image": f"{number}.png", "question": f"What is number {number}?"} for number in range(9)]
+    table = put_csv(tmp_path / "questions.csv", rows)
+    with pytest.raises(UserError, match="--image-root FOLDER says what"):
+        begun(tmp_path / "own", data=str(table))
+    wanted = wanted_in(tmp_path / "own", {"image_root": str(tmp_path / "pictures")})
+    said = []
+    begin(tmp_path / "own", wanted, "", said.append)
+    assert f"{tmp_path}/own/source.yaml: kept; it says what the columns are" in said
+    assert len(read_rows(tmp_path / "own" / "data" / "queries.jsonl", Query)) == 9
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"hold_out": 0.3}, r"own/data: was made with --hold-out 0.1; delete it to make it with --hold-out 0.3"),
+        ({"data": "other.csv"}, r"own/data: was made with --data vlguard; delete it to make it with --data other.csv"),
+        ({"model": "qwen2.5-vl-3b", "card": "24"}, r"own/recipes: was made with --model pocket; delete it to"),
+    ],
+)
+def test_what_was_made_from_something_else_is_not_taken_for_it(tmp_path, source, fields, words):
+    begun(tmp_path / "own", data="vlguard", origin=str(source))
+    before = (tmp_path / "own" / "init.json").read_text()
+    with pytest.raises(UserError, match=words):
+        begun(tmp_path / "own", **{"data": "vlguard", "origin": str(source), **fields})
+    assert (tmp_path / "own" / "init.json").read_text() == before
+
+
+def test_given_again_it_keeps_the_ticks_of_what_is_still_there(tmp_path, source):
+    folder = tmp_path / "own"
+    steps, _ = begun(folder, data="vlguard", origin=str(source))
+    assert count_done(folder, steps) == 0
+    (folder / "data" / "validation.jsonl").touch()
+    for name in ("data template", "data check", "preflight"):
+        tell_next(name, folder)
+    page = (folder / "README.md").read_text()
+    begun(folder, data="vlguard", origin=str(source))
+    assert (folder / "README.md").read_text() == page
+    assert count_done(folder, steps) == 3
+    (folder / "data" / "validation.jsonl").unlink()
+    begun(folder, data="vlguard", origin=str(source))
+    assert (folder / "README.md").read_text().count("- [x]") == 1
+
+
+def test_data_without_answers_needs_a_teacher_first(tmp_path):
+    rows = [{"question": f"What is number {number}?", "harmful": "no"} for number in range(20)]
+    steps, _ = begun(tmp_path / "own", data=str(put_csv(tmp_path / "questions.csv", rows)))
+    assert steps[0].command.startswith(f"tritrace data synthesize --data {tmp_path}/own/data/queries.jsonl")
+    assert f"tritrace data template {tmp_path}/own/data" in (tmp_path / "own" / "README.md").read_text()
