@@ -5,7 +5,7 @@ Training rows, evaluation and the production guard all ask through here.
 
 from data.rows import Message, Provenance, Query, RolloutPrompt
 from protocol import Plan, system_prompt
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from toolkit.planner import Planner, plan_query
 
 BUILDER = "data.build 12"

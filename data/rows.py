@@ -1,8 +1,9 @@
 """The rows that pass between the parts: what is asked, and what each stage trains on.
 
-One frozen dataclass a kind, one JSON object a line on disk (`data/files.py`). The columns of the three training rows
-are the ones TRL reads (`prompt`, `completion`, `chosen`, `rejected`, `images`); a plan travels as its canonical JSON
-text, so that a column keeps one type whatever the plan holds. Nothing here knows where queries come from.
+One frozen dataclass a kind, one JSON object a line on disk (`data/files/json_lines.py`). The columns of the three
+training rows are the ones TRL reads (`prompt`, `completion`, `chosen`, `rejected`, `images`); a plan travels as its
+canonical JSON text, so that a column keeps one type whatever the plan holds. Nothing here knows where queries come
+from.
 """
 
 from dataclasses import dataclass, field

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from data.rows import Query
 from protocol import Call, Decision, Phase, Plan, Response, Risk, Tool, Trace, Word
 from protocol.errors import UserError
-from protocol.graph import State
-from protocol.keys import Text
-from protocol.literals import Value
+from protocol.keys.literals import Value
+from protocol.keys.types import Text
+from protocol.plans.graph import State
 from toolkit.planner import cues
 
 REASONS = {

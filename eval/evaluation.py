@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data.files import read_json, replacing, row_to_json
-from data.images import ground_of, portable, read_image
-from data.locks import held
-from data.pixels import GROUND
+from data.files.json_lines import read_json, replacing, row_to_json
+from data.files.locks import held
+from data.pictures.images import ground_of, portable, read_image
+from data.pictures.pixels import GROUND
 from data.rows import RolloutPrompt
 from eval.grading import score_items
 from eval.judges import Item, Judge

@@ -11,17 +11,17 @@ import hashlib
 from functools import cache
 
 from protocol.diagnostics import Diagnostic, codes, explain
-from protocol.grammar import grammar_of, shared_grammar
-from protocol.keys import SpecError
+from protocol.grammar.grammar import grammar_of, shared_grammar
+from protocol.grammar.parser import NotInLanguageError, accepts, parse
+from protocol.keys.literals import Word
+from protocol.keys.types import SpecError
 from protocol.labels import Decision, Labels, Risk
-from protocol.literals import Word
-from protocol.parser import NotInLanguageError, accepts, parse
-from protocol.plan import Persona, Plan
-from protocol.prompt import system_prompt, template_text
-from protocol.reader import read
-from protocol.schema import trace_schema
-from protocol.tools import Key, Phase, Role, Tool, custom_tool
-from protocol.trace import Call, Response, Trace, canonical
+from protocol.plans.plan import Persona, Plan
+from protocol.plans.prompt import system_prompt, template_text
+from protocol.plans.tools import Key, Phase, Role, Tool, custom_tool
+from protocol.response.reader import read
+from protocol.response.schema import trace_schema
+from protocol.response.trace import Call, Response, Trace, canonical
 from protocol.verdict import Verdict, diagnose
 
 LANGUAGE_VERSION = 1

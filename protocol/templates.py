@@ -12,7 +12,7 @@ def plain_template(package: str, path: str, *, trims: bool = True, strips: bool 
 
     Args:
         package: the top-level package that holds it.
-        path: inside of it, such as "prompts/full.j2".
+        path: inside of it, such as "plans/prompts/full.j2".
         trims: the line break behind a block goes away; without, all line breaks stay.
         strips: the blanks before a block go away too.
     """

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from protocol.diagnostics import Diagnostic, Family
+from protocol.keys.literals import Unread, Value
 from protocol.labels import Labels
-from protocol.literals import Unread, Value
-from protocol.plan import Plan
-from protocol.reader import read
-from protocol.reading import Reading, WrittenCall
+from protocol.plans.plan import Plan
+from protocol.response.reader import read
+from protocol.response.reading import Reading, WrittenCall
+from protocol.response.statements import Statement
+from protocol.response.trace import Call, Response, Trace
 from protocol.rules import Finding, Subject, all_rules
-from protocol.statements import Statement
-from protocol.trace import Call, Response, Trace
 
 _UNKNOWN = Labels()
 _RANK = {family.value: rank for rank, family in enumerate(Family)}

@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data.build import Scenes, Sizes, build_pocket
-from data.negatives import Draw
+from data.building.build import Scenes, Sizes, build_pocket
+from data.pairs.negatives import Draw
 from eval.results.samples import Sample
 from eval.results.shortfall import shortfall
 from eval.results.summary import summarize
@@ -77,7 +77,7 @@ class CurriculumRecipe(JudgeArguments):
     weigh_share: float = SIZES.weigh_share
     """Share of SFT's demonstrations, and of DPO's chosen responses, that use every reasoning tool of their plan."""
     draw: Draw = "traces"
-    """Choice of corruptions for DPO's pairs (`data/negatives.py`): "traces" has none about the decision."""
+    """Choice of corruptions for DPO's pairs (`data/pairs/negatives.py`): "traces" has none about the decision."""
     num_validation: int = SIZES.validation
     """Held-out queries for choices such as hyper-parameters."""
     num_test: int = SIZES.test

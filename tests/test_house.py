@@ -52,7 +52,7 @@ def test_every_other_file_is_found_from_outside_the_repository():
 
 def test_counts_have_not_shrunk():
     assert len(MODULES) > 80
-    known = {"protocol/base.lark", "protocol/codes.toml", "protocol/prompts/full.j2", "toolkit/cues.yaml"}
+    known = {"protocol/grammar/base.lark", "protocol/codes.toml", "protocol/plans/prompts/full.j2", "toolkit/cues.yaml"}
     assert known <= set(RESOURCES)
 
 

@@ -10,7 +10,7 @@ from functools import cache
 
 import protocol
 from protocol import Decision, Key, Phase, Risk, Role, Tool
-from protocol.keys import Enum, Flag, List, Number, Text
+from protocol.keys.types import Enum, Flag, List, Number, Text
 
 _RISK = Enum(tuple(Risk))
 _LEVEL = Enum(("none", "low", "high"))

@@ -1,7 +1,7 @@
 """The LLM planner: a language model behind an OpenAI-compatible endpoint chooses persona and tools and draws the graph.
 
 It chooses personas and tools of the toolkit by name, so that no text of a user can reach the system message through
-the planner. Its output is constrained by `protocol.plan_schema.selection_schema`; output that still fails validation
+the planner. Its output is constrained by `protocol.plans.schema.selection_schema`; output that still fails validation
 is sent back with the diagnosis, a bounded number of times. If the model gives no plan, or cannot be reached, another
 planner takes over, and the plan's reason says so.
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from protocol import Decision, Phase, Plan, SpecError, Tool
-from protocol.plan import plan_from_record
-from protocol.plan_schema import selection_schema
+from protocol.plans.plan import plan_from_record
+from protocol.plans.schema import selection_schema
 from protocol.templates import plain_template
 from toolkit.catalogue import CATALOGUE, PICTURE_TOOLS
 from toolkit.chat.caller import CallerSpec, ChatError, NoReplyError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, permutations
 
 from protocol import Phase, SpecError, Tool
-from protocol.graph import Graph
+from protocol.plans.graph import Graph
 
 Edge = tuple[str, str]
 

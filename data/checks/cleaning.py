@@ -8,8 +8,8 @@ from typing import Any
 from data.checks.facts import Fault, RowFaultName
 from data.checks.lines import Line
 from data.checks.run import DROPPED, Check
-from data.files import RowsError, parse_object, replacing
-from data.images import ImageError, read_image
+from data.files.json_lines import RowsError, parse_object, replacing
+from data.pictures.images import ImageError, read_image
 from protocol.errors import UserError
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.checks.facts import Facts, RowFaultName
-from data.lengths import LengthGap, length_gap
+from data.pairs.lengths import LengthGap, length_gap
 
 TRAITS = {
     "kind": "Cases",

@@ -14,7 +14,7 @@ from rensa import RMinHash, RMinHashLSH
 
 from data.checks.facts import Facts, Fault, ImageFact, RowFaultName
 from data.checks.pictures import HASH_BITS, is_near, look_alike
-from data.images import ImageError
+from data.pictures.images import ImageError
 from data.splits import content_key
 
 MIN_JACCARD = 0.8

@@ -14,7 +14,7 @@ from data.checks.counts import TRAITS, Counts
 from data.checks.facts import WARNINGS
 from data.checks.index import Found
 from data.checks.run import Check, summary_of
-from data.files import replacing
+from data.files.json_lines import replacing
 
 MAX_BARS = 24
 """Values that a plot shows; the rest are one bar."""

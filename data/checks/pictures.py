@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from data.checks.facts import ImageFact
-from data.images import open_image
+from data.pictures.images import open_image
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2

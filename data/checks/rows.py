@@ -14,9 +14,9 @@ from typing import Any
 from data.checks.facts import Facts, Fault, ImageFact, RowFaultName
 from data.checks.lines import Line
 from data.checks.pictures import image_fact
-from data.files import RowsError, iterate_rows, parse_object, row_from_json
-from data.images import ImageError
-from data.on_policy import ON_POLICY
+from data.files.json_lines import RowsError, iterate_rows, parse_object, row_from_json
+from data.pairs.on_policy import ON_POLICY
+from data.pictures.images import ImageError
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow, type_by_name
 from data.splits import content_key
 from protocol import Decision, Labels, Plan, Risk, SpecError, diagnose, system_prompt

@@ -14,8 +14,8 @@ from data.checks.index import Found, Index
 from data.checks.lines import MAX_LINE_BYTES, Line, read_lines
 from data.checks.pictures import image_fact
 from data.checks.rows import RowJudge, labels_of, normalised
-from data.files import RowsError, parse_object
-from data.images import ImageError
+from data.files.json_lines import RowsError, parse_object
+from data.pictures.images import ImageError
 from data.workers import map_in_order
 from protocol.errors import UserError
 

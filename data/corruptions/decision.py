@@ -6,7 +6,7 @@ from random import Random
 from data.corruptions.edits import answered_otherwise, decided_otherwise, misjudged, other_risk, replaced, with_role
 from data.corruptions.registry import Example, corruption
 from protocol import Decision, Risk
-from protocol.tools import Role
+from protocol.plans.tools import Role
 
 
 @corruption("decision", "C401", "E503")

@@ -4,8 +4,8 @@ from random import Random
 
 from data.corruptions.edits import other_risk, typed_slots, with_role
 from data.corruptions.registry import Example, corruption
-from protocol.keys import List
-from protocol.tools import Role
+from protocol.keys.types import List
+from protocol.plans.tools import Role
 
 
 @corruption("evidence", "E501")

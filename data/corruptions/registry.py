@@ -48,8 +48,8 @@ class Corruption:
     """The diagnostics it causes, exactly, on a query with full labels; none where the plan allows what it does."""
     spoil: Spoil
     is_balancing: bool = False
-    """Whether only `data/negatives.py` draws it where lengths are to be balanced; the plain draw leaves it out, so that
-    a seed keeps its pairs."""
+    """Whether only `data/pairs/negatives.py` draws it where lengths are to be balanced; the plain draw leaves it out,
+    so that a seed keeps its pairs."""
 
 
 class CorruptionError(AssertionError):

@@ -15,10 +15,10 @@ from data.exchange import formats
 from data.exchange.formats import TrainingRow, UnfitRowError
 from data.exchange.parquet import LABELS, MESSAGES, write_parquet
 from data.exchange.reading import BadRow, RowFile, row_files, rows_of
-from data.files import RowsError, replacing
+from data.files.json_lines import RowsError, replacing
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from data.sources.pictures import PictureStore
-from data.sources.records import FieldError
+from data.sources.reading.records import FieldError
 
 TrainerFormat = Literal["trl", "llama-factory", "verl", "easyr1", "ms-swift"]
 FORMATS: tuple[str, ...] = get_args(TrainerFormat)

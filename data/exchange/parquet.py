@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.files import draft_beside
-from data.sources.local import pyarrow
+from data.files.json_lines import draft_beside
+from data.sources.reading.local import pyarrow
 
 _BATCH = 64
 

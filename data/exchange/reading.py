@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import RowsError, numbered_lines, parse_object, row_from_json
+from data.files.json_lines import RowsError, numbered_lines, parse_object, row_from_json
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol.labels import LabelsError
 

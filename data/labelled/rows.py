@@ -17,18 +17,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from data.building.example_rows import corrupted_pair, demonstration
 from data.corruptions import Example
-from data.example_rows import corrupted_pair, demonstration
-from data.files import read_rows, replacing, write_rows
+from data.files.json_lines import read_rows, replacing, write_rows
+from data.files.locks import held
 from data.labelled.completion import SetAsideError
 from data.labelled.responses import NO_ANSWER, demonstrate, example_of
-from data.locks import held
-from data.negatives import LengthLedger, balanced
+from data.pairs.negatives import LengthLedger, balanced
 from data.prompts import rollout_prompt
 from data.rows import PreferencePair, Provenance, Query, RolloutPrompt, SFTRow
 from protocol import Decision, Plan, Risk
 from protocol.errors import UserError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from toolkit.catalogue import fingerprint
 from toolkit.planner import Planner
 

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data.files import read_rows, replacing, write_rows
-from data.images import ImageError, portable_uri
+from data.files.json_lines import read_rows, replacing, write_rows
+from data.files.locks import held
 from data.labelling.rating import Clear, Rating, RatingError, contradictions, doubts, labelled, read_rating
-from data.locks import held
+from data.pictures.images import ImageError, portable_uri
 from data.rows import Query
 from protocol.errors import UserError
 from protocol.labels import Decision, Labels

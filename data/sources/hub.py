@@ -6,8 +6,8 @@ Gated sets, such as VLGuard, need `huggingface-cli login` first. A local folder 
 from collections.abc import Iterator
 from typing import Any
 
-from data.sources.records import Record, SourceError, Unreadable
-from data.sources.spec import Hub
+from data.sources.declared.spec import Hub
+from data.sources.reading.records import Record, SourceError, Unreadable
 
 
 def read_hub(hub: Hub, split: str) -> Iterator[Record | Unreadable]:

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
-from data.files import numbered_lines, parse_object, read_json_object, replacing, row_from_json, row_to_json
+from data.files.json_lines import numbered_lines, parse_object, read_json_object, replacing, row_from_json, row_to_json
 from data.rows import Query
-from data.sources.records import SourceError
+from data.sources.reading.records import SourceError
 from protocol.errors import UserError
 
 Opened = tuple[IO[str], IO[str]]

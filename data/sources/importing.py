@@ -10,15 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.files import row_to_json
-from data.locks import held
+from data.files.json_lines import row_to_json
+from data.files.locks import held
 from data.rows import Provenance, Query
+from data.sources.declared.mapping import DroppedError, QueryDraft, drafts_of
+from data.sources.declared.spec import SourceSpec
 from data.sources.import_files import ImportFiles, Opened, Progress
-from data.sources.local import is_damaged
-from data.sources.mapping import DroppedError, QueryDraft, drafts_of
 from data.sources.pictures import PictureStore
-from data.sources.records import FieldError, Record, SourceError, Unreadable
-from data.sources.spec import SourceSpec
+from data.sources.reading.local import is_damaged
+from data.sources.reading.records import FieldError, Record, SourceError, Unreadable
 from data.splits import content_key, is_below
 
 BUILDER = "data.sources 1"

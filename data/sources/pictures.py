@@ -1,8 +1,8 @@
 """Stores the pictures of a source under the hash of their bytes, after a check of type and size.
 
 Each picture is stored once, even if the set repeats it. Its bytes stay as they are; the conversion for models happens
-later (`data/pixels.py`). Only the first frame of an animation is kept, as PNG. A web address is an error: nothing is
-fetched.
+later (`data/pictures/pixels.py`). Only the first frame of an animation is kept, as PNG. A web address is an error:
+nothing is fetched.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files import draft_beside
-from data.images import ImageError, decode_picture, portable, read_image, still
-from data.sources.records import FieldError
+from data.files.json_lines import draft_beside
+from data.pictures.images import ImageError, decode_picture, portable, read_image, still
+from data.sources.reading.records import FieldError
 
 _ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 _NAME_LENGTH = 32
@@ -54,7 +54,7 @@ class PictureStore:
         """Store a picture (a path, `data:` URI, bytes or Hub image) and return its path relative to the data folder.
 
         Raises:
-            FieldError: the picture cannot be used; the reason is the one of `data/images.py`.
+            FieldError: the picture cannot be used; the reason is the one of `data/pictures/images.py`.
         """
         try:
             content = self._content(image)

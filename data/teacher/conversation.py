@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from data.images import ImageError
+from data.pictures.images import ImageError
 from data.rows import Query
 from data.teacher.prompting import opening, repair
 from data.teacher.replies import Replies

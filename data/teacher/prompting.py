@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Template
 
-from data.images import portable_uri
-from data.pixels import GROUND
+from data.pictures.images import portable_uri
+from data.pictures.pixels import GROUND
 from data.rows import Query
 from protocol import Decision, Labels, Plan, system_prompt
 from protocol.templates import plain_template
@@ -30,7 +30,7 @@ def opening(query: Query, plan: Plan, root: Path, *, is_blind: bool = False, gro
         ground: name of the colour that transparency is put on.
 
     Raises:
-        data.images.ImageError: a picture cannot be used.
+        data.pictures.images.ImageError: a picture cannot be used.
     """
     known = [] if is_blind else list(known_facts(query.labels))
     text = _template("teacher.j2").render(system=system_prompt(plan, "full"), known=known).strip()

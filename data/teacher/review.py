@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from protocol import Labels, Plan, Verdict, canonical, diagnose
 from protocol.diagnostics import show
-from protocol.statements import last_decision
+from protocol.response.statements import last_decision
 from toolkit.chat.reasoning import without_reasoning
 
 MAX_TOLD = 12

@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any
 
-from data.files import replacing, row_to_json
-from data.locks import held
-from data.quotas import QuotaLedger
+from data.files.json_lines import replacing, row_to_json
+from data.files.locks import held
+from data.selection.quotas import QuotaLedger
 from data.teacher.conversation import Fate, RowJob, RowOutcome, converse
 from data.teacher.records import reject_of, report_of, row_of
 from data.teacher.replies import Replies, Spending

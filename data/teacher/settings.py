@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from data.pixels import GROUND
+from data.pictures.pixels import GROUND
 from protocol import Plan, grammar_of
 from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS

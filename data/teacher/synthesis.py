@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.quotas import Quota
 from data.rows import Query
+from data.selection.quotas import Quota
 from data.teacher.conversation import Fate, RowJob, RowOutcome
 from data.teacher.replies import Spending
 from data.teacher.settings import TeacherSettings
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from toolkit.planner import Planner
 
 Filter = Callable[[Sequence[RowOutcome]], Sequence[RowOutcome]]

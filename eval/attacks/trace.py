@@ -8,9 +8,9 @@ from data.pocket.lexicon import OBJECTS
 from data.synthesis import template_args
 from eval.attacks.registry import attack
 from protocol import Call, Decision, Key, Risk, Role, Trace, Word
-from protocol.graph import State
-from protocol.keys import List, Text
-from protocol.literals import Value
+from protocol.keys.literals import Value
+from protocol.keys.types import List, Text
+from protocol.plans.graph import State
 
 _VERDICT_ROLES = (Role.IMAGE_RISK, Role.TEXT_RISK, Role.COMBINED_RISK)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from data.images import ground_of, portable_uri, read_image
+from data.pictures.images import ground_of, portable_uri, read_image
 from data.prompts import rollout_prompt
 from data.rows import Query, RolloutPrompt
 from eval.guard.audit import AuditLog, text_hash
@@ -31,7 +31,7 @@ from eval.judges import Item, Judge
 from eval.policies.base import Generation
 from eval.scores.response import Unscored
 from protocol import Plan, Verdict, diagnose
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from toolkit.catalogue import fingerprint as protocol_fingerprint
 from toolkit.planner import Planner, plan_query
 

@@ -15,9 +15,9 @@ from eval.policies.base import Generation
 from eval.scores.answer_integrity import visible
 from protocol import Decision, Risk, Verdict
 from protocol.diagnostics import codes
+from protocol.plans.tools import Role
+from protocol.response.statements import last_decision
 from protocol.stance import Kind, read_stance
-from protocol.statements import last_decision
-from protocol.tools import Role
 
 UNCHECKED = (
     "no judge is asked: that the decision is right, that the answer is true, and what an answer does behind a trace"

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from data.images import data_uri
+from data.pictures.images import data_uri
 from eval.judges.judgement import Item
 from eval.judges.quoting import marker, quote
 from protocol.templates import plain_template

@@ -16,8 +16,8 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
-from data.hashing import hash_folder
-from data.numbers import is_finite_number
+from data.files.hashing import hash_folder
+from data.files.numbers import is_finite_number
 from eval.families import TARGETS
 from eval.models.loading import ModelError, quiet_libraries
 

@@ -30,7 +30,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from data.pixels import GROUND
+from data.pictures.pixels import GROUND
 from eval.families import adapt_template, family_of, refusal_of, scaling_of, turn_end
 from eval.models.bounds import config_problem
 from eval.models.template_trial import template_problem, templates_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from data.hashing import hash_folder
+from data.files.hashing import hash_folder
 from eval.models.loading import ModelError, split_gguf
 
 

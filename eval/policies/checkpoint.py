@@ -15,7 +15,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
-from data.images import open_image
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.models.adapters import load_adapter
 from eval.models.loading import (

@@ -20,10 +20,10 @@ from llguidance.hf import from_tokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from protocol.closing import closer_of
 from protocol.errors import UserError
-from protocol.grammar import grammar_of
-from protocol.plan import Plan
+from protocol.grammar.closing import closer_of
+from protocol.grammar.grammar import grammar_of
+from protocol.plans.plan import Plan
 
 NUM_CANDIDATES = 8
 """If the budget is short, only this many of the most likely tokens are considered."""

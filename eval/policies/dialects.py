@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.grammar import grammar_of
-from protocol.plan import Plan
+from protocol.grammar.grammar import grammar_of
+from protocol.plans.plan import Plan
 
 PLAIN: Mapping[str, Any] = {"top_p": 1.0, "frequency_penalty": 0.0}
 """Sent with temperature, seed and limit; in `transformers serve` the penalty of 0 switches off a repetition penalty."""

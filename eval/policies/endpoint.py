@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.images import portable_uri
-from data.pixels import GROUND, is_colour
+from data.pictures.images import portable_uri
+from data.pictures.pixels import GROUND, is_colour
 from data.rows import RolloutPrompt
 from eval.policies.base import Generation, Keep, keep_nothing, progress
 from eval.policies.dialects import DIALECTS, PLAIN, Dialect, dialect_of
-from protocol.parser import NotInLanguageError, parse
-from protocol.plan import Plan
+from protocol.grammar.parser import NotInLanguageError, parse
+from protocol.plans.plan import Plan
 from toolkit.chat.caller import CallerSpec, ChatError
 from toolkit.chat.endpoint import NUM_ATTEMPTS, ChatEndpoint, NoReplyError, Reply
 from toolkit.chat.loop import LoopThread

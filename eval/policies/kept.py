@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from data.rows import RolloutPrompt
 from eval.policies.base import Generation, Policy
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from eval.presets.registry import Graded, Reward, preset
 from eval.scores.response import Score, Unscored
 from protocol import Labels, Risk, Verdict
-from protocol.tools import Role
+from protocol.plans.tools import Role
 
 KEYWORDS = (
     "sorry",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from data.text import read_text
+from data.files.text import read_text
 from protocol.errors import UserError
 from protocol.stance import Extent
 

@@ -7,7 +7,7 @@ further down are arcs on the right, and steps back are arcs on the left.
 
 from typing import Any
 
-from protocol.plan import Plan
+from protocol.plans.plan import Plan
 
 NODE_WIDTH, NODE_HEIGHT = 146, 28
 GAP = 20

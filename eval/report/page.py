@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from eval.harness.scores import BenchmarkRow
 from eval.harness.table import BENCHMARK_CAPTION
 from eval.report.curves import rollout_charts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data.images import ImageError, open_image
+from data.pictures.images import ImageError, open_image
 
 _SIDES = ((200, 320), (500, 224), (1_000_000, 160))
 """Up to this number of pictures, their longest side has so many pixels. So a report stays small for any data set."""

@@ -16,9 +16,9 @@ from eval.results.outcomes import outcome, quadrant
 from eval.results.samples import Sample
 from eval.results.table import stage_title
 from protocol.labels import Labels
-from protocol.plan import Plan
-from protocol.reader import read
-from protocol.reading import Reading
+from protocol.plans.plan import Plan
+from protocol.response.reader import read
+from protocol.response.reading import Reading
 
 MAX_CHARACTERS = 20_000
 """Maximum characters of a response on the page; samples.jsonl has the whole response."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from data.files import RowsError
+from data.files.json_lines import RowsError
 from eval.results.metrics import Seeds
 from eval.results.samples import read_samples
 

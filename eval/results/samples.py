@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from data.files import RowsError, numbered_lines
-from data.numbers import is_finite_number
-from data.pixels import GROUND, is_colour
+from data.files.json_lines import RowsError, numbered_lines
+from data.files.numbers import is_finite_number
+from data.pictures.pixels import GROUND, is_colour
 from protocol import Plan
 from protocol.errors import UserError
 from protocol.labels import Labels

@@ -3,8 +3,8 @@
 from eval.scores.answer_integrity import words
 from eval.scores.response import Score, Unscored
 from protocol import Labels, Verdict
-from protocol.keys import Text
-from protocol.tools import Role
+from protocol.keys.types import Text
+from protocol.plans.tools import Role
 
 _LONG = 3
 """A text of at least so many words counts as copied if two keys have it; a shorter one, such as a place, may recur."""

@@ -16,10 +16,10 @@ from statistics import fmean
 from rapidfuzz.distance import Levenshtein
 
 from protocol import Decision, Labels, Risk, Verdict
+from protocol.plans.tools import Role
+from protocol.response.statements import last_decision
 from protocol.rules.evidence import normalise
 from protocol.stance import read_stance
-from protocol.statements import last_decision
-from protocol.tools import Role
 
 
 @dataclass(frozen=True, slots=True)

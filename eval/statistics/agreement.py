@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.files import RowsError, numbered_lines
+from data.files.json_lines import RowsError, numbered_lines
 from eval.statistics.intervals import Estimate, Observation, estimate
 
 NUM_RESAMPLES = 2_000

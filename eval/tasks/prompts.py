@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.build import Sizes, build_pocket
-from data.files import read_rows, row_to_json
+from data.building.build import Sizes, build_pocket
+from data.files.json_lines import read_rows, row_to_json
 from data.prompts import rollout_prompt
 from data.rows import Query, RolloutPrompt
-from data.sources.registry import built_in_sources
+from data.sources.declared.registry import built_in_sources
 from data.splits import content_key
 from eval.tasks.task import POCKET, Task, TaskError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 
 SOURCES = Path("runs/sources")
 """Folder with the rows of public sets, as `NAME/queries.jsonl`."""

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from data.text import read_text
+from data.files.text import read_text
 from eval.tasks.task import Task, TaskError, parse_task
 from protocol.nearest import nearest
 

@@ -11,7 +11,7 @@ import yaml
 
 from data.pocket.world import SPLITS
 from data.rows import Query
-from data.sources.registry import built_in_sources
+from data.sources.declared.registry import built_in_sources
 from eval.results.metrics import metric_by_name
 from protocol.errors import UserError
 from protocol.nearest import nearest

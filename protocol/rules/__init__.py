@@ -10,9 +10,9 @@ from functools import cache, cached_property
 from importlib import import_module
 
 from protocol.labels import Labels
-from protocol.plan import Plan
-from protocol.reading import Reading
-from protocol.statements import JudgedCall, JudgedPair, Statement, judge_calls, statements_of
+from protocol.plans.plan import Plan
+from protocol.response.reading import Reading
+from protocol.response.statements import JudgedCall, JudgedPair, Statement, judge_calls, statements_of
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from protocol.keys import List, Text
+from protocol.keys.types import List, Text
 from protocol.labels import Decision, Risk
+from protocol.plans.tools import Role
+from protocol.response.statements import Statement, last_decision
 from protocol.rules import Finding, Subject, rule
 from protocol.rules.content import all_stems, announced, harm_in, stems
 from protocol.stance import Kind, read_stance
-from protocol.statements import Statement, last_decision
-from protocol.tools import Role
 
 MIN_ASTRAY_WORDS = 8
 """An answer with at least this many content words, none of them shared with query or trace, is astray."""

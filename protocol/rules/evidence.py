@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from protocol.plans.tools import Role
 from protocol.rules import Finding, Subject, rule
-from protocol.tools import Role
 
 
 def normalise(text: str) -> str:

@@ -7,9 +7,9 @@ walk goes on from the call that was made.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from protocol.reading import WrittenCall
+from protocol.plans.tools import Phase
+from protocol.response.reading import WrittenCall
 from protocol.rules import Finding, Subject, rule
-from protocol.tools import Phase
 
 
 def _steps(subject: Subject) -> list[WrittenCall]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from protocol.reading import FaultName
+from protocol.response.reading import FaultName
 from protocol.rules import Finding, Rule, Subject, rule
 
 _code_by_fault: dict[FaultName, str] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from protocol.keys import FaultName
+from protocol.keys.types import FaultName
 from protocol.nearest import nearest, nearest_name
 from protocol.rules import Finding, Subject, rule
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from data.text import NotTextError, read_text
+from data.files.text import NotTextError, read_text
 from protocol.nearest import nearest
 from stages.errors import NO_RECIPE, StageError
 

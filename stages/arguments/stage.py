@@ -16,7 +16,7 @@ import torch
 import trl
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
-from data.pixels import GROUND, is_colour
+from data.pictures.pixels import GROUND, is_colour
 from eval.models.loading import resolve_dtype, split_gguf
 from eval.presets.safegrpo import SafegrpoWeights
 from eval.presets.safer_toolkit import SaferToolkitWeights

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from data.pixels import GROUND, is_colour
+from data.pictures.pixels import GROUND, is_colour
 from protocol.errors import UserError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.cli.options import CheckpointOptions, ServerOptions
 from toolkit.planner import Planner, plan_query
 from toolkit.secrets import redacted

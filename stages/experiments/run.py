@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.files import file_fingerprint, numbered_lines, read_json, replacing
-from data.text import text_of
+from data.files.json_lines import file_fingerprint, numbered_lines, read_json, replacing
+from data.files.text import text_of
 from eval.results.samples import Sample
 from stages.arguments.stage import StageArguments, TRLConfig, parse_stage
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage

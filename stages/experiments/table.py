@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from eval.results.comparison import Comparison, compare
 from eval.results.metrics import metric_by_name
 from eval.results.samples import Sample

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCardData
 
-from data.files import RowsError, read_json_object
-from data.pixels import GROUND, is_colour
+from data.files.json_lines import RowsError, read_json_object
+from data.pictures.pixels import GROUND, is_colour
 from eval.models.generation_settings import added_settings, in_words
 from eval.models.loading import LoadOptions, ModelError, load_config, split_gguf
 from eval.results.samples import Sample, read_samples

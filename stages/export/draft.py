@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.locks import held
+from data.files.locks import held
 from stages.errors import StageError
 from stages.provenance.export_mark import is_export
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.files import RowsError, read_rows
+from data.files.json_lines import RowsError, read_rows
 from stages.errors import StageError
 from stages.inputs.columns import Row
 from stages.provenance.elsewhere import STAGE as ELSEWHERE

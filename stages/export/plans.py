@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol import Plan, grammar_of, system_prompt, trace_schema
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.inputs.columns import Row
 from toolkit.planner import named_plan
 

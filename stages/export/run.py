@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.files import replacing
-from data.hashing import file_hashes
+from data.files.hashing import file_hashes
+from data.files.json_lines import replacing
 from eval.models.revision import model_revision
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.errors import StageError
 from stages.export.card import Card, model_card
 from stages.export.draft import drafted, refuse_what_is_in_the_way

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from protocol.errors import UserError
 
 OPENINGS = "## Openings of the test split"

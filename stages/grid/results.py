@@ -58,7 +58,7 @@ def read_findings(grid: Grid, cells: Sequence[Cell], split: HeldOut) -> Findings
     """Read the evaluations of the cells of a grid.
 
     Raises:
-        data.files.RowsError: an evaluation is missing or cannot be read.
+        data.files.json_lines.RowsError: an evaluation is missing or cannot be read.
     """
     runs = {cell.name: _read_cell(grid, cell, split) for cell in cells}
     seeds = {cell.name: cell.seeds for cell in cells}

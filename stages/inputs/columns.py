@@ -11,13 +11,13 @@ from typing import Any
 
 from datasets import Dataset, Features, List, Value
 
-from data.files import read_rows
-from data.images import ImageError, read_image
-from data.pixels import GROUND
+from data.files.json_lines import read_rows
+from data.pictures.images import ImageError, read_image
+from data.pictures.pixels import GROUND
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models.special_tokens import escape_messages, special_tokens
 from protocol import Plan, system_prompt
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.errors import StageError
 from stages.inputs.pictures import ShownImage, picture_fact
 

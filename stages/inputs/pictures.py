@@ -1,6 +1,7 @@
 """The pictures of training rows: what is known of each without holding it, and how a data set decodes them.
 
-Everything goes through `data/images.py`, so that a stage is trained on the pixels that its checkpoints are asked with.
+Everything goes through `data/pictures/images.py`, so that a stage is trained on the pixels that its checkpoints are
+asked with.
 """
 
 import warnings
@@ -14,8 +15,8 @@ from typing import Any
 from datasets import Image
 from datasets.features.features import register_feature
 
-from data.images import decode_picture, open_picture
-from data.pixels import GROUND
+from data.pictures.images import decode_picture, open_picture
+from data.pictures.pixels import GROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class PictureFact:
     height: int
     """Both in pixels, upright."""
     notes: tuple[str, ...]
-    """What was done to it (`data.pixels.Picture.notes`)."""
+    """What was done to it (`data.pictures.pixels.Picture.notes`)."""
     is_blank: bool
 
 
@@ -58,7 +59,7 @@ def notes_of(facts: Iterable[PictureFact]) -> dict[str, int]:
 
 @dataclass
 class ShownImage(Image):
-    """A column of pictures that `data/images.py` decodes, not `datasets`, which drops transparency and 16 bits."""
+    """A column of pictures that `data/pictures/images.py` decodes; `datasets` would drop transparency and 16 bits."""
 
     ground: str = GROUND
     _type: str = field(default="ShownImage", init=False, repr=False)

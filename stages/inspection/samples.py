@@ -6,8 +6,8 @@ from typing import Any
 from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, Content, ContentImage, ContentText
 
-from data.images import portable_uri
-from data.pixels import GROUND
+from data.pictures.images import portable_uri
+from data.pictures.pixels import GROUND
 from data.rows import RolloutPrompt
 from eval.results.outcomes import quadrant
 from protocol.errors import UserError

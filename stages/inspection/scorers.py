@@ -14,7 +14,7 @@ from inspect_ai.scorer import Metric as InspectMetric
 from inspect_ai.scorer import SampleScore, Score, Scorer, Target, Value, mean, metric, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from data.images import read_image
+from data.pictures.images import read_image
 from eval.grading import score_items
 from eval.judges import Item, Judge
 from eval.results.metrics import METRICS, Metric, metric_by_name

@@ -11,14 +11,14 @@ from inspect_ai.model import get_model
 from inspect_ai.scorer import Scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from data.files import read_rows
-from data.images import ground_of
+from data.files.json_lines import read_rows
+from data.pictures.images import ground_of
 from data.rows import RolloutPrompt
 from eval.tasks import Task as OurTask
 from eval.tasks import built_in_tasks
 from eval.tasks.prompts import PromptSet, task_prompts
 from protocol.errors import UserError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.inspection.naming import PREFIX, ours
 from stages.inspection.samples import PLAN, inspect_sample, metadata_text
 from stages.inspection.scorers import scorer_by_name

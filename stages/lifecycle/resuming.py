@@ -14,7 +14,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from data.files import read_json_object, replacing
+from data.files.json_lines import read_json_object, replacing
 
 SEAL = "seal.json"
 _NAME = re.compile(r"checkpoint-[0-9]{1,15}", re.ASCII)

@@ -10,7 +10,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from data.locks import held
+from data.files.locks import held
 from eval.models.loading import quiet_libraries
 from eval.models.revision import model_revision
 from protocol.errors import UserError

@@ -18,7 +18,7 @@ from datasets import Dataset
 from safetensors.torch import save_file
 from transformers import PrinterCallback, TrainerState
 
-from data.hashing import file_hashes
+from data.files.hashing import file_hashes
 from data.rows import RolloutPrompt
 from eval.models.adapters import adapter_hash
 from protocol.errors import UserError

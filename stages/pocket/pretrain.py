@@ -29,7 +29,7 @@ from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 from transformers.utils.logging import disable_progress_bar
 
-from data.locks import held
+from data.files.locks import held
 from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
 from data.pocket.scenes import CELL, GRID, Scene
 from data.pocket.world import WORLD_VERSION

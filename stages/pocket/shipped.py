@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from data.build import sft_rows
+from data.building.build import sft_rows
 from data.pocket.kinds import FAMILIES, MIXTURE
 from data.pocket.pairs import PAIRS
 from data.pocket.world import WORLD_VERSION, generate

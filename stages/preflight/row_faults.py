@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
-from data.pixels import GROUND
+from data.pictures.pixels import GROUND
 from data.rows import PreferencePair, SFTRow
-from data.sources.local import is_damaged
+from data.sources.reading.local import is_damaged
 from eval.models.loading import tokenizer_of
 from eval.models.special_tokens import special_tokens, tokens_in
 from stages.inputs.columns import Row

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data.files import RowsError, read_rows
-from data.hashing import file_hashes
-from data.images import ImageError
+from data.files.hashing import file_hashes
+from data.files.json_lines import RowsError, read_rows
+from data.pictures.images import ImageError
 from eval.models.adapters import adapter_hash
 from eval.models.loading import ModelError
 from eval.models.revision import model_revision

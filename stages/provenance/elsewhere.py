@@ -7,7 +7,7 @@ names exactly these files.
 import json
 from pathlib import Path
 
-from data.hashing import file_hashes
+from data.files.hashing import file_hashes
 from eval.models.adapters import adapter_folder, adapter_hash
 from stages.errors import StageError
 from stages.provenance.manifest import Manifest

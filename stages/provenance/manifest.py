@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from stages.arguments.resolved import comparable, decisive
 from stages.errors import StageError
 from stages.provenance.manifest_fields import manifest_problems

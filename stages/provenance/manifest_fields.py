@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from data.pixels import is_colour
+from data.pictures.pixels import is_colour
 from stages.spec import SPECS
 
 _Check: TypeAlias = Callable[[Any], bool]

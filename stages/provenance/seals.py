@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from data.files import read_json_object, replacing
+from data.files.json_lines import read_json_object, replacing
 from stages.progress import say
 
 RECORD = "exports.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import file_fingerprint, read_rows
+from data.files.json_lines import file_fingerprint, read_rows
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate_once, is_complete
 from eval.judges import Judge, RuleJudge

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import read_json, replacing
+from data.files.json_lines import read_json, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore
 from stages.errors import StageError

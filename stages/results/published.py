@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from eval.results.metrics import metric_by_name
 from eval.results.table import format_number, stage_title
 from eval.statistics.intervals import Estimate

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from data.files import RowsError, read_json_object, replacing
+from data.files.json_lines import RowsError, read_json_object, replacing
 from eval.harness.reading import FOLDER, read_results
 from eval.harness.scores import BenchmarkScore, benchmark_rows
 from eval.harness.table import benchmarks_to_markdown

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.hashing import file_hashes
+from data.files.hashing import file_hashes
 from eval.models.adapters import adapter_folder, adapter_hash
 from eval.models.loading import LoadOptions, ModelError
 from eval.models.revision import model_revision
 from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.provenance.elsewhere import base_of, is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest
 from stages.provenance.trust import NO_PERMISSIONS, Permissions, check_model, check_stage, load_options

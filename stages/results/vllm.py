@@ -20,7 +20,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from data.images import open_image
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.families import turn_end
 from eval.models.adapters import WEIGHTS, read_adapter_config

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files import replacing
-from data.numbers import is_finite_number
+from data.files.json_lines import replacing
+from data.files.numbers import is_finite_number
 
 _NAME = "rollouts.jsonl"
 

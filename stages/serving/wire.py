@@ -11,7 +11,7 @@ from itertools import takewhile
 from secrets import token_hex
 from typing import Any
 
-from data.text import NotTextError, refuse_surrogates
+from data.files.text import NotTextError, refuse_surrogates
 from eval.guard.answer import GuardedAnswer
 
 MAX_PICTURES = 8

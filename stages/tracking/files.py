@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.files import read_json_object, replacing
+from data.files.json_lines import read_json_object, replacing
 from eval.results.samples import Sample
 
 HOME = "tracking.json"

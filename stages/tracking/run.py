@@ -19,8 +19,8 @@ import yaml
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from data.files import replacing
-from data.numbers import is_finite_number
+from data.files.json_lines import replacing
+from data.files.numbers import is_finite_number
 from eval.models.loading import quiet_libraries
 from eval.results.samples import Sample
 from eval.results.summary import summarize

@@ -12,7 +12,7 @@ from typing import Any
 from eval.results.outcomes import outcome, quadrant
 from eval.results.samples import Sample
 from protocol import Call, Plan, diagnose
-from protocol.reader import read
+from protocol.response.reader import read
 
 _FATAL = ("S", "T", "G")
 

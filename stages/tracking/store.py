@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from data.locks import held
+from data.files.locks import held
 from toolkit.secrets import redacted
 
 EXPERIMENT = "tritrace"

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import AssessmentError, AssessmentSource, NoOpSpan, SpanEvent, SpanStatus, SpanStatusCode, SpanType
 from mlflow.exceptions import MlflowException
 
-from data.files import file_fingerprint
+from data.files.json_lines import file_fingerprint
 from eval.results.outcomes import outcome
 from eval.results.samples import Sample
 from protocol.errors import UserError

@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from data.files import read_json_object, read_rows, replacing
+from data.files.json_lines import read_json_object, read_rows, replacing
 from data.rows import Query
-from data.sources.guess import NUM_LOOKED_AT, guess
+from data.sources.declared.guess import NUM_LOOKED_AT, guess
+from data.sources.declared.recognition import recognized
+from data.sources.declared.registry import built_in_sources, find_source
+from data.sources.declared.spec import Hub, SourceSpec
 from data.sources.hub import read_hub
 from data.sources.import_files import Progress
 from data.sources.importing import ImportJob, run_import, summary_lines
-from data.sources.local import read_local
-from data.sources.recognition import recognized
-from data.sources.records import Record, SourceError
-from data.sources.registry import built_in_sources, find_source
-from data.sources.spec import Hub, SourceSpec
+from data.sources.reading.local import read_local
+from data.sources.reading.records import Record, SourceError
 from protocol.errors import UserError
 from stages.way.recipes import recipes_for
 from stages.way.steps import Known, Step, steps_of, write_way

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from data.rows import Query
 from protocol.templates import plain_template
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.build import Sizes, build_pocket
-from data.files import read_rows
+from data.building.build import Sizes, build_pocket
+from data.files.json_lines import read_rows
 from data.rows import SFTRow
 from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer

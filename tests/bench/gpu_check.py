@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import torch
 
-from data.build import Sizes, build_pocket
+from data.building.build import Sizes, build_pocket
 from eval.models.loading import load_config, load_processor, quiet_libraries
 from stages.arguments.stage import parse_stage
 from stages.inputs.columns import read_training_rows

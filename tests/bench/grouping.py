@@ -15,8 +15,8 @@ from pathlib import Path
 
 from transformers import PrinterCallback
 
-from data.build import Sizes, build_pocket
-from data.files import read_rows
+from data.building.build import Sizes, build_pocket
+from data.files.json_lines import read_rows
 from data.rows import SFTRow
 from eval.models.loading import quiet_libraries
 from stages import sft

@@ -13,8 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.evaluation import evaluate
 from eval.judges import RuleJudge

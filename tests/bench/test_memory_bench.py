@@ -20,8 +20,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from data.build import sft_rows
-from data.files import write_rows
+from data.building.build import sft_rows
+from data.files.json_lines import write_rows
 from data.pocket.described import described
 from data.pocket.world import generate
 from data.prompts import prompt_messages, rollout_prompt

@@ -22,7 +22,7 @@ import pytest
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft
 from stages.arguments.stage import parse_stage

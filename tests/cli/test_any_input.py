@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.files import row_to_json
+from data.files.json_lines import row_to_json
 from data.rows import Query
 from stages.__main__ import main
 from tests.eval.prompts import pocket_prompts

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from lark import Lark
 
-from data.build import Sizes, sft_rows
-from data.files import write_rows
+from data.building.build import Sizes, sft_rows
+from data.files.json_lines import write_rows
 from protocol import Plan, codes
 from stages.cli.rows.build import PRESETS
 from tests.cli.examples import BAD, GOOD, PLAN, QUERY, record

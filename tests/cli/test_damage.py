@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from data.build import Sizes, build_pocket
-from data.files import row_to_json
+from data.building.build import Sizes, build_pocket
+from data.files.json_lines import row_to_json
 from eval.results.samples import Sample
 from protocol.errors import UserError
 from protocol.labels import Labels, Risk

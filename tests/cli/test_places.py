@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from data.build import Sizes, build_pocket
-from data.files import RowsError, replacing
+from data.building.build import Sizes, build_pocket
+from data.files.json_lines import RowsError, replacing
 
 RUN = "from stages.__main__ import main; main()"
 FULL = """

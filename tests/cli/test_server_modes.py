@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.prompts import rollout_prompt
 from data.rows import Query
 from eval.results.samples import read_samples
 from protocol import Labels, Plan, Risk
-from protocol.closing import closer_of
+from protocol.grammar.closing import closer_of
 from tests.endpoints.modes import HARMLESS, MODES, REFUSING, ModeServer
 from toolkit.chat import fields
 from toolkit.planner import plan_query

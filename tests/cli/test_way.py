@@ -9,10 +9,10 @@ from statistics import fmean
 import pytest
 from safetensors.numpy import load_file
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.labelled.completion import SetAsideError, complete
 from data.rows import Query
-from data.sources.registry import built_in_sources
+from data.sources.declared.registry import built_in_sources
 from data.synthesis import reference_response
 from eval.results.runs import read_run
 from protocol import Decision, Labels, Risk

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import Query
 from stages.cli.next_step import way_back
 from stages.way.begin import Wanted, begin

@@ -18,7 +18,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.pocket.world import generate, save
 from data.rows import SFTRow
 from tests.endpoints.proxy import Fault, FaultyProxy

@@ -10,8 +10,8 @@ from enum import StrEnum
 from random import Random
 
 from data.corruptions import Example
-from data.images import data_uri, read_image
-from data.negatives import drawn
+from data.pairs.negatives import drawn
+from data.pictures.images import data_uri, read_image
 from data.synthesis import reference_response
 from tests.endpoints.server import says
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.rows import Query
-from data.sources.registry import built_in_sources
+from data.sources.declared.registry import built_in_sources
 from eval.results.outcomes import difficulty
 from eval.statistics.benchmarks import unweighted, with_average
 from eval.statistics.intervals import Estimate

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
 from protocol import Labels, system_prompt
 from toolkit.planner import plan_query

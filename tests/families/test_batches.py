@@ -7,8 +7,8 @@ in float32; single rows are rendered here without TRL.
 import torch
 from trl.data_utils import prepare_multimodal_messages
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt, SFTRow
 from eval.policies.checkpoint import HFPolicy
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt, SFTRow
 from eval.families import family_of, scaling_of
 from eval.families.room import largest_picture, most_tokens

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import SFTRow
 from eval.families.scaling import merged_side
 from eval.models.loading import load_config

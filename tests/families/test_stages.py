@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.families import FAMILIES, family_of
 from eval.models.loading import load_config, quiet_libraries

@@ -13,7 +13,7 @@ import yaml
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-from data.build import BUILDER
+from data.building.build import BUILDER
 from data.pocket.world import WORLD_VERSION
 from stages.tracking.files import digest_of
 from tests.conftest import REPOSITORY

@@ -20,8 +20,8 @@ from protocol import (
     grammar_of,
     parse,
 )
-from protocol.keys import Enum, Integer, List, Number, Text
-from protocol.tools import Key, Phase, Tool
+from protocol.keys.types import Enum, Integer, List, Number, Text
+from protocol.plans.tools import Key, Phase, Tool
 from tests.examples import examples
 from tests.protocol.derivations import draw_sentence, is_well_typed, mask_accepts, schema_validator
 from tests.protocol.strategies import cases, mutated, plans, traces

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from transformers import PrinterCallback
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, Provenance, RolloutPrompt, SFTRow
 from eval.models.loading import quiet_libraries
 from protocol import Labels, system_prompt

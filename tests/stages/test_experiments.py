@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 import pytest
 import yaml
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt
 from stages.curriculum import Curriculum, CurriculumRecipe
 from stages.errors import StageError

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.models.loading import load_model
 from eval.policies.checkpoint import HFPolicy
@@ -28,7 +28,7 @@ from stages.export.run import ExportOptions, export_stage
 from stages.provenance.chain import broken, read_chain
 from stages.provenance.manifest import read_manifest
 from stages.results.subjects import load_policy
-from tests.data.test_pixels import palette, words
+from tests.data.pictures.test_pixels import palette, words
 from tests.stages.conftest import PLAN, PROMPT, QUESTION, write_tiny_model
 
 NUM_TOKENS = 24

@@ -6,8 +6,8 @@ from importlib.resources import files
 import pytest
 import torch
 
-from data.files import read_rows
-from data.images import ImageError
+from data.files.json_lines import read_rows
+from data.pictures.images import ImageError
 from data.rows import RolloutPrompt
 from eval.policies.checkpoint import HFPolicy
 from eval.policies.constrained import BudgetError

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.literals import without_surrogates
+from protocol.keys.literals import without_surrogates
 from toolkit.chat.caller import CallerSpec
 from toolkit.chat.reasoning import is_reasoning
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import openai
 
-from protocol.literals import without_surrogates
+from protocol.keys.literals import without_surrogates
 from toolkit.chat.address import read_address
 from toolkit.chat.caller import CallerSpec, NoReplyError
 from toolkit.chat.completion import NoCompletionError, Reply, read_completion, read_json, words_of

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from data.images import decode_picture, read_image
+from data.files.text import refuse_surrogates
+from data.pictures.images import decode_picture, read_image
 from data.prompts import rollout_prompt
 from data.rows import Query
-from data.text import refuse_surrogates
 from eval.guard.answer import Guard, GuardedAnswer
 from eval.guard.audit import AuditLog
 from eval.policies.base import Policy

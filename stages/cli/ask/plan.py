@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from data.images import open_image
-from data.text import refuse_surrogates
+from data.files.text import refuse_surrogates
+from data.pictures.images import open_image
 from protocol import Plan, grammar_of, system_prompt, trace_schema
 from protocol.errors import UserError
 from toolkit.llm_planner import Endpoint, LLMPlanner

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protocol.errors import UserError
-from protocol.prompt import Style
+from protocol.plans.prompt import Style
 from stages.arguments.judge import JudgeArguments, build_judge, judge_settings
 from stages.cli.candidates import Candidate, checkpoint_of, server_of, style_of
 from stages.cli.extras import need_scipy
@@ -114,7 +114,7 @@ def _candidate(options: EvaluateOptions) -> Candidate:
 
 
 def _questions(options: EvaluateOptions, style: Style) -> list["Question"]:
-    from data.files import read_rows
+    from data.files.json_lines import read_rows
     from data.rows import RolloutPrompt
     from eval.tasks import find_task
     from eval.tasks.prompts import PromptSet, draw_prompts, task_prompts

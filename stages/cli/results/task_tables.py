@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data.files import replacing
+from data.files.json_lines import replacing
 from eval.results.metrics import estimates
 from eval.results.samples import Sample
 from eval.results.summary import summarize

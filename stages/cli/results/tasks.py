@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 def tasks() -> None:
     """List the evaluation tasks: what they measure, and where their queries come from."""
     need_scipy()
-    from data.sources.registry import built_in_sources
+    from data.sources.declared.registry import built_in_sources
     from eval.tasks import built_in_tasks
 
     sources = built_in_sources()

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from data.build import PUBLISHED, Scenes, Sizes, build_pocket
-from data.negatives import Draw
+from data.building.build import PUBLISHED, Scenes, Sizes, build_pocket
+from data.pairs.negatives import Draw
 from stages.cli.terminal import progress_bar
 from toolkit.planner import plan_query
 from toolkit.sampling import SamplingPlanner

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from data.curation import Box, Curated, Selection, curate
-from data.files import read_rows, replacing, write_rows
+from data.files.json_lines import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
+from data.selection.curation import Box, Curated, Selection, curate
 from protocol.errors import UserError
 from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from data.images import portable, read_image
+from data.pictures.images import portable, read_image
 from data.teacher.conversation import Fate, RowOutcome
 from data.teacher.synthesis import Filter
 from eval.judges import Item, Judge, Judgement

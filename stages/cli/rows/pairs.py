@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from data.files import read_rows, write_rows
-from data.lengths import length_gap
-from data.negatives import LengthLedger
-from data.on_policy import ON_POLICY, pairs_by_score
+from data.files.json_lines import read_rows, write_rows
+from data.pairs.lengths import length_gap
+from data.pairs.negatives import LengthLedger
+from data.pairs.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
 from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
 from stages.cli.rows.tables import length_table

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from data.files import RowsError, numbered_lines, parse_object, replacing
-from data.on_policy import Scored
+from data.files.json_lines import RowsError, numbered_lines, parse_object, replacing
+from data.pairs.on_policy import Scored
 from data.rows import RolloutPrompt
 from eval.judges import RuleJudge
 from eval.presets import PRESETS

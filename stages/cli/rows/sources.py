@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from data.sources.declared.registry import built_in_sources, find_source, source_text
+from data.sources.declared.spec import Hub, SourceSpec
 from data.sources.hub import read_hub
 from data.sources.import_files import Progress
 from data.sources.importing import ImportJob, run_import, summary_lines
-from data.sources.local import read_local
-from data.sources.records import SourceError
-from data.sources.registry import built_in_sources, find_source, source_text
-from data.sources.spec import Hub, SourceSpec
+from data.sources.reading.local import read_local
+from data.sources.reading.records import SourceError
 
 _HUB = "hub:"
 

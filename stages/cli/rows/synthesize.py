@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from data.files import read_rows
-from data.pixels import GROUND
-from data.quotas import read_quotas
+from data.files.json_lines import read_rows
+from data.pictures.pixels import GROUND
 from data.rows import Query
+from data.selection.quotas import read_quotas
 from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, JudgeKind, build_judge, judge_settings
 from stages.cli.candidates import ground_named

@@ -9,7 +9,7 @@ from rich.text import Text
 from data.checks.counts import TRAITS, Counts
 from data.corruptions import CORRUPTIONS
 from data.corruptions.precision import Precision
-from data.lengths import LengthGap
+from data.pairs.lengths import LengthGap
 from protocol.diagnostics import printable
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.labelled.responses import labelled_planner
 from data.labelled.rows import Maker, Report, make_stages
 from data.rows import Query

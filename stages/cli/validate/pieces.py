@@ -16,7 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from data.checks.lines import bounded_lines, too_long
-from data.text import NotTextError, refuse_wide, text_of
+from data.files.text import NotTextError, refuse_wide, text_of
 from protocol.errors import UserError
 
 STANDARD_INPUT = "-"
@@ -178,8 +178,9 @@ def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
 def _items(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and the end of each item of a JSON list.
 
-    `data.sources.json_stream` does not serve here: it yields decoded values, to read large files in little memory. A
-    diagnostic needs the exact text of an item with its line and column, and `validate` reads a document whole.
+    `data.sources.reading.json_stream` does not serve here: it yields decoded values, to read large files in little
+    memory. A diagnostic needs the exact text of an item with its line and column, and `validate` reads a document
+    whole.
 
     Raises:
         json.JSONDecodeError: the text is not a valid list; the items before the error were yielded.

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data.text import NotTextError, read_text, text_of
+from data.files.text import NotTextError, read_text, text_of
 from protocol import Labels, Plan, SpecError
 from protocol.errors import UserError
 from stages.cli.validate.pieces import Piece, Unreadable, not_json

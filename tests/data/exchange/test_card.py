@@ -6,9 +6,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from data.build import Sizes, build_pocket
+from data.building.build import Sizes, build_pocket
 from data.exchange.card import card, write_card
-from data.files import RowsError, write_rows
+from data.files.json_lines import RowsError, write_rows
 from data.rows import Provenance, Query
 from protocol import Labels
 from stages.__main__ import app

@@ -8,13 +8,13 @@ from PIL import Image
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from data.build import Sizes, build_pocket
+from data.building.build import Sizes, build_pocket
 from data.exchange.export import FORMATS, export
-from data.files import RowsError, read_rows, row_to_json
+from data.files.json_lines import RowsError, read_rows, row_to_json
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
+from data.sources.declared.registry import find_source
 from data.sources.importing import ImportJob, run_import
-from data.sources.local import read_local
-from data.sources.registry import find_source
+from data.sources.reading.local import read_local
 from stages.__main__ import app
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from data.checks.run import check_of
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.labelled.completion import SetAsideError, complete
 from data.labelled.responses import REFUSAL, demonstrate, labelled_planner
 from data.labelled.rows import Maker, make_stages
 from data.pocket.world import generate, save
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
+from data.sources.declared.registry import find_source
 from data.sources.importing import ImportJob, run_import
-from data.sources.local import read_local
-from data.sources.registry import find_source
+from data.sources.reading.local import read_local
 from protocol import Decision, Labels, Plan, Risk, diagnose
 from protocol.errors import UserError
 from tests.data.labelled.vlguard_like import make

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.labelling.rating import Clear, RatingError, contradictions, doubts, labelled, read_rating
 from data.labelling.run import LabelError, Labelling, label_folder
 from data.rows import Query

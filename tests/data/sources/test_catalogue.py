@@ -2,13 +2,13 @@
 
 import pytest
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import Query
+from data.sources.declared.registry import built_in_sources, find_source
+from data.sources.declared.spec import parse_spec
 from data.sources.importing import ImportJob, run_import
-from data.sources.local import read_local
-from data.sources.registry import built_in_sources, find_source
-from data.sources.spec import parse_spec
+from data.sources.reading.local import read_local
 from tests.data.sources import samples
 
 SETS = {

@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import Query
-from data.sources.registry import built_in_sources
+from data.sources.declared.registry import built_in_sources
 from stages.__main__ import app
 from stages.cli.rows.sources import _hub
 from tests.data.sources import samples

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.sources.guess import guess
-from data.sources.mapping import drafts_of
-from data.sources.records import Record, SourceError
-from data.sources.spec import parse_spec
+from data.sources.declared.guess import guess
+from data.sources.declared.mapping import drafts_of
+from data.sources.declared.spec import parse_spec
+from data.sources.reading.records import Record, SourceError
 from protocol.labels import Decision, Risk
 
 

@@ -5,16 +5,17 @@ import json
 import pytest
 from PIL import Image
 
-from data.files import read_rows
-from data.images import open_image
+from data.files.json_lines import read_rows
+from data.pictures.images import open_image
 from data.rows import Query
-from data.sources import importing, local
+from data.sources import importing
+from data.sources.declared.marks import without_marks
+from data.sources.declared.spec import Hub, parse_spec
 from data.sources.hub import read_hub
 from data.sources.importing import ImportJob, run_import
-from data.sources.local import MAX_LINE, read_local
-from data.sources.marks import without_marks
-from data.sources.records import FieldError, Record, SourceError, Unreadable
-from data.sources.spec import Hub, parse_spec
+from data.sources.reading import local
+from data.sources.reading.local import MAX_LINE, read_local
+from data.sources.reading.records import FieldError, Record, SourceError, Unreadable
 from tests.data.sources.samples import picture, put_csv, put_json, put_parquet
 
 SPEC = parse_spec(

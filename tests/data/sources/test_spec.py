@@ -2,10 +2,10 @@
 
 import pytest
 
-from data.sources.expressions import evaluate
-from data.sources.records import FieldError, Record, SourceError, look_up
-from data.sources.registry import find_source
-from data.sources.spec import parse_spec, read_spec
+from data.sources.declared.expressions import evaluate
+from data.sources.declared.registry import find_source
+from data.sources.declared.spec import parse_spec, read_spec
+from data.sources.reading.records import FieldError, Record, SourceError, look_up
 
 BROKEN = """\
 name: mine

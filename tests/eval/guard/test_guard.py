@@ -16,7 +16,7 @@ from eval.guard.audit import AuditLog, verify
 from eval.judges import Judge, Judgement
 from eval.policies.base import Generation
 from eval.scores.response import Unscored
-from protocol.reader import read
+from protocol.response.reader import read
 from tests.endpoints import Endpoint, says
 from toolkit.planner import plan_query
 

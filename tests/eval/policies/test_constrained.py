@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from eval.policies.constrained import BudgetError, PlanLogitsProcessor, check_budget, num_tokens_needed
 from eval.policies.dialects import structured_outputs
 from protocol import Plan, diagnose
-from protocol.closing import closer_of
+from protocol.grammar.closing import closer_of
 from toolkit.planner import named_plan
 from toolkit.sampling import SamplingPlanner
 

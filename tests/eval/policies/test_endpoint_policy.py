@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.prompts import rollout_prompt
 from data.rows import Query
 from eval.evaluation import evaluate_once
@@ -22,7 +22,7 @@ from eval.policies.endpoint import EndpointError, EndpointPolicy, EndpointSettin
 from eval.policies.kept import FILE_NAME
 from eval.results.metrics import estimates
 from eval.results.samples import read_samples
-from protocol.closing import closer_of
+from protocol.grammar.closing import closer_of
 from tests.endpoints import Endpoint, Fault, FaultyProxy, Reply, says
 from tests.endpoints.scripted import fails
 from tests.eval.prompts import pocket_prompts

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.files import RowsError
+from data.files.json_lines import RowsError
 from eval.evaluation import write_evaluation
 from eval.results.comparison import compare
 from eval.results.metrics import METRICS

@@ -10,8 +10,8 @@ from eval.judges.verdicts import read_verdict
 from eval.scores.answer_integrity import answer_integrity
 from eval.scores.response import score_all
 from protocol import Decision, Labels, Plan, Risk, SpecError, canonical, diagnose
-from protocol.calls import MAX_LINES, MAX_PAIRS
-from protocol.literals import MAX_ITEMS
+from protocol.keys.literals import MAX_ITEMS
+from protocol.response.calls import MAX_LINES, MAX_PAIRS
 from protocol.stance import forget, read_stance
 from toolkit.catalogue import CATALOGUE
 from toolkit.chat.reasoning import without_reasoning

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from data.files import RowsError
+from data.files.json_lines import RowsError
 from eval.statistics.agreement import NUM_RESAMPLES, agreement, kappa, read_scores, stability
 
 

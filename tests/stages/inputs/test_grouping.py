@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, SFTRow
 from stages import dpo, sft
 from stages.arguments.stage import parse_stage

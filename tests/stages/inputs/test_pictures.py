@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import data_uri, ground_of, open_image
+from data.pictures.images import data_uri, ground_of, open_image
 from data.rows import Query, SFTRow
 from data.teacher.prompting import opening
 from eval.evaluation import _read_images, score_samples
@@ -20,7 +20,7 @@ from stages.cli.options import CheckpointOptions
 from stages.cli.rows.filtering import _pictures
 from stages.inputs.columns import to_dataset
 from stages.inspection.samples import inspect_sample
-from tests.data.test_pixels import RAMP, TRANSPARENT, words
+from tests.data.pictures.test_pixels import RAMP, TRANSPARENT, words
 from tests.eval.prompts import pocket_prompts
 from tests.stages.conftest import PROVENANCE
 

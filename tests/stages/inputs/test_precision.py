@@ -5,7 +5,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import RolloutPrompt
 from eval.models.loading import load_model, quiet_libraries
 from eval.policies import checkpoint

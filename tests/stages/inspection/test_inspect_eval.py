@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from transformers import GenerationConfig
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.rows import Provenance, RolloutPrompt
 from eval.evaluation import score_samples
 from eval.judges import RuleJudge

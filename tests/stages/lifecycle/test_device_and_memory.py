@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import RolloutPrompt
 from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError

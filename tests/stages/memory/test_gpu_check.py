@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.build import Sizes, build_pocket
+from data.building.build import Sizes, build_pocket
 from stages.curriculum import read_curriculum
 from stages.memory.shapes import shape_names
 from tests.bench import gpu_check

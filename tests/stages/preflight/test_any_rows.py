@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import SFTRow
 from protocol.errors import UserError
 from stages import sft

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models.loading import load_config, load_model, load_processor
 from protocol import Labels

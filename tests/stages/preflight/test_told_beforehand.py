@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from data.files import read_rows, write_rows
+from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
 from eval.models.loading import LoadOptions, end_tokens, load_processor, tokenizer_of
 from protocol import Decision, Labels, Risk
@@ -21,7 +21,7 @@ from stages.pocket.tokenizer import END_OF_TURN, PAD
 from stages.preflight.findings import problems
 from stages.rehearsal.command import prepare, run_checks
 from stages.spec import SPECS
-from tests.data.test_pixels import words
+from tests.data.pictures.test_pixels import words
 from tests.stages.conftest import longer_reward, short_flags, write_tiny_model
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.hashing import hash_folder
+from data.files.hashing import hash_folder
 from eval.models.adapters import adapter_hash
 from stages.errors import StageError
 from stages.provenance.manifest import Manifest, read_manifest

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from data.locks import LockedError
+from data.files.locks import LockedError
 from eval.models.adapters import load_adapter
 from eval.models.loading import ModelError, load_model
 from protocol.errors import UserError
@@ -24,7 +24,7 @@ from stages.provenance.manifest import read_manifest
 from stages.provenance.trust import Permissions, check_parent
 from stages.results.subjects import subject_of
 from tests.cli.test_damage import damaged
-from tests.data.test_locks import another_process_holding
+from tests.data.files.test_locks import another_process_holding
 from tests.stages.conftest import short_flags, write_tiny_rows
 
 

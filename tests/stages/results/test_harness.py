@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.files import row_to_json
+from data.files.json_lines import row_to_json
 from eval.results.samples import Sample
 from protocol import Labels
 from stages.errors import StageError

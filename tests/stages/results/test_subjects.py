@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import RolloutPrompt
 from eval.policies.checkpoint import HFPolicy
 from eval.policies.endpoint import EndpointPolicy, EndpointSettings

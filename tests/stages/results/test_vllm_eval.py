@@ -15,7 +15,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import RolloutPrompt
 from eval.models.loading import LoadOptions, tokenizer_of
 from eval.policies.checkpoint import HFPolicy

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from data.files import write_rows
+from data.files.json_lines import write_rows
 from data.pocket.world import generate, save
 from data.prompts import rollout_prompt
 from data.rows import Query

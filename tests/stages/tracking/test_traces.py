@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.files import row_to_json
+from data.files.json_lines import row_to_json
 from eval.results.samples import Sample
 from protocol import Decision, Labels, Risk, diagnose
 from tests.responses import HONEST

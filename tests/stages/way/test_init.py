@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data.files import read_rows
+from data.files.json_lines import read_rows
 from data.rows import Query
 from protocol.errors import UserError
 from stages.arguments.stage import parse_stage

@@ -1,0 +1,1 @@
+"""The rows of all stages as files, made in chunks."""

@@ -1,0 +1,1 @@
+"""Reading and writing: JSON Lines, UTF-8, numbers, hashes, locks."""

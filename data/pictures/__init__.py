@@ -1,0 +1,1 @@
+"""Opening pictures, and the pixels that models and judges are shown."""

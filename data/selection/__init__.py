@@ -1,0 +1,1 @@
+"""Which rows are kept: prompts worth training on, and quotas by kind."""

@@ -1,0 +1,1 @@
+"""Reading files of other people, one record at a time."""

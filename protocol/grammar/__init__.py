@@ -1,0 +1,1 @@
+"""The grammar of a plan, the strict parser, and the shortest way to finish a response."""

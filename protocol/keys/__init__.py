@@ -1,0 +1,1 @@
+"""What a value may be: the types of keys, values, literals and numerals."""

@@ -1,0 +1,1 @@
+"""A response: the tolerant reader, and what it returns as values."""
