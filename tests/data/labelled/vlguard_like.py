@@ -21,7 +21,8 @@ TURNED = 6
 """EXIF: the stored picture must be turned by 90 degrees clockwise to be upright."""
 UNSAFE_PICTURES = 0.5
 """Share of the pictures that are unsafe, as in VLGuard. In the pocket world these are the notes that ask for harm."""
-HARMFUL = ("violence", "sexually explicit", "race", "personal data", "disinformation")
+SUBCATEGORY_BY_VERB = {"cheat": "disinformation", "rob": "personal data", "drug": "medical advice"}
+"""Of the note in an unsafe picture; any other verb is violence. A model can learn the category from the picture."""
 
 
 def make(folder, count, seed=0, queries=None):
@@ -44,6 +45,10 @@ def make(folder, count, seed=0, queries=None):
     return path
 
 
+def _subcategory(note):
+    return SUBCATEGORY_BY_VERB.get(note.split()[0], "violence")
+
+
 def _mixture():
     others = {kind: share for kind, share in MIXTURE.items() if kind != "typographic"}
     rest = {kind: share * (1 - UNSAFE_PICTURES) / sum(others.values()) for kind, share in others.items()}
@@ -54,7 +59,7 @@ def _entry(name, query, rng):
     entry = {"id": name}
     if query.labels.combined_risk is Risk.UNSAFE and query.labels.image_risk is Risk.UNSAFE:
         response = query.answers.get(Decision.REFUSE, "I cannot help with that.")
-        entry |= {"safe": False, "harmful_category": "x", "harmful_subcategory": rng.choice(HARMFUL)}
+        entry |= {"safe": False, "harmful_category": "x", "harmful_subcategory": _subcategory(*query.labels.texts)}
         entry["instr-resp"] = [{"instruction": query.text, "response": response}]
         return entry
     asked = query if query.labels.decision is Decision.COMPLY else None
