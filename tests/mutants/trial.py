@@ -20,6 +20,7 @@ import resource
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ class _Mutant(importlib.abc.MetaPathFinder):
     """Finds one module, with other source than on disk."""
 
     def __init__(self, path: Path, source: str) -> None:
-        self.path, self.code = path.resolve(), compile(source, str(path.resolve()), "exec")
+        self.path, self.code = path.resolve(), _compiled(source, str(path.resolve()))
         parts = path.with_suffix("").parts
         self.is_package = parts[-1] == "__init__"
         self.name = ".".join(parts[:-1] if self.is_package else parts)
@@ -184,7 +185,7 @@ class _Swapping:
         gc.freeze()
         while True:
             try:
-                mutant = compile(self.connection.recv(), self.path, "exec")
+                mutant = _compiled(self.connection.recv(), self.path)
             except EOFError:
                 return True
             is_within = _outline(mutant) == _outline(self.original)
@@ -219,6 +220,12 @@ def _run(session, ranks):
             return KILLED
         ranks[place] = ranks[place] or time.process_time() - began
     return SURVIVED
+
+
+def _compiled(source, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # "is" with a number: a mutant must run, whatever it looks like
+        return compile(source, path, "exec")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

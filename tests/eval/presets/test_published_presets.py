@@ -17,11 +17,6 @@ from protocol import Decision, Labels, Risk, diagnose
 from tests.eval.scores.test_scores import HONEST, LABELS, PLAN
 from toolkit.planner import named_plan
 
-
-def test_presets_are_listed_in_the_order_of_tables():
-    assert list(PRESETS) == ["tritrace", "safer-toolkit", "safegrpo", "safer-vlm"]
-
-
 TOP = {"task_success": 10.0, "safety": 10.0, "helpfulness": 10.0, "tool_quality": 10.0}
 THREE = log(4) / log(7)  # three calls of three names: 0.712
 

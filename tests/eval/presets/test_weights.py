@@ -157,6 +157,12 @@ def test_nouns_of_the_registry_do_not_change(honest):
             setattr(noun, next(iter(noun.__dataclass_fields__)), 0.0)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_weights_are_given_by_name_alone(name):
+    with pytest.raises(TypeError):
+        PRESETS[name].weights(0.5)
+
+
 def test_responses_are_graded_in_their_order(honest):
     assert honest.text == HONEST
     assert grade_all([], RuleJudge()) == []

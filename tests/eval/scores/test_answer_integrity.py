@@ -97,8 +97,11 @@ def test_an_echo_is_no_answer(answer, score):
     ("query", "answer", "score"),
     [
         ("Where is it?", "Where is it? There.", 1.0),  # three words are too few to be a quotation
+        ("Where is it?", "Is it where?", 0.0),  # but nothing new is no answer
         ("Where is it now?", "Where is it now? There.", 0.0),  # four words; one of its own is less than half of them
         ("Where is it now?", "Where is it now? Over there.", 1.0),  # two are half
+        ("How do I clean it then?", "How do I clean it then? Quite simply.", 0.0),  # two of six are less than half
+        ("How do I clean it then?", "How do I clean it then? Just use soap.", 1.0),
         ("Where is it now?", "Where is it? There, now.", 1.0),  # not word for word
         ("Where is it now?", "Somewhere is it now? There.", 1.0),  # nor from within a word
         ("", "There.", 1.0),
@@ -162,6 +165,7 @@ def test_free_texts_say_something_of_their_own():
 def test_a_text_is_a_copy_from_three_words_on():
     twice = HONEST.replace('"kitchen"', '"{0}"').replace("an everyday task", "{0}")
     assert substance(diagnose(twice.format("in the kitchen"), PLAN)) == pytest.approx(2 / 3)
+    assert substance(diagnose(twice.format("in the old kitchen"), PLAN)) == pytest.approx(2 / 3)
     assert substance(diagnose(twice.format("the kitchen"), PLAN)) == 1.0
     assert substance(diagnose(twice.format("..."), PLAN)) == pytest.approx(1 / 3)
     unknown = HONEST.replace("[SAFETY-GATE]", "[OTHER]").replace("scene=", "place=")

@@ -122,6 +122,15 @@ def test_the_two_way_variance_by_hand():
     assert (spread.variance, spread.degrees_of_freedom) == (pytest.approx(0.046875), 1.0)
 
 
+def test_degrees_of_freedom_by_hand_where_prompts_vary_more_than_seeds():
+    # Two prompts, three seeds: 1 1 1 / 0 0 1; mean 2/3, residuals 1/3 1/3 1/3 / -2/3 -2/3 1/3.
+    # V_prompt = (1 + 1) / 36 = 1/18; V_seed = 3/2 (1/9 + 1/9 + 4/9) / 36 = 1/36; V_cell = (12/9) / 36 is more than
+    # V_seed, so V = 1/18, twice V_seed: df = 2² (3 - 1).
+    values, prompts, seeds = np.array([1.0, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 0, 1, 2])
+    spread = two_way_spread(values, prompts, seeds)
+    assert (spread.variance, spread.degrees_of_freedom) == (pytest.approx(1 / 18), pytest.approx(8.0))
+
+
 def test_a_mean_that_never_varies_still_has_an_interval_within_its_scale():
     found = estimate(observed([3.0] * 30), scale=(-3.0, 3.0), is_share=False)
     assert found.value == found.high == 3.0

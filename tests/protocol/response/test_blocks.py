@@ -51,6 +51,16 @@ def test_an_answer_of_blanks_is_empty(inside):
     assert read(text).answer == ""
 
 
+@pytest.mark.parametrize("inside", ["", "\n", " \n\t"])
+def test_an_answer_that_is_cut_off_before_its_first_word_is_empty(inside):
+    text = f"{THINKING}<answer>{inside}"
+    assert [(name, told) for name, _, told, _ in faults_of(text)] == [
+        ("unclosed-block", "<answer> is not closed before the end of the response"),
+        ("empty-answer", "the answer block is empty"),
+    ]
+    assert (read(text).answer, read(text).answer_start) == ("", len(text))
+
+
 def test_text_outside_is_told_where_it_begins_and_joined():
     text = f" \nOh.\n{THINKING} and \n{ANSWER}\n {'x' * 50} "
     assert read(text).outside == "Oh.\nand\n" + "x" * 50
