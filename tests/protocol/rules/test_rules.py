@@ -275,6 +275,14 @@ def test_each_fault_of_a_value_has_its_own_code():
     assert [found[1].split(":")[0] for found in findings("T207", call)] == ["image_risk"]
 
 
+def test_a_rule_cannot_change_what_another_one_sees():
+    subject = Subject(read(""), PLAN, Labels())
+    (found, *_) = all_rules()["S101"](subject)
+    for noun, name in ((subject, "labels"), (found, "message")):
+        with pytest.raises(AttributeError):
+            setattr(noun, name, None)
+
+
 def test_rules_are_listed_in_the_order_of_their_codes():
     assert list(all_rules()) == sorted(all_rules())
     assert len(all_rules()) == 29
