@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from math import ceil, inf
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tests.mutants.sessions import Mutant, mutants, note, outcomes, session
-from tests.mutants.trial import NEEDS_IMPORT, SURVIVED, Limits, Tests, swapping, try_importing
+from tests.mutants.trial import NEEDS_IMPORT, SURVIVED, Limits, Tests, TestsFailError, swapping, try_importing
 
 HERE = Path(__file__).parent
 
@@ -115,15 +115,12 @@ def _tried(module_path: Path, pending: list[Mutant], tests: Tests, memory_gib: i
     """Yield each mutant with whether it survived."""
     if not pending:
         return
-    status, seconds = try_importing(module_path, None, tests, Limits(600, memory_gib))
-    if status != SURVIVED:
-        sys.exit(f"{module_path}: its tests fail without a mutant: python -m pytest {' '.join(tests.arguments())}")
-    limits = Limits(ceil(3 * seconds) + 1, memory_gib)
-    with swapping(module_path, tests, limits) as swapped:
+    with swapping(module_path, tests, memory_gib) as (seconds, swapped):
+        limits = Limits.after(seconds, memory_gib)
         for mutant in tqdm(pending, f"{module_path} ({seconds:.1f} s)", dynamic_ncols=True):
             outcome = swapped(mutant.source)
             if outcome in {SURVIVED, NEEDS_IMPORT}:
-                outcome = try_importing(module_path, mutant.source, tests, limits)[0]
+                outcome = try_importing(module_path, mutant.source, tests, limits)
             yield mutant, outcome == SURVIVED
 
 
@@ -149,9 +146,13 @@ def main() -> int:
 
     equivalents, tried, survivors = Equivalents(HERE / "equivalent.toml"), {}, []
     for name in arguments.targets or config["targets"]:
-        tallies = [
-            try_module(Path(path), paths, config, arguments.sample) for path, paths in config["targets"][name].items()
-        ]
+        try:
+            tallies = [
+                try_module(Path(path), paths, config, arguments.sample)
+                for path, paths in config["targets"][name].items()
+            ]
+        except TestsFailError as error:
+            sys.exit(str(error))
         for tally in tallies:
             counted = [each for each in tally.survivors if not equivalents.has(each)]
             tally.num_equivalent = len(tally.survivors) - len(counted)

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from itertools import pairwise
+from math import ceil
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import RawArray
@@ -49,6 +50,15 @@ class Limits:
     cpu_seconds: int
     memory_gib: int
 
+    @classmethod
+    def after(cls, seconds: float, memory_gib: int) -> "Limits":
+        """Return what a mutant may use of which the tests take so many seconds; imports are extra."""
+        return cls(ceil(3 * seconds) + 5, memory_gib)
+
+
+class TestsFailError(Exception):
+    """The tests of a module fail, or cannot be collected, while nothing is changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tests:
@@ -69,28 +79,28 @@ class Tests:
         return [*quiet, f"--basetemp={self.scratch_path}", *plugins, *chosen, *self.paths]
 
 
-def try_importing(module_path: Path, source: str | None, tests: Tests, limits: Limits) -> tuple[int, float]:
-    """Import the mutant's source, or the module's own where it is None, and run the tests.
-
-    Returns:
-        `SURVIVED`, or another exit status; and the seconds of processor that it took.
-    """
-    finders = [] if source is None else [_Mutant(module_path, source)]
+def try_importing(module_path: Path, source: str, tests: Tests, limits: Limits) -> int:
+    """Import the mutant's source and run the tests; return `SURVIVED`, or another exit status."""
+    finder = _Mutant(module_path, source)
     pid = os.fork()
     if not pid:
         with _exiting():
             _hush()
             _restrain(limits)
-            sys.meta_path[:0] = finders
+            sys.meta_path.insert(0, finder)
             os._exit(int(pytest.main(tests.arguments())))
-    return _outcome(pid)
+    return _outcome(pid)[0]
 
 
 @contextmanager
-def swapping(module_path: Path, tests: Tests, limits: Limits) -> Iterator[Callable[[str], int]]:
-    """Collect the tests in a process of its own, and give a function that tries a mutant's source.
+def swapping(module_path: Path, tests: Tests, memory_gib: int) -> Iterator[tuple[float, Callable[[str], int]]]:
+    """Collect the tests in a process of its own, and run them once without a mutant.
 
-    It returns `SURVIVED`, `KILLED`, or `NEEDS_IMPORT` where the mutant differs outside of functions.
+    Yields the seconds of processor that they took, and a function that tries a mutant's source. The function returns
+    `SURVIVED`, `KILLED`, or `NEEDS_IMPORT` where the mutant differs outside of functions.
+
+    Raises:
+        TestsFailError: the tests fail without a mutant.
     """
     ours, theirs = Pipe()
     pid = os.fork()
@@ -99,7 +109,7 @@ def swapping(module_path: Path, tests: Tests, limits: Limits) -> Iterator[Callab
             ours.close()  # else this process would wait for itself at the end
             _hush()
             _register_profile()
-            pytest.main(tests.arguments(), plugins=[_Swapping(module_path, theirs, limits)])
+            pytest.main(tests.arguments(), plugins=[_Swapping(module_path, theirs, memory_gib)])
     theirs.close()
 
     def ask(source: str) -> int:
@@ -107,7 +117,13 @@ def swapping(module_path: Path, tests: Tests, limits: Limits) -> Iterator[Callab
         return int(ours.recv())
 
     try:
-        yield ask
+        try:
+            status, seconds = ours.recv()
+        except EOFError:  # they could not be collected
+            status, seconds = KILLED, 0.0
+        if status != SURVIVED:
+            raise TestsFailError(f"{module_path}: fail without a mutant: pytest {' '.join(tests.arguments())}")
+        yield seconds, ask
     finally:
         ours.close()
         os.waitpid(pid, 0)
@@ -172,8 +188,8 @@ class _Mutant(importlib.abc.MetaPathFinder):
 class _Swapping:
     """A plugin of pytest that runs the collected tests once for every source it is sent."""
 
-    def __init__(self, module_path: Path, connection: Connection, limits: Limits) -> None:
-        self.path, self.connection, self.limits = str(module_path.resolve()), connection, limits
+    def __init__(self, module_path: Path, connection: Connection, memory_gib: int) -> None:
+        self.path, self.connection, self.limits = str(module_path.resolve()), connection, Limits(600, memory_gib)
         self.original = compile(module_path.read_text(encoding="utf-8"), self.path, "exec")
 
     def pytest_runtestloop(self, session):
@@ -181,7 +197,9 @@ class _Swapping:
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         functions = [each for each in functions if each.__code__.co_filename == self.path]
         ranks = RawArray("d", len(session.items))
-        _outcome(self.fork(self.original, functions, session, ranks))
+        status, seconds = _outcome(self.fork(self.original, functions, session, ranks))
+        self.connection.send((status, seconds))
+        self.limits = Limits.after(seconds, self.limits.memory_gib)
         gc.freeze()
         while True:
             try:

@@ -9,6 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from data.files.json_lines import RowsError
 from eval.statistics.agreement import NUM_RESAMPLES, agreement, kappa, read_scores, stability
+from eval.statistics.intervals import wilson
 
 
 def drawn(num, share_right, seed=0):
@@ -16,6 +17,10 @@ def drawn(num, share_right, seed=0):
     labels = {f"q-{index}": float(rng.integers(0, 4)) for index in range(num)}
     judged = {key: value if rng.random() < share_right else float(rng.integers(0, 4)) for key, value in labels.items()}
     return judged, labels
+
+
+def percent(ends):
+    return [100 * end for end in ends]
 
 
 @pytest.mark.parametrize("share_right", [0.0, 0.5, 0.9, 1.0])
@@ -41,6 +46,7 @@ def test_the_interval_of_kappa_holds_the_truth():
 def test_what_the_judge_left_unscored_and_what_nobody_labelled_are_counted_apart():
     found = agreement({"a": 3.0, "b": None, "c": 1.0, "d": 2.0}, {"a": 3.0, "b": 3.0, "c": 2.0, "e": 0.0})
     assert (found.accuracy.value, found.accuracy.n, found.accuracy.num_unscored) == (50.0, 2, 1)
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(percent(wilson(0.5, 2, 1.959964)))
     assert found.num_unlabelled == 1
     assert (found.categories, found.confusion) == ((1.0, 2.0, 3.0), ((0, 0, 0), (1, 0, 0), (0, 0, 1)))
 
@@ -87,6 +93,9 @@ def test_stability_by_hand():
     found = stability(repeats)
     assert (found.unanimous.value, found.unanimous.n, found.unanimous.num_unscored) == (50.0, 2, 1)
     assert found.pairwise.value == pytest.approx(100 * (1 + 1 / 3) / 2)
+    assert (found.unanimous.low, found.unanimous.high) == pytest.approx(percent(wilson(0.5, 2, 1.959964)))
+    # 1 and 1/3 are each 1/3 from their mean: variance 2 (1/3)² / 4 = 1/18, as much as (2/3 x 1/3) x 18 = 4 draws tell.
+    assert (found.pairwise.low, found.pairwise.high) == pytest.approx(percent(wilson(2 / 3, 4, 1.959964)))
     assert (found.mean_range, found.num_repeats) == (0.5, 3)
     with pytest.raises(ValueError, match="two repeats"):
         stability(repeats[:1])
@@ -110,6 +119,7 @@ def test_scores_come_from_samples_and_from_plain_lines(tmp_path):
     with pytest.raises(RowsError) as caught:
         read_scores(path, "safety")
     assert [f"labels.jsonl:{number}:" in str(caught.value) for number in (1, 2, 3)] == [True] * 3
+    assert "more" not in str(caught.value)
 
 
 WRONG = [

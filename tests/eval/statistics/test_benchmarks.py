@@ -1,6 +1,7 @@
 """The average of benchmarks: every one counts alike, each side of the interval adds up for itself."""
 
 import doctest
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -19,6 +20,7 @@ def test_the_average_by_hand():
     assert (found.value, found.low, found.high) == (35.25, 35.25 - 25 / 2, 35.25 + 17 / 2)
     assert (found.n, found.num_seeds, found.num_unscored) == (35, 3, 3)
     assert (found.least, found.most) == (34.75, 37.0)
+    assert unweighted([FIRST, replace(SECOND, most=62.5)]).most == 37.25
 
 
 def test_a_benchmark_without_a_score_is_left_out_of_the_mean_and_not_of_its_bounds():

@@ -56,6 +56,12 @@ def test_answers_that_differ_between_seeds_count_for_more_prompts_and_are_held_b
     assert (mean.low, mean.high) == pytest.approx(wilson(0.4, 0.24 / 0.028, 1.959964))
 
 
+def test_a_share_and_its_complement_have_mirrored_intervals_under_several_seeds():
+    rare = [[100.0, 100.0, 0.0, 0.0, 0.0], [100.0, 0.0, 100.0, 0.0, 0.0]]
+    found, mirrored = shares(*rare), shares(*[[100.0 - value for value in seed] for seed in rare])
+    assert (mirrored.low, mirrored.high) == pytest.approx((100 - found.high, 100 - found.low))
+
+
 def test_a_mean_is_estimated_on_its_own_scale():
     found = estimate(observed([-1.0, 2.0, None]), scale=(-3.0, 3.0), is_share=False)
     # 1/3 and 5/6 of the scale: mean 7/12, each 1/4 from it, variance 2 x (1/4)² / 4 = 1/32.

@@ -140,6 +140,9 @@ def test_seeds_that_disagree_widen_the_interval_and_are_tested_with_few_degrees_
 def test_a_mean_is_tested_by_sign_flips():
     found = paired_difference(pairs([(-3.0, 3.0)] * 8 + [(2.0, 2.0)] * 10), scale=(-3.0, 3.0), is_share=False)
     assert (found.test, found.p_value) == (SIGN_FLIP, 2 / 2**8)
+    changes = np.random.default_rng(3).normal(0.1, 0.4, 40).clip(-1, 1)
+    found = paired_difference(pairs([(0.0, each) for each in changes]), scale=(0.0, 1.0), is_share=False)
+    assert found.p_value == sign_flip(changes) < 1.0
 
 
 def test_nothing_to_pair_is_no_number():
