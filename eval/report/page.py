@@ -25,7 +25,7 @@ from eval.report.templating import environment, source
 from eval.report.viewer import viewer_record
 from eval.results.comparison import Comparison, compare
 from eval.results.metrics import METRICS, Seeds
-from eval.results.outcomes import Outcome
+from eval.results.outcomes import QueryOutcome
 from eval.results.summary import StageSummary, summarize
 from eval.results.table import CAPTION, EstimatesByStage
 from protocol.diagnostics import codes
@@ -145,7 +145,7 @@ def render_page(
             progress=[*progress_charts(estimates), *filter(None, [length_chart(summaries)])],
             balance=balance_chart(summaries),
             rollouts=rollout_charts(meta.get(ROLLOUTS) or []),
-            outcomes=list(Outcome),
+            outcomes=list(QueryOutcome),
             kinds=sorted({prompt["kind"] for prompt in viewer["prompts"]}),
             quadrants=sorted({prompt["quadrant"] for prompt in viewer["prompts"]}),
             viewer=viewer,

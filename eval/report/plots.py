@@ -64,6 +64,7 @@ class Mark:
     x: float
     y: float
     label: str
+    """Text beside the point; "" for none."""
     xs: tuple[float, float] | None = None
     """Ends of the horizontal interval."""
     ys: tuple[float, float] | None = None

@@ -1,4 +1,4 @@
-"""The report's charts as one SVG that needs no page around it, for a notebook."""
+"""The report's charts as one SVG that needs no page around it, for a notebook or a file."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def svg_sheet(charts: Sequence[Chart], *, columns: int = 3, kind: str = "") -> s
     Args:
         charts: at least one.
         columns: most charts in a row.
-        kind: "" for stages, "steps" for curves over training steps, "balance" for safety against helpfulness.
+        kind: "" for stages, "steps" for curves over training steps, "balance" for one number against another.
     """
     across = min(columns, len(charts))
     places = [

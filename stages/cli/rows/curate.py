@@ -15,6 +15,7 @@ from data.files.json_lines import read_rows, replacing, write_rows
 from data.rows import RolloutPrompt
 from data.selection.curation import Box, Curated, Selection, curate
 from protocol.errors import UserError
+from stages.cli.extras import need_scipy
 from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
 
 _BOX = Box()
@@ -38,8 +39,12 @@ class CurateOptions:
 def curated(options: CurateOptions) -> None:
     """Keep the prompts with moderate quality and high instability: the policy answers them well only sometimes.
 
-    Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.png), the responses.
+    Beside OUTPUT: the reason for every prompt (.curation.jsonl), a scatter plot (.svg), the responses.
     """
+    need_scipy()
+    from eval.report.scatter import selection_chart
+    from eval.report.sheet import svg_sheet
+
     data, output = options.data, options.output
     check_beside(output, data)
     try:
@@ -53,7 +58,7 @@ def curated(options: CurateOptions) -> None:
     found = curate(scores, box)
     num_kept = write_rows(output, [each for each in prompts if found[each.id].outcome is Selection.KEPT])
     _write_reasons(output.with_suffix(".curation.jsonl"), prompts, found)
-    _draw(output.with_suffix(".png"), found, box)
+    output.with_suffix(".svg").write_text(svg_sheet([selection_chart(found, box)], kind="balance"), encoding="utf-8")
     typer.echo(f"{output}: {num_kept} of {len(prompts)} prompts kept; reasons and a plot beside it")
     Console(highlight=False).print(_table(prompts, found))
 
@@ -74,23 +79,3 @@ def _table(prompts: Sequence[RolloutPrompt], found: Mapping[str, Curated]) -> Ta
     for kind in sorted({prompt.kind for prompt in prompts}):
         table.add_row(kind, *(str(counts[kind, outcome]) for outcome in outcomes))
     return table
-
-
-def _draw(path: Path, found: Mapping[str, Curated], box: Box) -> None:
-    """Draw quality against instability, a colour for each outcome, and the box."""
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for outcome in Selection:
-        points = [(each.quality, each.instability) for each in found.values() if each.outcome is outcome]
-        drawn = [(x, y) for x, y in points if x is not None and y is not None]
-        if drawn:
-            xs, ys = zip(*drawn, strict=True)
-            axes.scatter(xs, ys, s=14, alpha=0.6, label=f"{outcome} ({len(points)})")
-    axes.add_patch(Rectangle((box.low, box.min_spread), box.high - box.low, 0.5 - box.min_spread, fill=False))
-    axes.set(xlabel="quality: mean score", ylabel="instability: standard deviation", xlim=(-0.02, 1.02))
-    axes.set_ylim(-0.02, 0.52)
-    axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)

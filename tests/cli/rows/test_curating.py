@@ -2,6 +2,7 @@
 
 import json
 import sys
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -42,7 +43,9 @@ def test_prompts_answered_now_well_now_badly_are_kept(monkeypatch, folder, capsy
     reasons = [json.loads(line) for line in (folder / "curated.curation.jsonl").read_text().splitlines()]
     assert [each["outcome"] for each in reasons] == ["kept", "solved", "hopeless"]
     assert reasons[1]["quality"] == 1.0
-    assert (folder / "curated.png").read_bytes().startswith(b"\x89PNG")
+    drawing = ET.parse(folder / "curated.svg").getroot()  # noqa: S314 -- made here
+    assert len([each for each in drawing.iter() if each.tag.endswith("circle")]) == 3
+    assert "1 of 3 prompts kept" in "".join(drawing.itertext())
     assert "1 of 3 prompts kept" in capsys.readouterr().out
 
 
