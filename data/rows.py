@@ -120,4 +120,6 @@ class RolloutPrompt:
     provenance: Provenance
 
 
+TrainingRow = SFTRow | PreferencePair | RolloutPrompt
+Row = Query | TrainingRow
 type_by_name = {"query": Query, "sft": SFTRow, "preference": PreferencePair, "rollout": RolloutPrompt}

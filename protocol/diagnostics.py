@@ -14,7 +14,7 @@ _WINDOW = 200
 """Characters that are shown of a long line."""
 
 
-class Family(StrEnum):
+class CodeFamily(StrEnum):
     """What a code counts against, by its first letter."""
 
     STRUCTURE = "S"
@@ -26,7 +26,7 @@ class Family(StrEnum):
     @property
     def counts_against(self) -> str:
         """The score that a diagnostic of this family lowers."""
-        return {Family.COHERENCE: "coherence", Family.EVIDENCE: "grounding"}.get(self, "validity")
+        return {CodeFamily.COHERENCE: "coherence", CodeFamily.EVIDENCE: "grounding"}.get(self, "validity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Code:
     """A short response, or part of one, with the fault."""
 
     @property
-    def family(self) -> Family:
+    def family(self) -> CodeFamily:
         """The family, by the first letter."""
-        return Family(self.code[0])
+        return CodeFamily(self.code[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Diagnostic:
     hint: str = ""
 
     @property
-    def family(self) -> Family:
+    def family(self) -> CodeFamily:
         """The family, by the first letter of the code."""
-        return Family(self.code[0])
+        return CodeFamily(self.code[0])
 
     @property
     def is_fatal(self) -> bool:

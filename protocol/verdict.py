@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from protocol.diagnostics import Diagnostic, Family
+from protocol.diagnostics import CodeFamily, Diagnostic
 from protocol.keys.literals import Unread, Value
 from protocol.labels import Labels
 from protocol.plans.plan import Plan
@@ -17,7 +17,7 @@ from protocol.response.trace import Call, Response, Trace
 from protocol.rules import Finding, Subject, all_rules
 
 _UNKNOWN = Labels()
-_RANK = {family.value: rank for rank, family in enumerate(Family)}
+_RANK = {family.value: rank for rank, family in enumerate(CodeFamily)}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Verdict:
     @property
     def is_coherent(self) -> bool:
         """Whether there is no coherence diagnostic."""
-        return not any(diagnostic.family is Family.COHERENCE for diagnostic in self.diagnostics)
+        return not any(diagnostic.family is CodeFamily.COHERENCE for diagnostic in self.diagnostics)
 
     @cached_property
     def response(self) -> Response:

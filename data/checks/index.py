@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SharedFault:
     """A fault that several rows make together."""
 
     file: str
@@ -87,14 +87,14 @@ class Index:
         key = _digest(words, *(image.digest.hex() for image in images))
         return self._asked.setdefault(key, Asked(words, images, root))
 
-    def leaks(self) -> Iterator[Found]:
+    def leaks(self) -> Iterator[SharedFault]:
         """Yield the rows whose query is also on another side; between train and a held-out side, those of train."""
         for asked in self._asked.values():
             for own, other in _sides(asked, asked, self._sets):
                 place = _shown(asked.places[other][0])
                 yield from _at(asked.places[own], RowFaultName.LEAK, f"the same query is in {other}, {place}")
 
-    def near(self) -> Iterator[Found]:
+    def near(self) -> Iterator[SharedFault]:
         """Yield the rows whose query nearly equals another: on another side a leak, on its own a near duplicate."""
         for one, other in self._near_pairs():
             leaks = list(_sides(one, other, self._sets))
@@ -202,9 +202,9 @@ def _sides(one: Asked, other: Asked, sets: set[str]) -> Iterator[tuple[str, str]
                 yield own, against
 
 
-def _at(places: Iterable[Place], name: RowFaultName, message: str) -> Iterator[Found]:
+def _at(places: Iterable[Place], name: RowFaultName, message: str) -> Iterator[SharedFault]:
     for file, line in places:
-        yield Found(file, line, Fault(name, message))
+        yield SharedFault(file, line, Fault(name, message))
 
 
 def _shown(place: Place) -> str:

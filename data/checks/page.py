@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from data.checks.counts import TRAITS, Counts
 from data.checks.facts import WARNINGS
-from data.checks.index import Found
+from data.checks.index import SharedFault
 from data.checks.run import Check, summary_of
 from data.files.json_lines import replacing
 
@@ -46,7 +46,7 @@ class Plot:
     bars: tuple[Bar, ...]
 
 
-def write_page(path: Path, check: Check, faults: Sequence[Found]) -> None:
+def write_page(path: Path, check: Check, faults: Sequence[SharedFault]) -> None:
     """Write the page of a finished check.
 
     Args:

@@ -17,12 +17,11 @@ from data.checks.pictures import image_fact
 from data.files.json_lines import RowsError, iterate_rows, parse_object, row_from_json
 from data.pairs.on_policy import ON_POLICY
 from data.pictures.images import ImageError
-from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow, type_by_name
+from data.rows import PreferencePair, Query, RolloutPrompt, Row, SFTRow, type_by_name
 from data.splits import content_key
 from protocol import Decision, Labels, Plan, Risk, SpecError, diagnose, system_prompt
 from protocol.labels import LabelsError
 
-Row = Query | SFTRow | PreferencePair | RolloutPrompt
 SPLITS = ("train", "validation", "test")
 _MAX_SHOWN = 200
 """Characters of a message: a row may quote itself."""

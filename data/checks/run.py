@@ -10,7 +10,7 @@ from typing import Any
 
 from data.checks.counts import Counts
 from data.checks.facts import WARNINGS, Fault, RowFaultName
-from data.checks.index import Found, Index
+from data.checks.index import Index, SharedFault
 from data.checks.lines import MAX_LINE_BYTES, Line, read_lines
 from data.checks.pictures import image_fact
 from data.checks.rows import RowJudge, labels_of, normalised
@@ -44,7 +44,7 @@ class Check:
     reasons: dict[tuple[str, int], list[Fault]] = field(default_factory=dict)
     """Every fault that is no mere warning, by file and line."""
 
-    def run(self, on_progress: Callable[[int], object] = lambda _: None) -> Iterator[Found]:
+    def run(self, on_progress: Callable[[int], object] = lambda _: None) -> Iterator[SharedFault]:
         """Yield every fault: those of single lines in order, then those across rows.
 
         Args:
@@ -63,7 +63,7 @@ class Check:
                     if facts.kind:
                         self.counts.add(facts)
                         faults = (*faults, *index.add(facts, self.root))
-                    yield from self._tell(Found(facts.file, facts.line, fault) for fault in faults)
+                    yield from self._tell(SharedFault(facts.file, facts.line, fault) for fault in faults)
                 on_progress(sum(facts.num_bytes for facts in facts_of_batch))
         yield from self._tell(index.leaks())
         yield from self._tell(index.near())
@@ -87,7 +87,7 @@ class Check:
         else:
             yield Line(str(path), 1, b"", 0, "leaves the data folder; a link to elsewhere is not followed")
 
-    def _tell(self, found: Iterable[Found]) -> Iterator[Found]:
+    def _tell(self, found: Iterable[SharedFault]) -> Iterator[SharedFault]:
         for each in found:
             self.counts.faults[each.fault.name] += 1
             if each.fault.name not in WARNINGS:

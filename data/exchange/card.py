@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.exchange.reading import BadRow, Row, row_files, rows_of
+from data.exchange.reading import BadRow, row_files, rows_of
 from data.files.json_lines import RowsError, read_json_object, replacing
-from data.rows import Provenance
+from data.rows import Provenance, Row
 from data.sources.reading.records import SourceError
 from protocol.templates import plain_template
 from toolkit.catalogue import fingerprint

@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 from data.exchange import formats
-from data.exchange.formats import TrainingRow, UnfitRowError
+from data.exchange.formats import UnfitRowError
 from data.exchange.parquet import LABELS, MESSAGES, write_parquet
 from data.exchange.reading import BadRow, RowFile, row_files, rows_of
 from data.files.json_lines import RowsError, replacing
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from data.rows import PreferencePair, RolloutPrompt, SFTRow, TrainingRow
 from data.sources.pictures import PictureStore
 from data.sources.reading.records import FieldError
 

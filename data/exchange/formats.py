@@ -15,12 +15,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from data.rows import PreferencePair, RolloutPrompt, SFTRow, TrainingRow
 
 IMAGE_MARK = "<image>"
 ABILITY = "safety"
-
-TrainingRow = SFTRow | PreferencePair | RolloutPrompt
 
 
 class UnfitRowError(ValueError):

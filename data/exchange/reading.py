@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from data.files.json_lines import RowsError, numbered_lines, parse_object, row_from_json
-from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
+from data.rows import PreferencePair, Query, RolloutPrompt, Row, SFTRow
 from protocol.labels import LabelsError
 
-Row = SFTRow | PreferencePair | RolloutPrompt | Query
 _TYPE_BY_COLUMN: dict[str, type[Any]] = {
     "completion": SFTRow,
     "chosen": PreferencePair,

@@ -27,7 +27,7 @@ Opened = tuple[IO[str], IO[str]]
 
 
 @dataclass(slots=True)
-class Progress:
+class ImportProgress:
     """Counts of an import so far; its report contains the final ones."""
 
     records: int = 0
@@ -59,7 +59,7 @@ class ImportFiles:
             for ending in ("partial", "skipped.jsonl", "progress.json", "import.json")
         )
 
-    def begin(self, fingerprint: dict[str, Any]) -> Progress:
+    def begin(self, fingerprint: dict[str, Any]) -> ImportProgress:
         """Return the progress of an earlier, interrupted run of the same import; empty progress for a new import.
 
         Raises:
@@ -68,7 +68,7 @@ class ImportFiles:
         if self._output.exists():
             raise SourceError(f"{self._output}: already exists; delete it or choose another --output")
         if not self._progress.exists():
-            return Progress()
+            return ImportProgress()
         saved = read_json_object(self._progress)
         if saved.get("job") != fingerprint:
             hint = "hint: give the options of that import to continue it, or delete the file to start again"
@@ -79,12 +79,12 @@ class ImportFiles:
             raise SourceError(f"{self._progress}: does not match the files beside it\n{hint}")
         return progress
 
-    def _holds(self, progress: Progress) -> bool:
+    def _holds(self, progress: ImportProgress) -> bool:
         """Whether the files are at least as long as the progress says; a shorter one would be padded with zeros."""
         lengths = ((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
         return all((path.stat().st_size if path.is_file() else 0) >= length for path, length in lengths)
 
-    def open(self, progress: Progress) -> "_Pair":
+    def open(self, progress: ImportProgress) -> "_Pair":
         """Return the files of queries and of left-out records, cut to their lengths at the last save."""
         self._output.parent.mkdir(parents=True, exist_ok=True)
         return _Pair((self._partial, progress.queries_bytes), (self._skipped, progress.skipped_bytes))
@@ -102,7 +102,7 @@ class ImportFiles:
                 hint = f"hint: delete it and {self._progress} to start again"
                 raise SourceError(f"{self._partial}:{number}: is damaged: {error}\n{hint}") from None
 
-    def save(self, fingerprint: dict[str, Any], progress: Progress) -> None:
+    def save(self, fingerprint: dict[str, Any], progress: ImportProgress) -> None:
         """Save the progress, with the lengths of the other files."""
         with replacing(self._progress) as file:
             json.dump({"job": fingerprint, "progress": asdict(progress)}, file, indent=1)
@@ -123,9 +123,9 @@ class ImportFiles:
                 self._skipped.unlink()
 
 
-def _progress_of(record: object) -> Progress | None:
+def _progress_of(record: object) -> ImportProgress | None:
     """Return the progress in a file; None if the file is damaged."""
-    known = {each.name for each in fields(Progress)}
+    known = {each.name for each in fields(ImportProgress)}
     if not isinstance(record, dict) or not set(record) <= known:
         return None
     counts = [each for name, each in record.items() if name not in {"reasons", "pictures"}]
@@ -134,7 +134,7 @@ def _progress_of(record: object) -> Progress | None:
         return None
     counts += [count for each in by_name for count in each.values()]
     is_sound = all(isinstance(count, int) and 0 <= count < 2**63 for count in counts)
-    return Progress(**record) if is_sound else None
+    return ImportProgress(**record) if is_sound else None
 
 
 class _Pair:

@@ -15,7 +15,7 @@ from data.files.locks import held
 from data.rows import Provenance, Query
 from data.sources.declared.mapping import DroppedError, QueryDraft, drafts_of
 from data.sources.declared.spec import SourceSpec
-from data.sources.import_files import ImportFiles, Opened, Progress
+from data.sources.import_files import ImportFiles, ImportProgress, Opened
 from data.sources.pictures import PictureStore
 from data.sources.reading.local import is_damaged
 from data.sources.reading.records import FieldError, Record, SourceError, Unreadable
@@ -66,7 +66,9 @@ class ImportJob:
         return "validation" if is_below(key, self.hold_out) else "train"
 
 
-def run_import(job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
+def run_import(
+    job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[ImportProgress], None]
+) -> ImportProgress:
     """Import a source and return the counts of its records.
 
     Args:
@@ -83,7 +85,9 @@ def run_import(job: ImportJob, records: Iterable[Record | Unreadable], tell: Cal
         return _imported(job, records, tell)
 
 
-def _imported(job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[Progress], None]) -> Progress:
+def _imported(
+    job: ImportJob, records: Iterable[Record | Unreadable], tell: Callable[[ImportProgress], None]
+) -> ImportProgress:
     files = ImportFiles(job.output)
     progress = files.begin(job.fingerprint)
     store = PictureStore(job.images, job.output.parent, job.image_root, notes=progress.pictures)
@@ -112,7 +116,7 @@ def _imported(job: ImportJob, records: Iterable[Record | Unreadable], tell: Call
     return progress
 
 
-def _report(job: ImportJob, progress: Progress) -> dict[str, Any]:
+def _report(job: ImportJob, progress: ImportProgress) -> dict[str, Any]:
     spec = job.spec
     about: dict[str, Any] = {
         "source": spec.name,
@@ -134,7 +138,7 @@ class _Writer:
     """Turns records into lines of the output, and of the list of left-out records."""
 
     def __init__(
-        self, job: ImportJob, progress: Progress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
+        self, job: ImportJob, progress: ImportProgress, store: PictureStore, pair: Opened, labels_by_id: dict[str, str]
     ) -> None:
         self._job, self._progress, self._store = job, progress, store
         self._queries, self._skipped = pair
@@ -247,7 +251,7 @@ def _labels_key(row: Mapping[str, Any]) -> str:
     return content_key(json.dumps(row["labels"], sort_keys=True))[:_ID_LENGTH]
 
 
-def summary_lines(progress: Progress) -> Iterator[str]:
+def summary_lines(progress: ImportProgress) -> Iterator[str]:
     """Yield the lines of a summary: queries written, and records left out for each reason."""
     yield f"{progress.written} queries from {progress.records} records, {progress.num_skipped} left out"
     for reason, count in Counter(progress.reasons).most_common():

@@ -6,7 +6,7 @@ from typing import Any
 from data.prompts import prompt_messages
 from data.rows import Provenance, SFTRow
 from data.teacher.conversation import Fate, RowOutcome
-from data.teacher.synthesis import Progress, Synthesis
+from data.teacher.synthesis import Synthesis, SynthesisProgress
 from toolkit.catalogue import fingerprint
 
 BUILDER = "data.teacher 1"
@@ -37,7 +37,7 @@ def reject_of(outcome: RowOutcome) -> dict[str, Any]:
     return {**about, **found, "plan": outcome.plan.to_json(), "response": outcome.response}
 
 
-def report_of(synthesis: Synthesis, progress: Progress) -> dict[str, Any]:
+def report_of(synthesis: Synthesis, progress: SynthesisProgress) -> dict[str, Any]:
     """Return the settings and the counts; it does not depend on how often the run was interrupted."""
     teacher, spent = synthesis.teacher, progress.spending
     settings: dict[str, Any] = {

@@ -24,7 +24,7 @@ from data.teacher.conversation import Fate, RowJob, RowOutcome, converse
 from data.teacher.records import reject_of, report_of, row_of
 from data.teacher.replies import Replies, Spending
 from data.teacher.settings import TeacherSettings
-from data.teacher.synthesis import Filter, Progress, Synthesis
+from data.teacher.synthesis import Filter, Synthesis, SynthesisProgress
 from toolkit.chat.loop import LoopThread
 
 _AHEAD = 8
@@ -33,7 +33,7 @@ _JUDGED_TOGETHER = 16
 _TICK_SECONDS = 1.0
 
 
-def synthesize(synthesis: Synthesis, tell: Callable[[Progress], object] = lambda _: None) -> Progress:
+def synthesize(synthesis: Synthesis, tell: Callable[[SynthesisProgress], object] = lambda _: None) -> SynthesisProgress:
     """Make the rows, and return what became of every one.
 
     Args:
@@ -49,13 +49,13 @@ def synthesize(synthesis: Synthesis, tell: Callable[[Progress], object] = lambda
         return _synthesized(synthesis, tell)
 
 
-def _synthesized(synthesis: Synthesis, tell: Callable[[Progress], object]) -> Progress:
+def _synthesized(synthesis: Synthesis, tell: Callable[[SynthesisProgress], object]) -> SynthesisProgress:
     jobs = list(synthesis.jobs())
     loop, spending = LoopThread(), Spending()
     try:
         replies = loop.run(_opened(synthesis.teacher, spending))
         try:
-            progress = Progress(len(jobs), spending)
+            progress = SynthesisProgress(len(jobs), spending)
             _write(synthesis, jobs, _Conversations(loop, replies, synthesis), progress, tell)
         finally:
             loop.cancel_all()
@@ -73,8 +73,8 @@ def _write(
     synthesis: Synthesis,
     jobs: Sequence[RowJob],
     conversations: "_Conversations",
-    progress: Progress,
-    tell: Callable[[Progress], object],
+    progress: SynthesisProgress,
+    tell: Callable[[SynthesisProgress], object],
 ) -> None:
     rejected: list[RowJob] = []
 

@@ -54,7 +54,7 @@ class Synthesis:
 
 
 @dataclass(slots=True)
-class Progress:
+class SynthesisProgress:
     """How far a synthesis is; `num_done` is the sum of `fates`."""
 
     num_jobs: int

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.results.metrics import METRICS, Direction, Metric, Seeds
-from eval.results.outcomes import Outcome, outcome
+from eval.results.outcomes import QueryOutcome, outcome
 from eval.results.samples import Sample
 from eval.statistics.intervals import Estimate
 from eval.statistics.paired import Pair, PairedDifference, holm, paired_difference
@@ -196,6 +196,6 @@ def _side(sample: Sample, metric: Metric | None) -> tuple[str, bool | None]:
         return str(found), found.is_right
     value = metric.measure(sample)
     if value is None:
-        return str(Outcome.UNSCORED), None
+        return str(QueryOutcome.UNSCORED), None
     is_yes = value == metric.scale[1]
     return ("yes" if is_yes else "no"), is_yes == (metric.direction is Direction.HIGHER)

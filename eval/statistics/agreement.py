@@ -39,7 +39,7 @@ class Kappa:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class JudgeAgreement:
     """The agreement of a judge with labels."""
 
     accuracy: Estimate
@@ -119,7 +119,7 @@ def _finite(value: Any) -> float:
     return number
 
 
-def agreement(judged: Scores, labels: Scores, *, seed: int = 0) -> Agreement:
+def agreement(judged: Scores, labels: Scores, *, seed: int = 0) -> JudgeAgreement:
     """Compare a judge with labels, over the labelled items.
 
     Args:
@@ -137,7 +137,7 @@ def agreement(judged: Scores, labels: Scores, *, seed: int = 0) -> Agreement:
     counts = np.zeros((len(categories), len(categories)))
     for label, score in pairs:
         counts[categories.index(label), categories.index(score)] += 1
-    return Agreement(
+    return JudgeAgreement(
         accuracy=estimate(observations, scale=(0.0, 100.0), is_share=True),
         kappa=kappa(counts, _mismatch(len(categories)), seed=seed),
         weighted_kappa=kappa(counts, _squared_distance(categories), seed=seed),

@@ -39,7 +39,7 @@ class Unread(str):
 Value = str | Word | float | int | bool | tuple[str, ...]
 
 
-class Kind(StrEnum):
+class LiteralKind(StrEnum):
     """What a written literal is."""
 
     STRING = "string"
@@ -57,7 +57,7 @@ class Kind(StrEnum):
 class WrittenLiteral(NamedTuple):
     """One value as written."""
 
-    kind: Kind
+    kind: LiteralKind
     text: str
     """The spelling."""
     value: str | bool | None

@@ -13,11 +13,11 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 from protocol.errors import UserError
-from protocol.keys.literals import MAX_ITEMS, Kind, Unread, Value, Word, WrittenLiteral
+from protocol.keys.literals import MAX_ITEMS, LiteralKind, Unread, Value, Word, WrittenLiteral
 from protocol.keys.numerals import alternatives, numerals
 from protocol.nearest import nearest
 
-FaultName = Literal["wrong-type", "out-of-bounds", "not-in-enum"]
+TypeFaultName = Literal["wrong-type", "out-of-bounds", "not-in-enum"]
 MAX_NUMERALS = 10_001
 MAX_PLACES = 9
 MAX_LENGTH = 10_000
@@ -32,7 +32,7 @@ class SpecError(UserError):
 class KeyFault:
     """What is wrong with one written value."""
 
-    name: FaultName
+    name: TypeFaultName
     message: str
     hint: str
     literal: WrittenLiteral
@@ -80,14 +80,20 @@ def _slip(key_type: KeyType, literal: WrittenLiteral) -> str:
     if key_type.name == "list":
         return "put it in brackets, with commas between the items"
     bare = spelling.strip("'\u2018\u2019\u201c\u201d`")
-    if literal.kind is Kind.WORD or (literal.kind is Kind.UNREADABLE and bare != spelling):
+    if literal.kind is LiteralKind.WORD or (literal.kind is LiteralKind.UNREADABLE and bare != spelling):
         quoted = f"put it in double quotes: {_shorten(json.dumps(bare, ensure_ascii=False))}"
-        return quoted if is_text else "" if literal.kind is Kind.WORD else f"write it without quotes: {_shorten(bare)}"
-    if literal.kind is Kind.STRING and not is_text:
+        return (
+            quoted
+            if is_text
+            else ""
+            if literal.kind is LiteralKind.WORD
+            else f"write it without quotes: {_shorten(bare)}"
+        )
+    if literal.kind is LiteralKind.STRING and not is_text:
         if isinstance(key_type, Enum) and literal.value not in key_type.words:
             return key_type.way_out(str(literal.value)) or f"write {key_type.describe()}, without quotes"
         return f"write it without quotes: {_shorten(str(literal.value))}"
-    if literal.kind is Kind.UNREADABLE and spelling.startswith('"'):
+    if literal.kind is LiteralKind.UNREADABLE and spelling.startswith('"'):
         return "close the double quotes"
     return ""
 
@@ -135,7 +141,7 @@ class Text:
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
         """Not a string, or a length outside the bounds."""
-        if literal.kind is not Kind.STRING:
+        if literal.kind is not LiteralKind.STRING:
             yield _wrong_type(self, literal)
         elif not self.min_length <= (length := len(str(literal.value))) <= self.max_length:
             message = f"text of {length} characters, expected {self.min_length} to {self.max_length}"
@@ -144,7 +150,7 @@ class Text:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The decoded string."""
-        return str(literal.value) if literal.kind is Kind.STRING else Unread(literal.text)
+        return str(literal.value) if literal.kind is LiteralKind.STRING else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """A string with its length bounds."""
@@ -179,7 +185,7 @@ class Enum:
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
         """Not a bare word, or a word outside the set."""
-        if literal.kind is not Kind.WORD:
+        if literal.kind is not LiteralKind.WORD:
             yield _wrong_type(self, literal)
         elif literal.value not in self.words:
             message = f"{_shorten(literal.text)!r} is not {self.describe()}"
@@ -197,7 +203,7 @@ class Enum:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The word."""
-        return Word(literal.value) if literal.kind is Kind.WORD else Unread(literal.text)
+        return Word(literal.value) if literal.kind is LiteralKind.WORD else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """The enumeration."""
@@ -255,7 +261,7 @@ class Number:
             yield KeyFault("out-of-bounds", f"{_shorten(literal.text)} is not {self.describe()}", "", literal)
 
     def _is_number(self, literal: WrittenLiteral) -> bool:
-        return literal.kind is Kind.NUMBER and (self.places > 0 or _is_whole(literal.text))
+        return literal.kind is LiteralKind.NUMBER and (self.places > 0 or _is_whole(literal.text))
 
     def _read(self, literal: WrittenLiteral) -> Decimal | None:
         value = Decimal(literal.text)
@@ -321,12 +327,12 @@ class Flag:
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
         """Neither of the words."""
-        if literal.kind is not Kind.FLAG:
+        if literal.kind is not LiteralKind.FLAG:
             yield _wrong_type(self, literal)
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The truth value."""
-        return bool(literal.value) if literal.kind is Kind.FLAG else Unread(literal.text)
+        return bool(literal.value) if literal.kind is LiteralKind.FLAG else Unread(literal.text)
 
     def schema(self) -> dict[str, Any]:
         """A boolean."""
@@ -365,7 +371,7 @@ class List:
 
     def faults(self, literal: WrittenLiteral) -> Iterator[KeyFault]:
         """Not a list, too few or too many items, or an item at fault among those that may stand there."""
-        if literal.kind is not Kind.LIST:
+        if literal.kind is not LiteralKind.LIST:
             yield _wrong_type(self, literal)
             return
         if not self.min_items <= len(literal.items) <= self.max_items:
@@ -377,7 +383,7 @@ class List:
 
     def value(self, literal: WrittenLiteral) -> Value:
         """The items' values."""
-        if literal.kind is not Kind.LIST:
+        if literal.kind is not LiteralKind.LIST:
             return Unread(literal.text)
         return tuple(cast("str", self.item.value(item)) for item in literal.items)
 

@@ -7,7 +7,7 @@ the semicolon between them is missing. So one slip is one fault, and the rules s
 import re
 from collections.abc import Iterator
 
-from protocol.keys.literals import Kind, WrittenLiteral
+from protocol.keys.literals import LiteralKind, WrittenLiteral
 from protocol.response.reading import Reading, WrittenCall, WrittenPair
 from protocol.response.values import FORGOTTEN_SEMICOLON, NAME, NUMERAL, read_literal, skip_gap, word_literal
 
@@ -103,7 +103,7 @@ def _read_pairs(reading: Reading, start: int, end: int) -> Iterator[WrittenPair]
 
 def _plain_literal(pair: re.Match[str]) -> WrittenLiteral:
     if string := pair[2]:
-        return WrittenLiteral(Kind.STRING, string, string[1:-1], pair.start(2))
+        return WrittenLiteral(LiteralKind.STRING, string, string[1:-1], pair.start(2))
     return word_literal(pair[3], pair.start(3))
 
 

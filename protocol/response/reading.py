@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from protocol.keys.literals import WrittenLiteral
 
-FaultName = Literal[
+FormFaultName = Literal[
     "no-thinking",
     "no-answer",
     "unclosed-block",
@@ -21,7 +21,7 @@ FaultName = Literal[
 class FormFault:
     """One departure from the form of a response."""
 
-    name: FaultName
+    name: FormFaultName
     start: int
     """Offset in the response, in code points."""
     message: str
@@ -73,7 +73,7 @@ class Reading:
         """What a user would see: the answer, or everything outside the thinking block."""
         return self.outside if self.answer is None else self.answer
 
-    def fault(self, name: FaultName, start: int, message: str, expected: str, hint: str = "") -> None:
+    def fault(self, name: FormFaultName, start: int, message: str, expected: str, hint: str = "") -> None:
         """Note a fault, up to `MAX_FAULTS`."""
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(FormFault(name, start, message, expected, hint))

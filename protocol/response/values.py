@@ -8,7 +8,7 @@ looks at each character a bounded number of times.
 import json
 import re
 
-from protocol.keys.literals import MAX_ITEMS, Kind, WrittenLiteral, without_surrogates
+from protocol.keys.literals import MAX_ITEMS, LiteralKind, WrittenLiteral, without_surrogates
 
 NAME = r"[A-Za-z_][A-Za-z0-9_-]*+"
 NUMERAL = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,4})?"
@@ -45,12 +45,12 @@ def skip_gap(text: str, start: int, end: int) -> int:
 def word_literal(word: str, start: int) -> WrittenLiteral:
     """Return an unquoted value: a flag, a number, a word, or an unreadable literal."""
     if word in {"true", "false"}:
-        return WrittenLiteral(Kind.FLAG, word, word == "true", start)
+        return WrittenLiteral(LiteralKind.FLAG, word, word == "true", start)
     if _NUMBER.match(word):
-        return WrittenLiteral(Kind.NUMBER, word, None, start)
+        return WrittenLiteral(LiteralKind.NUMBER, word, None, start)
     if word.replace("_", "").replace("-", "").isalnum():
-        return WrittenLiteral(Kind.WORD, word, word, start)
-    return WrittenLiteral(Kind.UNREADABLE, word, None, start)
+        return WrittenLiteral(LiteralKind.WORD, word, word, start)
+    return WrittenLiteral(LiteralKind.UNREADABLE, word, None, start)
 
 
 def _quoted(text: str, start: int, end: int, closers: str) -> tuple[WrittenLiteral, int] | None:
@@ -63,7 +63,7 @@ def _quoted(text: str, start: int, end: int, closers: str) -> tuple[WrittenLiter
         return _string(string), string.end()
     other = _OTHER_QUOTES.match(text, start, end)
     if other and _is_closed(text, other.end(), end, closers):
-        return WrittenLiteral(Kind.UNREADABLE, other[0], None, start), other.end()
+        return WrittenLiteral(LiteralKind.UNREADABLE, other[0], None, start), other.end()
     return None
 
 
@@ -75,12 +75,12 @@ def _is_closed(text: str, place: int, end: int, closers: str) -> bool:
 def _string(match: re.Match[str]) -> WrittenLiteral:
     written = match[0]
     if "\\" not in written:
-        return WrittenLiteral(Kind.STRING, written, written[1:-1], match.start())
+        return WrittenLiteral(LiteralKind.STRING, written, written[1:-1], match.start())
     try:
         value = without_surrogates(json.loads(written, strict=False))
     except ValueError:
-        return WrittenLiteral(Kind.UNREADABLE, written, None, match.start())
-    return WrittenLiteral(Kind.STRING, written, value, match.start())
+        return WrittenLiteral(LiteralKind.UNREADABLE, written, None, match.start())
+    return WrittenLiteral(LiteralKind.STRING, written, value, match.start())
 
 
 def _end_of_bare(text: str, start: int, end: int) -> int:
@@ -99,7 +99,7 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
     is_sound = place > start
     while place < end and text[place] not in "];" and len(items) <= MAX_ITEMS:
         if text[place] == ",":  # nothing stands there; said at once, as collapsed policies write many
-            items.append(WrittenLiteral(Kind.UNREADABLE, "", None, place))
+            items.append(WrittenLiteral(LiteralKind.UNREADABLE, "", None, place))
         else:
             item, place = _read_item(text, place, end)
             items.append(item)
@@ -113,7 +113,7 @@ def _read_list(text: str, start: int, place: int, end: int) -> tuple[WrittenLite
     is_closed = text.startswith("]", place, end)
     place += is_closed
     spelling = text[start:place].rstrip(BLANKS)
-    kind = Kind.LIST if is_closed and is_sound else Kind.UNREADABLE
+    kind = LiteralKind.LIST if is_closed and is_sound else LiteralKind.UNREADABLE
     return WrittenLiteral(kind, spelling, None, start, tuple(items)), start + len(spelling)
 
 
@@ -121,7 +121,7 @@ def _read_item(text: str, start: int, end: int) -> tuple[WrittenLiteral, int]:
     if text.startswith("[", start, end):
         stop = _close_of_list(text, start + 1, end)
         stop += text.startswith("]", stop, end)
-        return WrittenLiteral(Kind.LIST, text[start:stop].rstrip(BLANKS), None, start), stop
+        return WrittenLiteral(LiteralKind.LIST, text[start:stop].rstrip(BLANKS), None, start), stop
     if quoted := _quoted(text, start, end, ",];"):
         return quoted
     until = _ITEM_UNTIL.match(text, start, end)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from protocol.response.reading import FaultName
+from protocol.response.reading import FormFaultName
 from protocol.rules import Finding, Rule, Subject, rule
 
-_code_by_fault: dict[FaultName, str] = {
+_code_by_fault: dict[FormFaultName, str] = {
     "no-thinking": "S101",
     "no-answer": "S102",
     "unclosed-block": "S103",
@@ -17,7 +17,7 @@ _code_by_fault: dict[FaultName, str] = {
 }
 
 
-def _rule_for(name: FaultName) -> Rule:
+def _rule_for(name: FormFaultName) -> Rule:
     def form_fault(subject: Subject) -> Iterator[Finding]:
         for fault in subject.reading.faults:
             if fault.name == name:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from protocol.keys.types import FaultName
+from protocol.keys.types import TypeFaultName
 from protocol.nearest import nearest, nearest_name
 from protocol.rules import Finding, Subject, rule
 
@@ -55,7 +55,7 @@ def duplicate_key(subject: Subject) -> Iterator[Finding]:
             seen.add(pair.key)
 
 
-def _value_faults(subject: Subject, name: FaultName) -> Iterator[Finding]:
+def _value_faults(subject: Subject, name: TypeFaultName) -> Iterator[Finding]:
     for pair in subject.faulty:
         for fault in pair.faults:
             if fault.name == name:

@@ -20,7 +20,7 @@ from stages.arguments.stage import StageArguments, TRLConfig, parse_stage
 from stages.curriculum import Curriculum, open_curriculum, run_by_stage
 from stages.errors import StageError, UnchangedError
 from stages.experiments.declaration import STARTS, Experiment, Made, Variant, read_experiment
-from stages.experiments.table import Row, write_table
+from stages.experiments.table import VariantRow, write_table
 from stages.progress import say
 from stages.provenance.manifest import read_manifest
 from stages.provenance.trust import permissions_of
@@ -64,7 +64,7 @@ def run_experiment(
     plan = _Running(
         experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment))
     )
-    rows: dict[str, Row] = {}
+    rows: dict[str, VariantRow] = {}
     failures: list[str] = []
     with tracked(f"experiment {path.stem}", {"variants": list(experiment.variants)}, is_curriculum=True):
         for seed in experiment.seeds:
@@ -73,7 +73,7 @@ def run_experiment(
                     continue
                 try:
                     for name, samples, seconds in plan.results(variant, seed):
-                        rows.setdefault(name, Row(name)).add(seed, samples, seconds)
+                        rows.setdefault(name, VariantRow(name)).add(seed, samples, seconds)
                 except StageError as error:
                     failures += [f"{variant.name}, seed {seed}: {problem}" for problem in error.problems]
                     say(f"experiment: failed: {failures[-1]}")

@@ -26,7 +26,7 @@ UNCHANGED = "`{name}`, seed {seeds}: training changed nothing; these are the res
 
 
 @dataclass
-class Row:
+class VariantRow:
     """A variant with the results of its finished seeds."""
 
     name: str
@@ -43,7 +43,7 @@ class Row:
         return [self.seeds[seed] for seed in sorted(self.seeds)]
 
 
-def write_table(experiment: Experiment, rows: Mapping[str, Row], unchanged: Mapping[str, Sequence[int]]) -> Path:
+def write_table(experiment: Experiment, rows: Mapping[str, VariantRow], unchanged: Mapping[str, Sequence[int]]) -> Path:
     """Write the finished results to `table.md` and `table.json`, and return the path of `table.md`.
 
     Args:
@@ -60,7 +60,7 @@ def write_table(experiment: Experiment, rows: Mapping[str, Row], unchanged: Mapp
     return experiment.output / "table.md"
 
 
-def _comparisons(rows: Mapping[str, Row], baseline: str) -> dict[str, Comparison]:
+def _comparisons(rows: Mapping[str, VariantRow], baseline: str) -> dict[str, Comparison]:
     """Compare each variant with the baseline, over their common seeds."""
     found = {}
     base = rows.get(baseline)
@@ -74,7 +74,7 @@ def _comparisons(rows: Mapping[str, Row], baseline: str) -> dict[str, Comparison
     return found
 
 
-def _metrics_lines(experiment: Experiment, rows: Mapping[str, Row]) -> list[str]:
+def _metrics_lines(experiment: Experiment, rows: Mapping[str, VariantRow]) -> list[str]:
     metrics = [metric_by_name[name] for name in experiment.metrics]
     lines = _header(["variant", *map(metric_title, metrics), "minutes", "n"])
     for row in rows.values():
@@ -102,7 +102,7 @@ def _difference_lines(experiment: Experiment, comparisons: Mapping[str, Comparis
     return [*lines, "", DIFFERENCES.format(baseline=experiment.baseline, count=len(metric_by_name))]
 
 
-def _record(rows: Mapping[str, Row], comparisons: Mapping[str, Comparison]) -> dict[str, object]:
+def _record(rows: Mapping[str, VariantRow], comparisons: Mapping[str, Comparison]) -> dict[str, object]:
     return {
         name: {
             "seeds": sorted(row.seeds),

@@ -47,7 +47,7 @@ _DECISIVE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class CardInputs:
     """The inputs of a card."""
 
     stages: Sequence[Ancestor]
@@ -77,7 +77,7 @@ class Results:
     """Stages whose evaluation belongs to an older adapter."""
 
 
-def model_card(card: Card) -> str:
+def model_card(card: CardInputs) -> str:
     """Return the card: YAML front matter, then Markdown."""
     manifest, found = card.manifest, [rows_of(stage) for stage in card.stages]
     sources: Counter[tuple[str, str, str]] = Counter()
@@ -155,7 +155,7 @@ def _stage(stage: Ancestor) -> dict[str, Any]:
     }
 
 
-def _front_matter(card: Card, base_licence: str | None) -> str:
+def _front_matter(card: CardInputs, base_licence: str | None) -> str:
     is_merged = card.merged_dtype is not None
     tags = ["safety", "virtual-tools", "tritrace", *(stage.manifest.stage for stage in card.stages)]
     data = ModelCardData(

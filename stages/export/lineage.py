@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.files.json_lines import RowsError, read_rows
+from data.rows import TrainingRow
 from stages.errors import StageError
-from stages.inputs.columns import Row
 from stages.provenance.elsewhere import STAGE as ELSEWHERE
 from stages.provenance.elsewhere import is_elsewhere, manifest_of
 from stages.provenance.manifest import Manifest, read_manifest
@@ -44,19 +44,19 @@ def starts_elsewhere(stages: list[Ancestor]) -> bool:
     return stages[0].manifest.stage == ELSEWHERE
 
 
-def rows_of(stage: Ancestor) -> list[Row]:
+def rows_of(stage: Ancestor) -> list[TrainingRow]:
     """Return the training rows of a stage; [] if the file is missing or was changed."""
     path = Path(str(stage.manifest.recipe.get("data")))
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() != stage.manifest.data.get("rows"):
             return []
-        rows: list[Row] = read_rows(path, SPECS[stage.manifest.stage].row_type)
+        rows: list[TrainingRow] = read_rows(path, SPECS[stage.manifest.stage].row_type)
     except (OSError, RowsError):
         return []
     return rows[: stage.manifest.recipe.get("max_rows")]
 
 
-def sources_of(rows: list[Row]) -> Counter[tuple[str, str, str]]:
+def sources_of(rows: list[TrainingRow]) -> Counter[tuple[str, str, str]]:
     """Count rows by (source, licence, citation)."""
     return Counter(
         (row.provenance.source, row.provenance.licence, row.provenance.citation)

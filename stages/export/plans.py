@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.rows import TrainingRow
 from protocol import Plan, grammar_of, system_prompt, trace_schema
 from protocol.plans.prompt import Style
-from stages.inputs.columns import Row
 from toolkit.planner import named_plan
 
 MAX_PLANS = 32
@@ -37,7 +37,7 @@ class PlanFolder:
         return f"plans/{self.plan.fingerprint}"
 
 
-def choose_plans(rows: Sequence[Row], style: Style) -> tuple[list[PlanFolder], int]:
+def choose_plans(rows: Sequence[TrainingRow], style: Style) -> tuple[list[PlanFolder], int]:
     """Return the plans to export, most frequent first, and the number of all plans.
 
     Args:

@@ -10,7 +10,7 @@ from data.files.json_lines import replacing
 from eval.models.revision import model_revision
 from protocol.plans.prompt import Style
 from stages.errors import StageError
-from stages.export.card import Card, model_card
+from stages.export.card import CardInputs, model_card
 from stages.export.draft import drafted, refuse_what_is_in_the_way
 from stages.export.lineage import Ancestor, lineage, rows_of
 from stages.export.plans import choose_plans, write_plans
@@ -73,7 +73,7 @@ def export_stage(stage: Path, to: Path, options: ExportOptions) -> Path:
         written = {"merged": options.merge, "files": file_hashes(draft)}
         with replacing(draft / MARK) as file:
             file.write(json.dumps(mark | written, indent=2) + "\n")
-        card = Card(stages, plans, num_plans, merged_dtype=dtype, licence=options.licence, name=to.resolve().name)
+        card = CardInputs(stages, plans, num_plans, merged_dtype=dtype, licence=options.licence, name=to.resolve().name)
         with replacing(draft / "README.md") as file:
             file.write(model_card(card))
     seal = seal_of(to)

@@ -1,8 +1,8 @@
-"""What fits a card, from a model's configuration alone: settings of each stage, their memory and time, and recipes.
+"""Finds settings that fit a card, from a model's configuration alone: memory, time and recipes of each stage.
 
     tritrace fit qwen3-vl-4b --card 16
     tritrace fit Qwen/Qwen3-VL-4B-Instruct --card 16 --budget 12h --write my-recipes
 
-`model.py` finds the configuration, `choice.py` searches, `roofline.py` tells the time, `recipe_text.py` writes recipes.
-Memory is the estimate of `stages/memory/estimate.py`, which is compared with the real graph (`tracing.py`).
+`model.py` finds the configuration, `choice.py` searches, `roofline.py` estimates the time, `recipe_text.py` writes
+recipes. `stages/memory/estimate.py` estimates the memory; `stages/memory/tracing.py` compares it with the real graph.
 """

@@ -1,4 +1,4 @@
-"""The cards that times are told for, by name; their figures and sources are in `cards.toml`."""
+"""The cards that `tritrace fit` estimates times for; `cards.toml` has their figures and sources."""
 
 import tomllib
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from stages.errors import StageError
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card has."""
+    """Figures of a graphics card."""
 
     name: str
     gib: float
-    """Of memory."""
+    """Memory, in GiB."""
     bandwidth_gb_s: float
-    """Of that memory, in 10^9 bytes a second."""
+    """Bandwidth of the memory, in 10^9 bytes a second."""
     tflops: float
-    """Dense matrix products of halves with float32 sums, in 10^12 operations a second."""
+    """Speed of dense matrix products in half precision with float32 sums, in 10^12 operations a second."""
     source: str
     bf16: bool = True
-    """Whether it computes in bfloat16; else in float16."""
+    """Whether it computes in bfloat16; otherwise in float16."""
 
 
 @cache
 def cards() -> dict[str, Card]:
-    """Return all cards by name, those with less memory first."""
+    """Return all cards by name, ordered by memory, the smallest first."""
     entries = tomllib.loads(files("stages.fit").joinpath("cards.toml").read_text(encoding="utf-8"))
     return {name: Card(name, **entry) for name, entry in entries.items()}
 
 
 def find_cards(wanted: str) -> list[Card]:
-    """Return the card of a name, or a card of so many GiB for each known one with as much.
+    """Return the card of this name, or all known cards with this memory.
 
     Raises:
         StageError: it is neither a known name nor a number above 0.

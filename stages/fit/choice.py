@@ -12,7 +12,7 @@ from itertools import product
 from eval.models.loading import quiet_libraries
 from stages.arguments.stage import parse_stage
 from stages.fit.model import FitModel
-from stages.memory.estimate import GIB, Estimate, Step, estimate
+from stages.memory.estimate import GIB, MemoryEstimate, Step, estimate
 from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.check import COMFORT
 from stages.spec import SPECS, Stage
@@ -62,7 +62,7 @@ class StageFit:
     rung: Rung
     step: Step
     shape: ModelShape
-    memory: Estimate
+    memory: MemoryEstimate
 
     @property
     def accumulation(self) -> int:

@@ -1,4 +1,4 @@
-"""How an evaluation samples: responses as long as the recipe allows, and as many prompts together as fit the memory."""
+"""How an evaluation samples: the longest response, and the number of prompts that fit the memory together."""
 
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,20 @@ from stages.provenance.trust import load_options
 
 if TYPE_CHECKING:
     from stages.provenance.manifest import Manifest
-    from stages.results.subjects import Subject
+    from stages.results.subjects import UnloadedCheckpoint
 
 BATCHES = (64, 32, 16, 8, 4, 2, 1)
 USUAL_RESPONSE, SHORT_RESPONSE = 1024, 256
 USUAL_PROMPT = 2048
-"""Tokens of a long prompt with a picture, where no recipe says more."""
+"""Tokens of a long prompt with a picture, if no recipe gives a length."""
 USUAL_PIXELS = 1003520
-"""Of a large picture, where no recipe bounds them."""
+"""Tokens of a large picture, if no recipe bounds them."""
 
 
 def response_limit(manifest: "Manifest | None") -> int:
-    """Return the most tokens of a response where none were given.
+    """Return the maximum tokens of a response, for an evaluation that was given none.
 
-    GRPO's recipe says how many it samples; of the other stages' rows a quarter is taken to be the response.
+    GRPO's recipe gives this number. For the other stages it is a quarter of the row's length.
     """
     if manifest is None:
         return USUAL_RESPONSE
@@ -40,7 +40,7 @@ def response_limit(manifest: "Manifest | None") -> int:
 
 
 @quiet_libraries()
-def fitted_batch(subject: "Subject", response: int) -> int:
+def fitted_batch(subject: "UnloadedCheckpoint", response: int) -> int:
     """Return how many prompts of a checkpoint can be sampled together here.
 
     Raises:
@@ -54,7 +54,7 @@ def fitted_batch(subject: "Subject", response: int) -> int:
     )
     try:
         shape = model_shape(config, arguments)
-    except StageError:  # nothing to adapt, which an evaluation does not need
+    except StageError:  # no layers to adapt; an evaluation needs none
         return BATCHES[-1]
     longest = int(recipe.get("max_tokens") or USUAL_PROMPT + response)
     pixels = int(recipe.get("max_pixels") or USUAL_PIXELS)
@@ -67,15 +67,15 @@ def fitted_batch(subject: "Subject", response: int) -> int:
 def eval_batch_size(
     shape: ModelShape, tokens: int, response: int, image_tokens: int, gib: float, *, context: int = CUDA_CONTEXT_BYTES
 ) -> int:
-    """Return the largest batch that fits; 1 where not even one does.
+    """Return the largest batch that fits, and at least 1.
 
     Args:
-        shape: of the model; where it is quantised the adapter stays beside the weights, else it is merged into them.
-        tokens: of the longest prompt with its response.
-        response: tokens of that response.
-        image_tokens: of the prompt's pictures.
+        shape: the model's. A quantised model keeps the adapter beside the weights; otherwise it is merged into them.
+        tokens: length of the longest prompt with its response.
+        response: length of this response, in tokens.
+        image_tokens: tokens of the prompt's pictures.
         gib: memory of the card.
-        context: what a process takes before its first tensor.
+        context: bytes that a process takes before its first tensor.
     """
     adapter = 4 * shape.num_trainable if shape.quantised else 0
     held = {"weights": shape.weight_bytes, "adapter": adapter, "context": context}

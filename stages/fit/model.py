@@ -1,4 +1,4 @@
-"""The model to be fitted: its configuration, and the name that its recipes load it by. No weights are read."""
+"""Finds a model's configuration, and the name under which its recipes load it. Reads no weights."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from stages.memory.shapes import shape_config, shape_names
 
 @dataclass(frozen=True, slots=True)
 class FitModel:
-    """What is fitted."""
+    """A model to find settings for."""
 
     name: str
-    """Of its recipe folder."""
+    """Name of its recipe folder."""
     hub_name: str
-    """What a recipe loads: a name on the hub, or a folder."""
+    """The name on the hub or the folder that a recipe loads."""
     config: Any
     shape: str | None
-    """Its shape in the repository, if it has one."""
+    """Its shape in `stages/shapes/`, if there is one."""
 
 
 def find_model(name: str) -> FitModel:
@@ -38,7 +38,7 @@ def find_model(name: str) -> FitModel:
 
 @cache
 def shape_sources() -> dict[str, dict[str, Any]]:
-    """Return of each shape its name on the hub, its number of weights and where its values come from."""
+    """Return for each shape its name on the hub, its number of weights, and the source of its values."""
     text = files("stages").joinpath("shapes", "sources.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages.fit.choice import GENERATIONS, Fit, StageFit
 from stages.fit.evaluation import eval_batch_size
-from stages.fit.time import Plan
+from stages.fit.time import TrainingAmount
 from stages.memory.shapes import VisionShape
 from stages.spec import SPECS, STAGES, Stage
 
@@ -48,15 +48,15 @@ class Places:
     data: str = "runs/data"
 
 
-def recipe_files(found: Fit, plans: Mapping[Stage, Plan], places: Places) -> dict[str, str]:
+def recipe_files(found: Fit, amounts: Mapping[Stage, TrainingAmount], places: Places) -> dict[str, str]:
     """Return the text of each file of a recipe folder.
 
     Args:
         found: what fits.
-        plans: how much of the data each stage is trained on.
+        amounts: how much of the data each stage is trained on.
         places: where the files, the runs and the rows are.
     """
-    files = {f"{stage}.yaml": _stage_text(found, each, plans[stage], places) for stage, each in found.stages.items()}
+    files = {f"{stage}.yaml": _stage_text(found, each, amounts[stage], places) for stage, each in found.stages.items()}
     if set(found.stages) == set(STAGES):
         files["curriculum.yaml"] = _curriculum_text(found, places)
     return files
@@ -76,7 +76,7 @@ def describe(found: Fit) -> str:
     return f"{weights}; one card of {found.gib:g} GB"
 
 
-def _stage_text(found: Fit, each: StageFit, plan: Plan, places: Places) -> str:
+def _stage_text(found: Fit, each: StageFit, amount: TrainingAmount, places: Places) -> str:
     stage, before = each.stage, SPECS[each.stage].previous
     parent = f" --parent {places.runs}/seed-0/{before}" if before else ""
     head = [
@@ -95,7 +95,7 @@ def _stage_text(found: Fit, each: StageFit, plan: Plan, places: Places) -> str:
         *_LEARNING[stage],
         Line("weight_decay", 0.01, "published"),
         Line("max_grad_norm", "1.0", "published"),
-        *_amount(plan),
+        *_amount(amount),
         *_batches(each),
     ]
     return "\n".join([*head, *map(str, lines), ""])
@@ -167,12 +167,14 @@ _LEARNING: dict[Stage, tuple[Line, ...]] = {
 }
 
 
-def _amount(plan: Plan) -> list[Line]:
+def _amount(amount: TrainingAmount) -> list[Line]:
     rows = (
-        [] if plan.max_rows is None else [Line("max_rows", plan.max_rows, "of the published data, within the budget")]
+        []
+        if amount.max_rows is None
+        else [Line("max_rows", amount.max_rows, "of the published data, within the budget")]
     )
-    why = "published for GRPO; a third epoch starts to recite" if plan.epochs > 1 else ""
-    return [*rows, Line("num_train_epochs", plan.epochs, why)]
+    why = "published for GRPO; a third epoch starts to recite" if amount.epochs > 1 else ""
+    return [*rows, Line("num_train_epochs", amount.epochs, why)]
 
 
 def _batches(each: StageFit) -> list[Line]:

@@ -1,4 +1,4 @@
-"""A fit in the terminal: what each stage is set to, its memory part by part, its hours on named cards."""
+"""Prints a fit: the settings of each stage, its memory part by part, its hours on named cards."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,12 @@ from rich.table import Table
 from stages.fit.cards import Card
 from stages.fit.choice import Fit, StageFit
 from stages.fit.roofline import ARITHMETIC, BANDWIDTH, TYPICAL, update_seconds
-from stages.fit.time import Plan, hours
+from stages.fit.time import TrainingAmount, hours
 from stages.memory.estimate import GIB
 from stages.spec import Stage
 
 
-def print_fit(found: Fit, plans: Mapping[Stage, Plan], cards: Sequence[Card], console: Console) -> None:
+def print_fit(found: Fit, amounts: Mapping[Stage, TrainingAmount], cards: Sequence[Card], console: Console) -> None:
     """Print a fit, or why there is none and what to do."""
     if not found.stages:
         console.print("\n".join(nothing_fits(found)))
@@ -22,11 +22,11 @@ def print_fit(found: Fit, plans: Mapping[Stage, Plan], cards: Sequence[Card], co
     console.print(_settings(found))
     console.print(_memory(found))
     if named := [card for card in cards if card.name]:
-        console.print(_times(found, plans, named))
+        console.print(_times(found, amounts, named))
 
 
 def nothing_fits(found: Fit) -> list[str]:
-    """Return why nothing fits: the largest parts of the smallest setting, and what to give up."""
+    """Return why nothing fits: the largest parts of the smallest setting, and what to do."""
     memory = found.last.memory
     phase = max((memory.training, memory.sampling), key=lambda parts: sum(parts.values()))
     largest = sorted(phase, key=lambda part: phase[part], reverse=True)[:3]
@@ -84,9 +84,9 @@ def _phases(each: StageFit) -> list[tuple[str, dict[str, int]]]:
     return phases + ([("sampling", each.memory.sampling)] if each.memory.sampling else [])
 
 
-def _times(found: Fit, plans: Mapping[Stage, Plan], cards: Sequence[Card]) -> Table:
+def _times(found: Fit, amounts: Mapping[Stage, TrainingAmount], cards: Sequence[Card]) -> Table:
     table = Table(
-        "card", *(f"{stage}, {plans[stage].rows} rows x {plans[stage].epochs}" for stage in found.stages), "together",
+        "card", *(f"{stage}, {each.rows} rows x {each.epochs}" for stage, each in amounts.items()), "together",
         box=box.SIMPLE_HEAD,
         caption=f"Estimates by each card's figures, at {ARITHMETIC:.0%} of its arithmetic and {BANDWIDTH:.0%} of its "
         f"bandwidth, with rows of {TYPICAL:.0%} of the longest and responses of full length; nothing was run.",
@@ -95,7 +95,7 @@ def _times(found: Fit, plans: Mapping[Stage, Plan], cards: Sequence[Card]) -> Ta
     for card in cards:
         cells, total = [], 0.0
         for stage, each in found.stages.items():
-            spent = hours(each, plans[stage], card)
+            spent = hours(each, amounts[stage], card)
             total += spent
             cells.append(
                 f"{_short(spent)}, {update_seconds(each.shape, each.step, card, each.accumulation).total:.0f} s a step"

@@ -1,1 +1,1 @@
-"""What a stage starts from: the model, the rows as TRL's columns, their pictures and lengths."""
+"""The inputs of a stage: the model, the rows as TRL's columns, their pictures and lengths."""

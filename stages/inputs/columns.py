@@ -1,6 +1,6 @@
-"""Training rows as the columns TRL reads: `prompt`, `completion`, `chosen`, `rejected`, `images`, and those of rewards.
+"""Training rows as columns for TRL: `prompt`, `completion`, `chosen`, `rejected`, `images`, and columns for rewards.
 
-Images are decoded once here, so that a broken one is reported before the first step and not in the middle of a night.
+Each image is decoded once here. So a broken one is reported before the first step, not hours later.
 """
 
 import hashlib
@@ -14,14 +14,12 @@ from datasets import Dataset, Features, List, Value
 from data.files.json_lines import read_rows
 from data.pictures.images import ImageError, read_image
 from data.pictures.pixels import GROUND
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from data.rows import PreferencePair, RolloutPrompt, SFTRow, TrainingRow
 from eval.models.special_tokens import escape_messages, special_tokens
 from protocol import Plan, system_prompt
 from protocol.plans.prompt import Style
 from stages.errors import StageError
 from stages.inputs.pictures import ShownImage, picture_fact
-
-Row = SFTRow | PreferencePair | RolloutPrompt
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
@@ -31,7 +29,7 @@ def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None, gr
 
     Raises:
         RowsError: the file cannot be read.
-        StageError: there are no rows, or some of their images are not images; all are listed.
+        StageError: there are no rows, or some images cannot be used; the message lists all of these.
     """
     rows = read_rows(path, row_type)[:max_rows]
     if not rows:
@@ -48,8 +46,8 @@ def read_training_rows(path: Path, row_type: type[Any], max_rows: int | None, gr
     return rows
 
 
-def fingerprint_rows(path: Path, rows: Sequence[Row]) -> dict[str, str]:
-    """Return what identifies rows: hashes of file and images, how many are used, and the style of the prompts."""
+def fingerprint_rows(path: Path, rows: Sequence[TrainingRow]) -> dict[str, str]:
+    """Return what identifies rows: hashes of the file and the images, the number of rows, the style of the prompts."""
     pictures = hashlib.sha256()
     for source in sorted({source for row in rows for source in row.images}):
         pictures.update(source.encode() + b"\0" + hashlib.sha256(read_image(source, path.parent)).digest())
@@ -61,8 +59,8 @@ def fingerprint_rows(path: Path, rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def _prompt_style(row: Row) -> str:
-    """Return how the plan was put into words, which `tritrace chat` has to repeat; "other" for a text of one's own."""
+def _prompt_style(row: TrainingRow) -> str:
+    """Return the style of the system message, which `tritrace chat` must use too; "other" for your own text."""
     styles: tuple[Style, ...] = ("compact", "full")
     plan = Plan.from_json(row.plan)
     return next((style for style in styles if row.prompt[0]["content"] == system_prompt(plan, style)), "other")
@@ -81,14 +79,14 @@ def escape_rows(rows: Sequence[Any], processor: Any) -> list[Any]:
     return [escaped(row) for row in rows]
 
 
-def to_dataset(rows: Sequence[Row], images_root: Path, ground: str = GROUND) -> Dataset:
+def to_dataset(rows: Sequence[TrainingRow], images_root: Path, ground: str = GROUND) -> Dataset:
     """Return rows as a data set for TRL.
 
-    The `images` column is a list a row, `[]` for none. Where no row has an image there is no such column, because TRL
-    decides by it whether a data set needs a vision model.
+    The `images` column has a list for each row, `[]` for none. If no row has an image, there is no such column: TRL
+    expects a vision model if the column exists.
 
     Args:
-        rows: of one type.
+        rows: all of one type.
         images_root: the folder that image paths are relative to.
         ground: name of the colour that transparency is put on.
     """
@@ -98,7 +96,7 @@ def to_dataset(rows: Sequence[Row], images_root: Path, ground: str = GROUND) -> 
     return Dataset.from_list(records, features=Features(features))
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: TrainingRow) -> dict[str, Any]:
     if isinstance(row, SFTRow):
         return {"id": row.id, "prompt": list(row.prompt), "completion": list(row.completion)}
     if isinstance(row, PreferencePair):
@@ -111,7 +109,7 @@ def _record(row: Row) -> dict[str, Any]:
     }
 
 
-def _features(row: Row) -> dict[str, Any]:
+def _features(row: TrainingRow) -> dict[str, Any]:
     if isinstance(row, RolloutPrompt):
         texts = List(Value("string"))
         lists = ("objects", "texts", "facts", "distractors")
@@ -122,8 +120,8 @@ def _features(row: Row) -> dict[str, Any]:
     return {"id": Value("string")} | dict.fromkeys(("prompt", *turns), _MESSAGES)
 
 
-def _encoded(row: Row, images_root: Path) -> list[dict[str, Any]]:
-    # A file is read again when its row is used; only `data:` URIs have to be held.
+def _encoded(row: TrainingRow, images_root: Path) -> list[dict[str, Any]]:
+    # A file is read again when its row is used. Only `data:` URIs must be kept in memory.
     return [
         {"bytes": read_image(source, images_root), "path": None}
         if source.startswith("data:")

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from stages.inputs.columns import Row
+from data.rows import TrainingRow
 from stages.inputs.lengths import row_lengths
 
 STRATEGY = "group_by_length"
@@ -69,7 +69,7 @@ class GroupsByLength:
         return LengthGroups(self.lengths, rows_per_update, seed)
 
 
-def lengths_to_group(config: Any, rows: Sequence[Row], processor: Any, images_root: Path) -> list[int] | None:
+def lengths_to_group(config: Any, rows: Sequence[TrainingRow], processor: Any, images_root: Path) -> list[int] | None:
     """Return the number of tokens of each row, in order, if the recipe groups rows; otherwise None.
 
     Raises:

@@ -1,6 +1,7 @@
-"""Refusing rows that a model cannot read whole: their real length in tokens, image tokens expanded.
+"""Refuses rows that are longer than a model can read. Counts their tokens, including the tokens of images.
 
-Truncation is no way out. Cut image tokens crash, and a prompt that fills the window trains silently on nothing.
+Rows are not truncated: a model crashes on cut image tokens, and a prompt that fills the window leaves nothing to learn,
+without any error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,29 +12,28 @@ from typing import Any
 
 from trl.data_utils import prepare_multimodal_messages
 
-from data.rows import Message, PreferencePair, SFTRow
+from data.rows import Message, PreferencePair, SFTRow, TrainingRow
 from eval.families import scaling_of
 from eval.families.scaling import replacements
 from eval.models.loading import tokenizer_of
 from stages.errors import StageError
-from stages.inputs.columns import Row
 from stages.inputs.pictures import picture_fact
 
 NUM_SHOWN = 20
-"""So many rows are named in the error; the rest are counted."""
+"""Maximum number of rows that the error names; the others are only counted."""
 
 
-def check_lengths(rows: Sequence[Row], processor: Any, limit: int, images_root: Path) -> None:
+def check_lengths(rows: Sequence[TrainingRow], processor: Any, limit: int, images_root: Path) -> None:
     """Refuse rows longer than a limit.
 
     Args:
-        rows: what to train on.
+        rows: the training rows.
         processor: the model's processor or tokenizer.
-        limit: most tokens of a prompt with its longest completion.
+        limit: maximum tokens of a prompt with its longest completion.
         images_root: the folder that image paths are relative to.
 
     Raises:
-        StageError: naming the rows, their lengths and the limit.
+        StageError: a row is longer; the message names such rows, their lengths and the limit.
     """
     lengths = row_lengths(rows, processor, images_root)
     long = {name: length for name, length in lengths.items() if length > limit}
@@ -47,8 +47,8 @@ def check_lengths(rows: Sequence[Row], processor: Any, limit: int, images_root: 
     )
 
 
-def row_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
-    """Return the tokens of each row by id: prompt, image tokens and the longest completion.
+def row_lengths(rows: Sequence[TrainingRow], processor: Any, images_root: Path) -> Mapping[str, int]:
+    """Return the number of tokens of each row, by id: prompt, images and the longest completion.
 
     Raises:
         StageError: the processor refuses a picture.
@@ -56,7 +56,7 @@ def row_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mappi
     tokenizer = tokenizer_of(processor)
     written = _written(rows, processor, images_root)
 
-    def length(row: Row, text: str) -> int:
+    def length(row: TrainingRow, text: str) -> int:
         if row.images:
             text = processor.get_text_with_replacements([text], written[row.id])[0][0]
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -64,8 +64,8 @@ def row_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mappi
     return {row.id: max(length(row, text) for text in _rendered(row, processor)) for row in rows}
 
 
-def image_tokens(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
-    """Return the tokens that each row's images become, by id; pictures are scaled as the processor would.
+def image_tokens(rows: Sequence[TrainingRow], processor: Any, images_root: Path) -> Mapping[str, int]:
+    """Return the number of tokens of each row's images, by id, scaled as the processor scales them.
 
     Raises:
         StageError: the processor refuses a picture.
@@ -79,8 +79,8 @@ def image_tokens(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapp
     return {name: sum(map(count, texts)) for name, texts in _written(rows, processor, images_root).items()}
 
 
-def _written(rows: Sequence[Row], processor: Any, images_root: Path) -> dict[str, list[str]]:
-    """Return the text that each picture of a row becomes, by the row's id."""
+def _written(rows: Sequence[TrainingRow], processor: Any, images_root: Path) -> dict[str, list[str]]:
+    """Return the text that stands for each picture of a row, by the row's id."""
     scaling = scaling_of(processor)
 
     @cache
@@ -101,10 +101,10 @@ def _written(rows: Sequence[Row], processor: Any, images_root: Path) -> dict[str
     return found
 
 
-def prompt_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Mapping[str, int]:
-    """Return the tokens of each row's prompt by id, image tokens expanded, up to where the response begins."""
+def prompt_lengths(rows: Sequence[TrainingRow], processor: Any, images_root: Path) -> Mapping[str, int]:
+    """Return the number of tokens before each row's response, by id, including the tokens of images."""
     without: dict[str, Any]
-    prompts: list[Row] = []
+    prompts: list[TrainingRow] = []
     for row in rows:
         without = dict.fromkeys(_endings_of(row), ())
         prompts.append(replace(row, **without))
@@ -112,17 +112,17 @@ def prompt_lengths(rows: Sequence[Row], processor: Any, images_root: Path) -> Ma
 
 
 def model_limit(config: Any) -> int:
-    """Return how many positions a model was made for, by its configuration."""
+    """Return the number of positions in a model's configuration."""
     return int(config.get_text_config().max_position_embeddings)
 
 
-def _endings_of(row: Row) -> tuple[str, ...]:
+def _endings_of(row: TrainingRow) -> tuple[str, ...]:
     if isinstance(row, SFTRow):
         return ("completion",)
     return ("chosen", "rejected") if isinstance(row, PreferencePair) else ()
 
 
-def _rendered(row: Row, processor: Any) -> list[str]:
+def _rendered(row: TrainingRow, processor: Any) -> list[str]:
     endings: list[tuple[Message, ...]] = [getattr(row, name) for name in _endings_of(row)] or [()]
     texts = []
     for ending in endings:

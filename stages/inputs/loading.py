@@ -1,4 +1,4 @@
-"""The model a stage trains: a base with one LoRA adapter, fresh or continued from the previous stage."""
+"""Loads the model that a stage trains: a base with one LoRA adapter, which is new or the previous stage's."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from stages.errors import StageError
 from stages.progress import say
 
 _CHECKPOINTED = "_checkpoint_wrapped_module."
-"""What FSDP's own activation checkpointing adds to the names of a layer's weights."""
+"""FSDP's own activation checkpointing adds this to the names of a layer's weights."""
 
 
 @quiet_libraries()
@@ -32,8 +32,8 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
     """Load the base with its adapter, ready to train, and its processor.
 
     Args:
-        arguments: which model, which parent, which adapter.
-        seed: of the initial weights of a fresh adapter.
+        arguments: name the model, the parent and the adapter.
+        seed: seed of the initial weights of a new adapter.
         trust_remote_code: run the Python files of the model's folder.
 
     Returns:
@@ -41,14 +41,14 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
 
     Raises:
         ModelError: the base or the parent's adapter cannot be loaded.
-        StageError: nothing would be trained.
+        StageError: the adapter has no trainable weights.
     """
     options = load_options(arguments, trust_remote_code=trust_remote_code)
     dtype = resolve_dtype(arguments.dtype)
     processor = load_processor(arguments.model, options)
     start_once(processor)
     base = load_model(arguments.model, dtype=dtype, load_in_4bit=arguments.load_in_4bit, options=options)
-    base.generation_config.eos_token_id = end_ids_of(base, processor)  # which GRPO's rollouts end at
+    base.generation_config.eos_token_id = end_ids_of(base, processor)  # GRPO's rollouts end at this token
     say(f"model: {describe_model(base, arguments)}")
     if changed := changes_of(processor):
         say(f"chat template: {changed}")
@@ -61,7 +61,7 @@ def load_for_training(arguments: StageArguments, seed: int = 0, *, trust_remote_
 
 
 def load_options(arguments: StageArguments, *, trust_remote_code: bool) -> LoadOptions:
-    """Return how a stage's base model is read."""
+    """Return how a stage's base model is loaded."""
     names = (
         "attn_implementation",
         "allow_pickle",
@@ -76,22 +76,22 @@ def load_options(arguments: StageArguments, *, trust_remote_code: bool) -> LoadO
 
 
 def describe_model(model: Any, arguments: StageArguments) -> str:
-    """Return a model's class, dtype, quantisation and attention kernel in a line."""
+    """Return a line with a model's class, dtype, quantisation and attention kernel."""
     dtype = str(resolve_dtype(arguments.dtype)).removeprefix("torch.")
     weights = f"NF4, double quantisation, computes in {dtype}" if arguments.load_in_4bit else dtype
     return f"{type(model).__name__}, {weights}, attention {model.config._attn_implementation}"  # noqa: SLF001
 
 
 def add_adapter(base: Any, arguments: StageArguments) -> Any:
-    """Return the base with the adapter to train: the parent's, or a fresh one where there is no parent.
+    """Return the base with the adapter to train: the parent's, or a new one if there is no parent.
 
     Raises:
-        ModelError: the parent's adapter is not one of this model.
+        ModelError: the parent's adapter belongs to another model.
         StageError: the base has no layers to adapt.
     """
     if arguments.parent is None:
         return fresh_adapter(base, arguments)
-    # Frozen, training would change nothing without a complaint.
+    # If it were frozen, training would change nothing and report nothing.
     return load_adapter(base, adapter_folder(Path(arguments.parent)), is_trainable=True)
 
 
@@ -106,9 +106,9 @@ def num_trainable(model: Any) -> int:
 
 
 def adapter_weights(model: Any, adapter: str = "default") -> dict[str, torch.Tensor]:
-    """Return a copy of the weights of an adapter in float32, by names without the adapter's, as PEFT's files have them.
+    """Return a float32 copy of an adapter's weights. Their names leave out the adapter's name, as in PEFT's files.
 
-    Where the model is split over processes (FSDP2, ZeRO-3), all of them have to call this, and all get the whole.
+    If the model is split over processes (FSDP2, ZeRO-3), every process must call this, and each gets all weights.
     """
     mark = f".{adapter}."
     return {
@@ -119,7 +119,7 @@ def adapter_weights(model: Any, adapter: str = "default") -> dict[str, torch.Ten
 
 
 def _whole(parameter: torch.Tensor) -> torch.Tensor:
-    """Gather a parameter of which each process has a part; the others stay where they are."""
+    """Gather a parameter that is split over processes; return any other parameter unchanged."""
     if isinstance(parameter, DTensor):
         return parameter.detach().full_tensor()
     if hasattr(parameter, "ds_id"):
@@ -156,9 +156,9 @@ def fresh_adapter(base: Any, arguments: StageArguments) -> Any:
 
 
 def _hook_once(base: Any) -> None:
-    """Have a model's embeddings hooked once, however often checkpointing is switched off and on.
+    """Keep one hook on a model's embeddings, however often checkpointing is switched off and on.
 
-    TRL does so around every pass without gradients. transformers 5.23 then adds hooks and forgets those of before.
+    TRL switches it around every pass without gradients. Each time, transformers 5.23 adds a hook and never removes it.
     """
     add_hooks = base.enable_input_require_grads
 

@@ -1,7 +1,6 @@
-"""The pictures of training rows: what is known of each without holding it, and how a data set decodes them.
+"""The pictures of training rows: facts about each, without keeping its pixels, and how a data set decodes them.
 
-Everything goes through `data/pictures/images.py`, so that a stage is trained on the pixels that its checkpoints are
-asked with.
+All pictures are opened by `data/pictures/images.py`. So training and evaluation see the same pixels.
 """
 
 import warnings
@@ -21,18 +20,18 @@ from data.pictures.pixels import GROUND
 
 @dataclass(frozen=True, slots=True)
 class PictureFact:
-    """What is known of a picture that can be decoded."""
+    """Facts about a picture that was decoded."""
 
     width: int
     height: int
-    """Both in pixels, upright."""
+    """Width and height in pixels, after the picture was turned upright."""
     notes: tuple[str, ...]
-    """What was done to it (`data.pictures.pixels.Picture.notes`)."""
+    """Changes that were made to it (`data.pictures.pixels.Picture.notes`)."""
     is_blank: bool
 
 
 def picture_fact(source: str, root: Path, ground: str = GROUND) -> PictureFact:
-    """Decode a picture once and return what is known of it; again only if its file has changed.
+    """Decode a picture and return facts about it. It is decoded again only if its file has changed.
 
     Raises:
         ImageError: it cannot be used.
@@ -42,7 +41,7 @@ def picture_fact(source: str, root: Path, ground: str = GROUND) -> PictureFact:
     try:
         status = (root / source).stat()
     except (OSError, ValueError):
-        return _decoded.__wrapped__(source, root, ground, None)  # which says what is wrong
+        return _decoded.__wrapped__(source, root, ground, None)  # this says what is wrong
     return _decoded(source, root, ground, (status.st_mtime_ns, status.st_size, status.st_ino))
 
 
@@ -53,7 +52,7 @@ def _decoded(source: str, root: Path, ground: str, _version: tuple[int, ...] | N
 
 
 def notes_of(facts: Iterable[PictureFact]) -> dict[str, int]:
-    """Return how many pictures something was done to, by what was done, the most frequent first."""
+    """Return the number of pictures with each kind of change, the most frequent first."""
     return dict(Counter(note for fact in facts for note in fact.notes).most_common())
 
 
@@ -65,7 +64,7 @@ class ShownImage(Image):
     _type: str = field(default="ShownImage", init=False, repr=False)
 
     def decode_example(self, value: Any, token_per_repo_id: Any = None) -> Any:
-        """Return a picture as it is shown."""
+        """Return a picture as models are shown it."""
         del token_per_repo_id
         if not isinstance(value, dict):
             return value  # decoded already
@@ -74,6 +73,6 @@ class ShownImage(Image):
 
 
 with warnings.catch_warnings():
-    # It is called experimental; without it a data set that is written and read again would not know the column.
+    # `datasets` calls this experimental. Without it, a data set that was saved and loaded has lost this type of column.
     warnings.simplefilter("ignore", UserWarning)
     register_feature(ShownImage, "ShownImage")

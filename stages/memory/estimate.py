@@ -52,7 +52,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class MemoryEstimate:
     """Bytes by part. Training and sampling alternate, so the larger of the two is the peak."""
 
     training: dict[str, int]
@@ -65,7 +65,7 @@ class Estimate:
         return max(sum(self.training.values()), sum(self.sampling.values()))
 
 
-def estimate(shape: ModelShape, step: Step) -> Estimate:
+def estimate(shape: ModelShape, step: Step) -> MemoryEstimate:
     """Return the memory of a stage."""
     resident = resident_bytes(shape, step.stage, step.optimiser)
     if step.shards > 1:
@@ -73,10 +73,10 @@ def estimate(shape: ModelShape, step: Step) -> Estimate:
     resident |= {"context": CUDA_CONTEXT_BYTES if step.on_gpu else 0}
     training = resident | _training_peak(shape, step) | {"gradients": resident["adapter"]}
     if not step.sampled:
-        return Estimate(training, {})
+        return MemoryEstimate(training, {})
     held = resident | {"merged weights": shape.merged_bytes if step.shards == 1 else 0}
     phases = sampling_phases(shape, step.sampled, step.tokens, step.learnt, step.image_tokens)
-    return Estimate(training, max((held | phase for phase in phases), key=lambda parts: sum(parts.values())))
+    return MemoryEstimate(training, max((held | phase for phase in phases), key=lambda parts: sum(parts.values())))
 
 
 def _training_peak(shape: ModelShape, step: Step) -> dict[str, int]:

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import PartialState
 
-from data.rows import RolloutPrompt
+from data.rows import RolloutPrompt, TrainingRow
 from eval.models.generation_settings import added_settings, in_words
 from eval.models.loading import end_tokens, load_config, load_processor, tokenizer_of
 from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from stages.errors import StageError
-from stages.inputs.columns import Row, escape_rows
+from stages.inputs.columns import escape_rows
 from stages.inputs.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
 from stages.inputs.loading import has_vision, load_options
 from stages.memory.card import available
-from stages.memory.estimate import GIB, Estimate, Step, estimate, optimiser_bytes, worst_step
+from stages.memory.estimate import GIB, MemoryEstimate, Step, estimate, optimiser_bytes, worst_step
 from stages.memory.shapes import ModelShape, model_shape
 from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
@@ -58,7 +58,7 @@ class StageSubject:
     stage: str
     arguments: StageArguments
     config: TRLConfig
-    rows: Sequence[Row]
+    rows: Sequence[TrainingRow]
     processor: Any
     model_config: Any
     reward: RewardFunction | None = None
@@ -84,7 +84,11 @@ class StageSubject:
 
 
 def check_before_training(
-    stage: str, arguments: StageArguments, config: TRLConfig, rows: Sequence[Row], reward: RewardFunction | None = None
+    stage: str,
+    arguments: StageArguments,
+    config: TRLConfig,
+    rows: Sequence[TrainingRow],
+    reward: RewardFunction | None = None,
 ) -> None:
     """Check a stage, and print a summary of the findings.
 
@@ -157,7 +161,7 @@ def _generation(model: str) -> list[Finding]:
     return [Finding("ok", "sampling", found)] if added else []
 
 
-def longest_row(subject: StageSubject, lengths: Mapping[str, int] | None = None) -> tuple[Row, RowSize]:
+def longest_row(subject: StageSubject, lengths: Mapping[str, int] | None = None) -> tuple[TrainingRow, RowSize]:
     """Return the longest row, and the sizes of the worst row.
 
     Args:
@@ -197,7 +201,7 @@ def resources(subject: StageSubject, size: RowSize) -> list[Section]:
     return [disk, memory_section(memory, shape, step, subject.arguments.card_gib)]
 
 
-def memory_section(memory: Estimate, shape: ModelShape, step: Step, card_gib: float | None) -> Section:
+def memory_section(memory: MemoryEstimate, shape: ModelShape, step: Step, card_gib: float | None) -> Section:
     """Compare an estimate with the memory of the card, or of this machine if there is no card."""
     room = available(card_gib)
     found = f"{_gib(memory.peak)} GiB estimated, {room.name} has {_gib(room.size)}"
@@ -214,7 +218,7 @@ def memory_section(memory: Estimate, shape: ModelShape, step: Step, card_gib: fl
     return Section("memory", findings, _parts(memory))
 
 
-def _parts(memory: Estimate) -> str:
+def _parts(memory: MemoryEstimate) -> str:
     names = dict.fromkeys([*memory.training, *memory.sampling, "together"])
     phases = {"training": memory.training} | ({"sampling": memory.sampling} if memory.sampling else {})
     lines = [f"  {'GiB':<18}" + "".join(f"{phase:>10}" for phase in phases)]

@@ -5,9 +5,8 @@ from typing import Any
 
 from trl.data_utils import prepare_multimodal_messages
 
-from data.rows import PreferencePair, RolloutPrompt, SFTRow
+from data.rows import PreferencePair, RolloutPrompt, SFTRow, TrainingRow
 from eval.models.loading import tokenizer_of
-from stages.inputs.columns import Row
 from stages.preflight.findings import Finding, Section
 
 NUM_CHARACTERS = 160
@@ -52,7 +51,7 @@ def loss_mask(row: SFTRow | PreferencePair, processor: Any, ending: str) -> Mask
     )
 
 
-def mask_section(row: Row, processor: Any) -> Section:
+def mask_section(row: TrainingRow, processor: Any) -> Section:
     """Check the mask of one row."""
     if isinstance(row, RolloutPrompt):
         found = "the sampled tokens; the prompt is not learnt"

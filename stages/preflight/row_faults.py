@@ -13,11 +13,10 @@ from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
 from data.pictures.pixels import GROUND
-from data.rows import PreferencePair, SFTRow
+from data.rows import PreferencePair, SFTRow, TrainingRow
 from data.sources.reading.local import is_damaged
 from eval.models.loading import tokenizer_of
 from eval.models.special_tokens import special_tokens, tokens_in
-from stages.inputs.columns import Row
 from stages.inputs.pictures import PictureFact, picture_fact
 from stages.preflight.findings import Finding, Level
 
@@ -25,7 +24,7 @@ NUM_SHOWN = 5
 """Maximum number of rows to list for each fault; the rest are counted."""
 
 
-class Fault(NamedTuple):
+class RowFault(NamedTuple):
     """A fault of a row."""
 
     what: str
@@ -65,7 +64,7 @@ class RowReader:
         """Whether the model accepts pictures."""
         return self.processor is not tokenizer_of(self.processor)
 
-    def faults(self, row: Row) -> Iterator[Fault]:
+    def faults(self, row: TrainingRow) -> Iterator[RowFault]:
         """Yield the faults of a row."""
         yield from _words(self, row)
         if self.sees:
@@ -91,47 +90,47 @@ class RowReader:
         return ""
 
 
-def _words(reader: RowReader, row: Row) -> Iterator[Fault]:
+def _words(reader: RowReader, row: TrainingRow) -> Iterator[RowFault]:
     for name in endings_of(row):
         if not any(message["content"].strip() for message in getattr(row, name)):
-            yield Fault("empty", f"the {name} is empty")
+            yield RowFault("empty", f"the {name} is empty")
     if isinstance(row, PreferencePair) and row.chosen == row.rejected:
-        yield Fault("same", "chosen and rejected are the same")
+        yield RowFault("same", "chosen and rejected are the same")
     messages = [*row.prompt, *(message for name in endings_of(row) for message in getattr(row, name))]
     for message in messages:
         if held := tokens_in(message["content"], reader.tokens):
-            yield Fault(
+            yield RowFault(
                 "special tokens", f"the {message['role']}'s words hold {held[0]}, which is markup for this model"
             )
         if is_damaged(message["content"]):
-            yield Fault("lost characters", f"the {message['role']}'s words hold U+FFFD")
+            yield RowFault("lost characters", f"the {message['role']}'s words hold U+FFFD")
     if "<image>" not in reader.tokens and any("<image>" in message["content"] for message in row.prompt):
-        yield Fault("marks", "the prompt holds <image>")
+        yield RowFault("marks", "the prompt holds <image>")
 
 
-def _pictures(reader: RowReader, row: Row) -> Iterator[Fault]:
+def _pictures(reader: RowReader, row: TrainingRow) -> Iterator[RowFault]:
     for source in row.images:
         fact = picture_fact(source, reader.root, reader.ground)
         if reason := reader.refusal(fact):
-            yield Fault("processor", f"a picture of {fact.width} x {fact.height} pixels: {reason}")
+            yield RowFault("processor", f"a picture of {fact.width} x {fact.height} pixels: {reason}")
         if fact.is_blank:
-            yield Fault("blank", f"a picture is completely {reader.ground}; its content cannot be seen")
+            yield RowFault("blank", f"a picture is completely {reader.ground}; its content cannot be seen")
 
 
-def _template(reader: RowReader, row: Row) -> Iterator[Fault]:
+def _template(reader: RowReader, row: TrainingRow) -> Iterator[RowFault]:
     for name in endings_of(row) or ("",):
         messages: Any = [*row.prompt, *(getattr(row, name) if name else ())]
         try:
             text = render(reader.processor, messages, len(row.images), is_asked=not name)
         except Exception as error:  # noqa: BLE001 - a template raises what it likes
-            yield Fault("template", _reason(error))
+            yield RowFault("template", _reason(error))
             return
         places = _places(reader.processor)
         if reader.sees and places and not tokens_in(" ".join(m["content"] for m in messages), places):
             counts = {place: text.count(place) for place in places}
             if len(row.images) not in counts.values():
                 found = " or ".join(f"{count} places {place}" for place, count in counts.items())
-                yield Fault("places", f"the template writes {found} for {len(row.images)} pictures")
+                yield RowFault("places", f"the template writes {found} for {len(row.images)} pictures")
                 return
 
 
@@ -149,14 +148,14 @@ def render(processor: Any, messages: Sequence[Any], num_images: int, *, is_asked
     return str(processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_asked))
 
 
-def endings_of(row: Row) -> tuple[str, ...]:
+def endings_of(row: TrainingRow) -> tuple[str, ...]:
     """Return the fields of a row with learnt text; none for a rollout prompt."""
     if isinstance(row, SFTRow):
         return ("completion",)
     return ("chosen", "rejected") if isinstance(row, PreferencePair) else ()
 
 
-def row_findings(reader: RowReader, rows: Sequence[Row]) -> tuple[list[Finding], list[Row]]:
+def row_findings(reader: RowReader, rows: Sequence[TrainingRow]) -> tuple[list[Finding], list[TrainingRow]]:
     """Return the findings for all rows, and the rows that would not make the run fail."""
     found: dict[str, list[str]] = {}
     sound = []

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.rows import TrainingRow
 from stages.arguments.stage import TRLConfig
-from stages.inputs.columns import Row
 from stages.inputs.pictures import notes_of, picture_fact
 from stages.preflight.findings import Finding, Section
 
 
-def rows_section(rows: Sequence[Row], path: Path, *, has_vision: bool, config: TRLConfig) -> Section:
+def rows_section(rows: Sequence[TrainingRow], path: Path, *, has_vision: bool, config: TRLConfig) -> Section:
     """Check rows that were read successfully, with their images.
 
     Args:
@@ -31,7 +31,7 @@ def rows_section(rows: Sequence[Row], path: Path, *, has_vision: bool, config: T
     return Section("rows", tuple(findings))
 
 
-def pictures_findings(rows: Sequence[Row], root: Path, ground: str) -> list[Finding]:
+def pictures_findings(rows: Sequence[TrainingRow], root: Path, ground: str) -> list[Finding]:
     """Report the conversions of unusual pictures, so that users know what the model sees."""
     sources = dict.fromkeys(source for row in rows for source in row.images)
     notes = notes_of(picture_fact(source, root, ground) for source in sources)
@@ -46,7 +46,7 @@ def _modality(num_with_images: int, num_rows: int, *, has_vision: bool) -> Findi
     return Finding("ok", "modality", found)
 
 
-def _duplicates(rows: Sequence[Row]) -> list[Finding]:
+def _duplicates(rows: Sequence[TrainingRow]) -> list[Finding]:
     repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
     if not repeated:
         return []

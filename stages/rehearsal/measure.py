@@ -18,11 +18,12 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
+from data.rows import TrainingRow
 from eval.models.loading import quiet_libraries
 from stages import dpo, grpo, sft
 from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from stages.errors import StageError
-from stages.inputs.columns import Row, to_dataset
+from stages.inputs.columns import to_dataset
 from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import BuildTrainer, Job, Setup, built
 from stages.provenance.manifest import Manifest
@@ -68,7 +69,7 @@ def measure(
     stage: str,
     arguments: StageArguments,
     config: TRLConfig,
-    worst: Row,
+    worst: TrainingRow,
     folder: Path,
     *,
     build_trainer: BuildTrainer | None = None,
@@ -116,7 +117,7 @@ def _shortened(config: TRLConfig, num_steps: int, folder: Path) -> TRLConfig:
     return short
 
 
-def _job(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[Row]) -> Job:
+def _job(stage: str, arguments: StageArguments, config: TRLConfig, rows: list[TrainingRow]) -> Job:
     manifest = Manifest(
         stage=stage, model=arguments.model, model_revision="", parent=None, recipe={}, data={}, seed=config.seed
     )

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
+from data.rows import TrainingRow
 from eval.models.loading import auto_class, resolve_dtype
 from stages.arguments.stage import StageArguments
-from stages.inputs.columns import Row
 from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_template, train_tokenizer
 
 _config_keys = {
@@ -30,7 +30,7 @@ def has_stand_in(model_config: Any) -> bool:
     return vision is None or hasattr(vision, "temporal_patch_size")
 
 
-def stand_in_processor(rows: Sequence[Row], model_config: Any, arguments: StageArguments) -> Any:
+def stand_in_processor(rows: Sequence[TrainingRow], model_config: Any, arguments: StageArguments) -> Any:
     """Return a processor with the model's patches, or a tokenizer for a text model."""
     fields = ("prompt", "completion", "chosen", "rejected")
     messages = [message for row in rows for name in fields for message in getattr(row, name, ())]

@@ -21,7 +21,7 @@ from stages.results.vllm import VLLMError, VLLMPolicy, VLLMSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class UnloadedCheckpoint:
     """A checkpoint that is not loaded yet."""
 
     model: str
@@ -129,7 +129,7 @@ def subject_of(
     *,
     quantise: bool | None = None,
     permissions: Permissions = NO_PERMISSIONS,
-) -> Subject:
+) -> UnloadedCheckpoint:
     """Return the checkpoint of a model's name or a stage's folder, after a check of its chain.
 
     An adapter that was trained elsewhere has no chain. Its base is the given model, or the one that it names.
@@ -137,7 +137,7 @@ def subject_of(
     Args:
         model: a folder, or a name on the hub, optionally with a revision: `NAME@REVISION`.
         stage: folder of a stage; its manifest names the revision of its base.
-        quantise: see `Subject`.
+        quantise: see `UnloadedCheckpoint`.
         permissions: permissions of the user.
 
     Raises:
@@ -146,16 +146,16 @@ def subject_of(
     """
     if stage is not None and is_elsewhere(stage):
         base = model or base_of(stage)
-        return Subject(base, stage, manifest_of(stage, base, model_revision(base)), quantise, permissions)
+        return UnloadedCheckpoint(base, stage, manifest_of(stage, base, model_revision(base)), quantise, permissions)
     if (model is None) == (stage is None):
         raise UserError("give either a base model or the folder of a stage")
     allow_broken = permissions.allow_broken
     if stage is not None:
         manifest = check_stage(stage, allow_broken=allow_broken)
-        return Subject(manifest.model, stage, manifest, quantise, permissions)
+        return UnloadedCheckpoint(manifest.model, stage, manifest, quantise, permissions)
     name, _, revision = (str(model), "", "") if Path(str(model)).exists() else str(model).partition("@")
     manifest_inside = check_model(name, allow_broken=allow_broken)
-    return Subject(name, None, manifest_inside, quantise, permissions, revision or None)
+    return UnloadedCheckpoint(name, None, manifest_inside, quantise, permissions, revision or None)
 
 
 def load_policy(

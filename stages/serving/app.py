@@ -16,19 +16,19 @@ from stages.serving.desk import Desk
 from stages.serving.wire import Question, RequestError, completion, failure_of, read_question
 
 MAX_BYTES = 64 * 2**20
-"""Of a request; pictures of that size are refused anyway."""
+"""Largest body of a request, in bytes; pictures of this size are refused anyway."""
 _LOOK_SECONDS = 1.0
-"""How often it is looked whether whoever asked is still there."""
+"""Time between two checks whether the caller is still connected."""
 
 
 def make_app(answer: Callable[[Question], GuardedAnswer], served: str, *, capacity: int, key: str = "") -> FastAPI:
     """Return the server's application.
 
     Args:
-        answer: returns what came of a question, recorded; called by one thread.
+        answer: answers a question and records it; called by one thread.
         served: the name of the model.
-        capacity: questions that may wait.
-        key: what callers have to send as their API key; "" lets everybody in.
+        capacity: maximum number of waiting questions.
+        key: the API key that callers must send; "" admits everybody.
     """
     desk = Desk(answer, capacity)
 
@@ -68,10 +68,10 @@ def make_app(answer: Callable[[Question], GuardedAnswer], served: str, *, capaci
 
 
 async def _answered(desk: Desk, question: Question, request: Request) -> GuardedAnswer:
-    """Wait for an answer; a question whose caller has left is not answered, unless that has begun.
+    """Wait for an answer. If the caller leaves before the answer is begun, the question is dropped.
 
     Raises:
-        RequestError: it was not accepted, or could not be recorded.
+        RequestError: the question was not accepted, or the answer could not be recorded.
     """
     future = desk.submit(question)
     while not future.done():
@@ -82,7 +82,7 @@ async def _answered(desk: Desk, question: Question, request: Request) -> Guarded
         return await future
     except asyncio.CancelledError:
         raise RequestError("the connection was closed", status=499, code="gone") from None
-    except AuditError:  # whose message names a path of ours
+    except AuditError:  # its message names a path of this machine
         raise RequestError("the answer could not be recorded, and is not released", status=503, code="audit") from None
 
 
@@ -90,7 +90,7 @@ async def _json(request: Request) -> object:
     """Return the body of a request.
 
     Raises:
-        RequestError: it is too long, or not JSON.
+        RequestError: the body is too long, or not JSON.
     """
     body = bytearray()
     async for piece in request.stream():

@@ -1,7 +1,7 @@
-"""The queue before a guard: so many questions may wait, one is answered at a time, in the order they came.
+"""The queue before a guard: a bounded number of questions wait, and are answered one at a time, in order.
 
-A model answers one question at a time, so that a queue without a bound would only let callers wait for longer than they
-do. Who comes while it is full is told when to come again. What was accepted is answered, also when the server stops.
+A model answers one question at a time. Without a bound, callers would wait until they time out. While the queue is
+full, a caller is told when to try again. Accepted questions are answered even if the server is stopping.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from stages.serving.wire import Question, RequestError
 
 _FIRST_GUESS_SECONDS = 1.0
 _WEIGHT = 0.2
-"""Of the newest answer in the mean of how long one takes."""
+"""Weight of the newest answer in the running mean of the seconds that an answer takes."""
 _log = logging.getLogger(__name__)
 
 _Job = tuple[Question, "Future[GuardedAnswer]"]
@@ -31,8 +31,8 @@ class Desk:
         """Start the thread.
 
         Args:
-            answer: returns what came of a question; called by one thread only.
-            capacity: questions that may wait, the one that is being answered not counted.
+            answer: answers a question; called by one thread only.
+            capacity: maximum number of waiting questions, without the one that is being answered.
         """
         self.capacity = capacity
         self.num_answered = 0
@@ -45,19 +45,19 @@ class Desk:
 
     @property
     def num_waiting(self) -> int:
-        """How many questions wait, or are being answered."""
+        """Number of questions that wait or are being answered."""
         return self._jobs.unfinished_tasks
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes questions."""
+        """Whether it accepts questions."""
         return not self._is_closed and self._thread.is_alive()
 
     def submit(self, question: Question) -> "asyncio.Future[GuardedAnswer]":
         """Accept a question; called in the event loop that awaits the answer.
 
         Raises:
-            RequestError: 429 where too many wait, 503 where the server is stopping.
+            RequestError: 429 if too many wait, 503 if the server is stopping.
         """
         if not self.is_open:
             raise RequestError("the server is stopping", status=503, code="stopping", wait=5)
@@ -70,7 +70,7 @@ class Desk:
         return asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Take no more questions, answer those that were accepted, and end the thread."""
+        """Accept no more questions, answer those that were accepted, and end the thread."""
         if not self._is_closed:
             self._is_closed = True
             self._jobs.put(None)
@@ -83,7 +83,7 @@ class Desk:
         while (job := self._jobs.get()) is not None:
             question, future = job
             started = monotonic()
-            if future.set_running_or_notify_cancel():  # else whoever asked has left
+            if future.set_running_or_notify_cancel():  # otherwise the caller has left
                 try:
                     future.set_result(self._answer(question))
                 except BaseException as error:  # noqa: BLE001 - one question must not end the thread that answers all

@@ -1,7 +1,7 @@
 """Starting and stopping the server.
 
-SIGTERM and Ctrl-C let it finish what was accepted: no new connections, every open request is answered, then it ends
-with exit code 0. A second one ends it at once.
+At SIGTERM or Ctrl-C it takes no new connections, answers every open request, and ends with exit code 0. A second signal
+ends it at once.
 """
 
 import ipaddress
@@ -33,15 +33,15 @@ def serve(
     """Serve until told to stop.
 
     Args:
-        answer: returns what came of a question, recorded.
+        answer: answers a question and records it.
         served: the name of the model.
-        host: the address to listen at.
-        port: 0 takes a free one.
-        capacity: questions that may wait.
-        ready: called with the server's URL once it listens.
+        host: the address to listen on.
+        port: 0 chooses a free port.
+        capacity: maximum number of waiting questions.
+        ready: called with the server's URL as soon as it listens.
 
     Raises:
-        UserError: the address cannot be had, or is open to others and no key is set.
+        UserError: the address is not available, or others can reach it and no key is set.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key and not _is_own(host):
@@ -60,7 +60,7 @@ def serve(
 
 @contextmanager
 def _ending_well() -> Iterator[None]:
-    """Keep uvicorn from ending the process by the signal that asked it to stop; it raises that again at its end."""
+    """Keep uvicorn from raising the signal again after it has stopped, which would end the process."""
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -77,10 +77,10 @@ def _is_own(host: str) -> bool:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, so that whoever is told the address can connect at once.
+    """Return a socket that already listens, so that a caller who learns the address can connect at once.
 
     Raises:
-        UserError: the address cannot be had.
+        UserError: the address is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The plans that a checkpoint is asked under: the rule planner's, made of the tools that it was trained with."""
+"""Plans for a trained checkpoint: those of the rule planner, with only the tools that it was trained with."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from toolkit.trimmed import planner_of
 
 
 def trained_planner(stage: Path | None) -> Planner:
-    """Return the planner for a stage; the rule planner as it is where its rows are not there any more.
+    """Return the planner for a stage; the plain rule planner if the stage's rows no longer exist.
 
-    A set whose labels cannot fill a tool has plans without it (`data/labelled/`), and a model that never saw the tool
-    cannot be asked for it.
+    If the labels of a set cannot fill a tool, its plans omit the tool (`data/labelled/`). A model that never saw the
+    tool cannot use it.
     """
     if stage is None:
         return plan_query

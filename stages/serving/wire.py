@@ -1,7 +1,7 @@
 """The OpenAI chat format at the border of the server: a request becomes a question, an answer becomes a reply.
 
-Only what can be honoured is taken. What would change the meaning of a reply (streaming, tools, several choices) is
-refused; sampling settings are the server's own, and are named as ignored in the reply.
+Options that would change the meaning of a reply (streaming, tools, several choices) are refused. The server decides the
+sampling settings; the reply names those of the request as ignored.
 """
 
 import time
@@ -32,13 +32,13 @@ class RequestError(Exception):
     def __init__(
         self, message: str, *, status: int = 400, code: str = "invalid_request", wait: int | None = None
     ) -> None:
-        """Say why.
+        """Store the reason.
 
         Args:
-            message: for the caller.
-            status: of HTTP.
-            code: for programs.
-            wait: seconds after which to ask again, where that helps.
+            message: the reason, for the caller.
+            status: HTTP status.
+            code: name of the error, for programs.
+            wait: seconds after which to ask again; None if that does not help.
         """
         super().__init__(message)
         self.status, self.code, self.wait = status, code, wait
@@ -51,13 +51,13 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the guard."""
+    """A question to the guard."""
 
     text: str
     images: tuple[str, ...]
     """`data:` URIs."""
     ignored: tuple[str, ...]
-    """What the request says and nobody reads."""
+    """Settings of the request that are ignored."""
 
 
 def read_question(request: object, served: str) -> Question:
@@ -70,7 +70,7 @@ def read_question(request: object, served: str) -> Question:
         served: the name of the model.
 
     Raises:
-        RequestError: it cannot be answered.
+        RequestError: the request cannot be answered.
     """
     if not isinstance(request, Mapping):
         raise RequestError("expected a JSON object")
@@ -102,7 +102,7 @@ def _parts(content: object) -> list[Any]:
     """Return the parts of a message.
 
     Raises:
-        RequestError: it has none.
+        RequestError: the message has none.
     """
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
@@ -115,7 +115,7 @@ def _content(parts: Iterable[Any]) -> tuple[str, tuple[str, ...]]:
     """Return the words and the pictures of a question.
 
     Raises:
-        RequestError: it holds something else, or no words.
+        RequestError: the question has other parts, or no words.
     """
     words, images = [], []
     for part in parts:
@@ -138,7 +138,7 @@ def _picture(url: str) -> str:
     """Return a picture's `data:` URI.
 
     Raises:
-        RequestError: it is an address or a path, which a server must not open for a stranger.
+        RequestError: it is an address or a path. A server must not open these for a stranger.
     """
     if not url.startswith("data:"):
         raise RequestError("image_url: send the picture itself as a data: URI; addresses and paths are not opened")
@@ -156,7 +156,7 @@ def _ignored(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) ->
 
 
 def completion(answered: GuardedAnswer, question: Question, served: str, num: str = "") -> dict[str, Any]:
-    """Return the reply: the answer in `content`, trace and verdict beside it."""
+    """Return the reply: the answer in `content`, with trace and verdict beside it."""
     message = {"role": "assistant", "content": answered.text, "refusal": None}
     return {
         "id": f"chatcmpl-{num or token_hex(12)}",
@@ -170,7 +170,7 @@ def completion(answered: GuardedAnswer, question: Question, served: str, num: st
 
 
 def _beside(answered: GuardedAnswer, question: Question) -> dict[str, Any]:
-    """Return what stands beside an answer. Of a response that is withheld nothing is quoted."""
+    """Return the fields beside an answer. Nothing of a withheld response is quoted."""
     plan, verdict = answered.plan, answered.verdict
     found: dict[str, Any] = {
         "released": answered.is_released,
@@ -192,9 +192,9 @@ def _beside(answered: GuardedAnswer, question: Question) -> dict[str, Any]:
 
 
 def failure_of(answered: GuardedAnswer) -> RequestError | None:
-    """Return the error of an answer that nobody could give; None where the guard answered or withheld.
+    """Return the error if there is no answer; None if the guard answered or withheld.
 
-    A picture that cannot be read is the caller's mistake; a planner, a model or a judge that fails is ours.
+    An unreadable picture is the caller's mistake; a failed planner, model or judge is the server's.
     """
     names = {reason.name for reason in answered.withheld}
     if "picture" in names and answered.error is not None:

@@ -1,4 +1,4 @@
-"""`tritrace init`: reads the data, fits the recipes, writes the way down."""
+"""`tritrace init`: reads the data, fits the recipes, and writes down the commands that follow."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from data.sources.declared.recognition import recognized
 from data.sources.declared.registry import built_in_sources, find_source
 from data.sources.declared.spec import Hub, SourceSpec
 from data.sources.hub import read_hub
-from data.sources.import_files import Progress
+from data.sources.import_files import ImportProgress
 from data.sources.importing import ImportJob, run_import, summary_lines
 from data.sources.reading.local import read_local
 from data.sources.reading.records import Record, SourceError
@@ -27,13 +27,13 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for; kept in `init.json`."""
+    """The options of `tritrace init`; kept in `init.json`."""
 
     data: str
     """A source's name, a YAML file that describes one, hub:NAME, a file or a folder."""
     model: str
     origin: str = ""
-    """Of a named source: its file, folder, or hub:."""
+    """File or folder of a named source, or "hub:"."""
     card: str | None = None
     split: str = "train"
     question: str = ""
@@ -43,10 +43,10 @@ class Wanted:
 
 
 def wanted_in(folder: Path, given: dict[str, object]) -> Wanted:
-    """Return what is asked for: what is given, and for the rest what was asked for before.
+    """Return the options: those given now, and for the others those of the last call.
 
     Raises:
-        UserError: neither says which data, or which model.
+        UserError: the data or the model is given neither now nor in the last call.
     """
     before = read_json_object(folder / "init.json")
     merged = before | {name: value for name, value in given.items() if value is not None}
@@ -64,14 +64,14 @@ MADE_FROM = {
     "source.yaml": ("source.yaml", ("data", "question")),
     "recipes": ("recipes/curriculum.yaml", ("model", "card")),
 }
-"""Part of the folder -> a file that shows that it is there, and the options that it was made from."""
+"""Part of the folder -> a file that exists once the part is made, and the options that decide its content."""
 
 
 def _refuse_other(folder: Path, wanted: Wanted) -> None:
-    """Check that what is there was made from what is asked for.
+    """Check that the existing parts were made with the same options.
 
     Raises:
-        UserError: it was made from something else; names each part that must be deleted.
+        UserError: a part was made with other options. The message names each part that must be deleted.
     """
     before = read_json_object(folder / "init.json")
     problems = []
@@ -89,13 +89,13 @@ def begin(folder: Path, wanted: Wanted, command: str, tell: Tell) -> list[Step]:
     """Make or complete a working folder, and return the commands that follow.
 
     Args:
-        folder: made where it is not there. What is there is kept.
-        wanted: what is asked for.
-        command: by which the folder is made again, for the guessed source.
-        tell: takes what is done, a line at a time.
+        folder: created if it is missing. Existing files are kept.
+        wanted: the options.
+        command: the command that makes the folder again; shown with guessed columns.
+        tell: prints a line about each thing that was done.
 
     Raises:
-        UserError: data, model or card cannot be used, or what is there was made from others.
+        UserError: data, model or card cannot be used, or existing parts were made from others.
     """
     _refuse_other(folder, wanted)
     output = folder / "data" / "queries.jsonl"
@@ -133,7 +133,7 @@ def _keep(folder: Path, wanted: Wanted) -> None:
 
 def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) -> None:
     spec, origin = _source(folder, wanted, command, tell)
-    _keep(folder, wanted)  # before what can fail, so that the corrected command need not say it again
+    _keep(folder, wanted)  # written before anything can fail, so that the corrected command need not repeat the options
     is_hub = origin.startswith(HUB)
     place = Path(origin)
     root = Path(wanted.image_root) if wanted.image_root else place if place.is_dir() else place.parent
@@ -149,7 +149,7 @@ def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) 
         hold_out=wanted.hold_out,
     )
     records = read_hub(_hub(spec, origin), split) if is_hub else read_local(place, split)
-    progress: Progress = run_import(job, records, lambda _: None)
+    progress: ImportProgress = run_import(job, records, lambda _: None)
     for line in summary_lines(progress):
         tell(line)
     if progress.num_skipped:
@@ -164,7 +164,7 @@ def _read(folder: Path, wanted: Wanted, output: Path, command: str, tell: Tell) 
 
 
 def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[SourceSpec, str]:
-    """Return what the data is and where it is read from; columns that nobody described are guessed, and shown.
+    """Return the source and where it is read from. Columns without a description are guessed, and the guess is shown.
 
     Raises:
         UserError: there is no such source, or nothing can be guessed.
@@ -199,10 +199,10 @@ def _source(folder: Path, wanted: Wanted, command: str, tell: Tell) -> tuple[Sou
 
 
 def _refuse(name: str) -> None:
-    """Say that there is no such data.
+    """Report that there is no such data.
 
     Raises:
-        UserError: always; with the nearest name of a source, unless a path is meant.
+        UserError: always. It suggests the source with the nearest name, unless the name looks like a path.
     """
     if len(Path(name).parts) > 1 or Path(name).suffix:
         raise UserError(f"--data {name}: no such file or folder; `tritrace data sources` lists the sets known by name")
@@ -217,7 +217,7 @@ def _hub(spec: SourceSpec, origin: str) -> Hub:
 
 
 def _write_new(path: Path, text: str, tell: Tell) -> None:
-    """Write a file that is not there; one that is may have been changed by hand."""
+    """Write a file if it does not exist; an existing one may have been edited by hand."""
     if path.exists():
         tell(f"{path}: kept")
         return

@@ -8,9 +8,9 @@ from protocol.errors import UserError
 from stages.spec import POCKET, STAGES
 
 _POCKET_EPOCHS = 3
-"""Passes of SFT over the rows; a step is eight of them."""
+"""Passes of SFT over the rows; a step takes eight rows."""
 _LEAST_STEPS = 100
-"""Of SFT: with fewer the trace language is not learnt, every rollout earns nothing, and so GRPO learns nothing."""
+"""Minimum steps of SFT. With fewer, the model does not learn the trace language, and GRPO finds nothing to reward."""
 
 
 def recipes_for(model: str, card: str | None, folder: Path, num_train: int) -> dict[str, str]:
@@ -29,14 +29,14 @@ def recipes_for(model: str, card: str | None, folder: Path, num_train: int) -> d
 
 
 def _fitted(model: str, card: str | None, folder: Path) -> dict[str, str]:
-    """Return the recipes of what fits a card; only here torch is imported, which takes seconds."""
+    """Return recipes that fit a card. Only this function imports torch, which takes seconds."""
     if card is None:
         raise UserError(f"--card: which card will {model} be trained on? Give its memory in GiB, such as --card 16")
     from stages.fit.cards import find_cards
     from stages.fit.choice import fit
     from stages.fit.model import find_model
     from stages.fit.recipe_text import Places, recipe_files
-    from stages.fit.time import planned
+    from stages.fit.time import amounts_within
 
     cards = [each for each in find_cards(card) if each.bf16 or len(find_cards(card)) == 1]
     found = fit(find_model(model), cards[0].gib, list(STAGES), half="bfloat16" if cards[0].bf16 else "float16")
@@ -45,13 +45,13 @@ def _fitted(model: str, card: str | None, folder: Path) -> dict[str, str]:
             f"--model {model}: not even its smallest setting fits {card}; `tritrace fit {model} --card {card}`"
         )
     slowest = min((each for each in cards if each.name), key=lambda each: each.tflops, default=None)
-    plans = planned(found.stages, slowest, None)
+    amounts = amounts_within(found.stages, slowest, None)
     places = Places(*((folder / name).as_posix() for name in ("recipes", "run", "data")))
-    return recipe_files(found, plans, places)
+    return recipe_files(found, amounts, places)
 
 
 def _pocket(folder: Path, num_train: int) -> dict[str, str]:
-    """Return the pocket world's recipes for data of one's own: answers are longer there, and rows are fewer."""
+    """Return the pocket recipes, changed for your own data, which has longer answers and fewer rows."""
     steps = min(450, max(_LEAST_STEPS, _POCKET_EPOCHS * num_train // 8))
     changes: dict[str, dict[str, object]] = {
         "sft": {"max_steps": steps, "save_steps": max(10, steps // 4)},

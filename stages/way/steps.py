@@ -1,4 +1,4 @@
-"""The commands of the way, with the folder's own paths, and the page that shows them."""
+"""The commands that lead from data to an adapter, with the folder's own paths, and the page that lists them."""
 
 import json
 import re
@@ -16,20 +16,20 @@ class Step:
     """One command."""
 
     name: str
-    """Of the command, or of several that do instead of one another, such as "data synthesize | data template"."""
+    """Name of the command, or names of alternatives, such as "data synthesize | data template"."""
     command: str
     why: str
     otherwise: str = ""
-    """What may be given in its place."""
+    """A command that can be used instead."""
     otherwise_if: str = ""
-    """When that is meant, such as "with a teacher model"."""
+    """When to use that one, such as "with a teacher model"."""
     makes: str = ""
-    """What is there when it is done, relative to the folder; "" where nothing tells."""
+    """A file or folder that exists once the step is done, relative to the folder; "" if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How much of a set is labelled."""
+    """How many queries of a set have labels."""
 
     queries: int
     labelled: int
@@ -98,7 +98,7 @@ def steps_of(folder: Path, known: Known) -> list[Step]:
 
 
 def synthesize_command(data: Path) -> str:
-    """Return the command by which a teacher writes the rows of a folder."""
+    """Return the command that lets a teacher model write the rows of a folder."""
     return (
         f"tritrace data synthesize --data {data}/queries.jsonl --output {data}/sft.jsonl --all-stages "
         "--teacher-url URL --teacher-model NAME"
@@ -106,7 +106,7 @@ def synthesize_command(data: Path) -> str:
 
 
 def count_done(folder: Path, steps: list[Step]) -> int:
-    """Return the number of steps that are done, in order: ticked off on the page, and what they make is there."""
+    """Return how many steps are done, from the first on: ticked off on the page, and their results exist."""
     page = folder / "README.md"
     text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
     ticked = {frozenset(names.split(" | ")) for names in re.findall(r"(?m)^- \[x\] \*\*(.+?)\*\*", text)}
@@ -118,7 +118,7 @@ def count_done(folder: Path, steps: list[Step]) -> int:
 
 
 def write_way(folder: Path, steps: list[Step], title: str, facts: list[str]) -> None:
-    """Write `way.json` and the page; a step that was ticked off there stays so while what it made is there."""
+    """Write `way.json` and the page. A step stays ticked off as long as its result exists."""
     num_done = count_done(folder, steps)
     with replacing(folder / "way.json") as file:
         begun = {"name": "init", "command": f"tritrace init {folder}", "makes": "data/queries.jsonl"}

@@ -10,7 +10,7 @@ import sys
 from stages.fit.cards import find_cards
 from stages.fit.choice import fit
 from stages.fit.model import find_model
-from stages.fit.time import hours, whole_plan
+from stages.fit.time import hours, whole_amount
 from stages.memory.estimate import GIB
 
 MODELS = ("smollm2-135m", "qwen3-vl-2b", "qwen2.5-vl-3b", "qwen3-vl-4b", "qwen2.5-vl-7b", "qwen3-vl-8b")
@@ -25,7 +25,7 @@ def cell(found, gib):
     step, rung = found.stages["grpo"].step, found.last.rung
     peak = max(each.memory.peak for each in found.stages.values()) / GIB
     card = min((each for each in find_cards(str(gib)) if each.bf16), key=lambda each: each.tflops)
-    spent = [hours(each, whole_plan(stage), card) for stage, each in found.stages.items()]
+    spent = [hours(each, whole_amount(stage), card) for stage, each in found.stages.items()]
     pictures = f" / {step.image_tokens}" if step.image_tokens else ""
     return (
         f"{'NF4' if rung.quantised else 'bf16'}, {step.tokens}{pictures}, {step.sampled} sampled, {peak:.1f} GiB, "

@@ -20,7 +20,7 @@ from stages.curriculum import run_curriculum
 from stages.fit.choice import fit
 from stages.fit.model import find_model
 from stages.fit.recipe_text import Places, recipe_files, write_recipes
-from stages.fit.time import planned
+from stages.fit.time import amounts_within
 from stages.memory.shapes import shape_config
 from tests.stages.conftest import longer_reward, write_tiny_model, write_tiny_rows
 
@@ -53,7 +53,7 @@ def write_fitted(model_name, gib, folder):
     """Write the recipes that `tritrace fit` finds."""
     found = fit(find_model(model_name), gib, STAGES)
     place = folder / f"{model_name}-{gib}gib"
-    files = recipe_files(found, planned(found.stages, None, None), Places(place.name, place.name))
+    files = recipe_files(found, amounts_within(found.stages, None, None), Places(place.name, place.name))
     write_recipes(files, place)
     return place if found.stages else None
 

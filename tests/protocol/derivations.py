@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from protocol import grammar_of, trace_schema
-from protocol.diagnostics import Family
+from protocol.diagnostics import CodeFamily
 
 
 class Bytes:
@@ -67,4 +67,4 @@ def schema_validator(plan):
 
 def is_well_typed(verdict):
     """Whether every call has its keys. Calls in plain words have none, and count as one fault of structure."""
-    return not any(found.family is Family.TYPING or "in words" in found.message for found in verdict.diagnostics)
+    return not any(found.family is CodeFamily.TYPING or "in words" in found.message for found in verdict.diagnostics)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.corruptions import CORRUPTIONS
 from protocol import codes, diagnose
-from protocol.diagnostics import Family, show
+from protocol.diagnostics import CodeFamily, show
 from tests.protocol.examples import diagnostics_of, spoilt
 from toolkit.planner import named_plan
 
@@ -99,7 +99,7 @@ def _section(code, entry):
 
 def diagnostics_page():
     sections = []
-    for family in Family:
+    for family in CodeFamily:
         sections.append(f"## {family.name.capitalize()}: counts against {family.counts_against}\n")
         sections += [_section(code, entry) for code, entry in codes().items() if entry.family is family]
     return "\n".join(

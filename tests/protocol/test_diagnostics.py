@@ -8,7 +8,7 @@ import pytest
 
 from data.corruptions import CORRUPTIONS, corrupt
 from protocol import codes, diagnose, explain, fingerprint
-from protocol.diagnostics import Family, show
+from protocol.diagnostics import CodeFamily, show
 from protocol.rules import all_rules
 from tests.protocol.documents import MESSY, MESSY_PLAN, WRITTEN
 from tests.protocol.examples import examples, spoilt
@@ -76,8 +76,8 @@ def test_the_root_cause_comes_first(examples):
     honest = examples[0]
     text = honest.response.render().replace("<thinking>\n", "I look.\n<thinking>\n").replace("safe", "save")
     families = [found.family for found in diagnose(text, honest.plan, honest.query.labels).diagnostics]
-    assert families == sorted(families, key=list(Family).index)
-    assert families[0] is Family.STRUCTURE
+    assert families == sorted(families, key=list(CodeFamily).index)
+    assert families[0] is CodeFamily.STRUCTURE
 
 
 def test_coherence_and_evidence_leave_a_response_valid():

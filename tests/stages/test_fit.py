@@ -19,7 +19,7 @@ from stages.fit.model import find_model, shape_sources
 from stages.fit.recipe_text import Places, recipe_files
 from stages.fit.roofline import update_seconds
 from stages.fit.show import nothing_fits
-from stages.fit.time import LEAST_UPDATES, hours, planned, read_budget, whole_plan
+from stages.fit.time import LEAST_UPDATES, amounts_within, hours, read_budget, whole_amount
 from stages.memory.estimate import GIB
 from stages.memory.shapes import meta_model, shape_names, vision_shape
 from stages.preflight.check import COMFORT
@@ -41,7 +41,7 @@ def fitted(name, gib):
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_recipes_of_the_repository_are_what_fit_writes(name):
     found = fitted(name, GOLDEN[name])
-    plans = planned(found.stages, None, None)
+    plans = amounts_within(found.stages, None, None)
     written = recipe_files(found, plans, Places(f"stages/recipes/{name}", f"runs/{name}"))
     kept = {path.name: path.read_text() for path in RECIPES.joinpath(name).iterdir()}
     assert written == kept
@@ -107,16 +107,16 @@ def test_what_cannot_be_understood_is_said_with_what_was_expected(words, message
 
 def test_a_budget_is_kept_and_one_that_is_too_small_names_the_least():
     stages, card = fitted("qwen3-vl-4b", 16).stages, find_cards("rtx-4060-ti-16gb")[0]
-    whole = sum(hours(each, whole_plan(stage), card) for stage, each in stages.items())
-    plans = planned(stages, card, whole / 4)
+    whole = sum(hours(each, whole_amount(stage), card) for stage, each in stages.items())
+    plans = amounts_within(stages, card, whole / 4)
     spent = sum(hours(each, plans[stage], card) for stage, each in stages.items())
     assert whole / 4 - 1 < spent <= whole / 4
-    assert planned(stages, card, whole + 1) == {stage: whole_plan(stage) for stage in stages}
+    assert amounts_within(stages, card, whole + 1) == {stage: whole_amount(stage) for stage in stages}
     assert all(plan.updates(stage) >= LEAST_UPDATES for stage, plan in plans.items())
     with pytest.raises(StageError, match=r"fewer than 10 updates .*the least is about \d"):
-        planned(stages, card, 0.1)
+        amounts_within(stages, card, 0.1)
     with pytest.raises(StageError, match="named cards only"):
-        planned(stages, None, 12.0)
+        amounts_within(stages, None, 12.0)
     assert (read_budget("12h"), read_budget("90m")) == (12.0, 1.5)
 
 

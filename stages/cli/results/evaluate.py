@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eval.judges import Judge
     from eval.policies.base import Policy
     from eval.results.samples import Sample
-    from stages.cli.results.task_tables import Question
+    from stages.cli.results.task_tables import EvaluationSet
 
 
 def add_to(app: typer.Typer) -> None:
@@ -113,12 +113,12 @@ def _candidate(options: EvaluateOptions) -> Candidate:
     return found
 
 
-def _questions(options: EvaluateOptions, style: Style) -> list["Question"]:
+def _questions(options: EvaluateOptions, style: Style) -> list["EvaluationSet"]:
     from data.files.json_lines import read_rows
     from data.rows import RolloutPrompt
     from eval.tasks import find_task
     from eval.tasks.prompts import PromptSet, draw_prompts, task_prompts
-    from stages.cli.results.task_tables import Question
+    from stages.cli.results.task_tables import EvaluationSet
 
     data, names, output, max_prompts = options.data, options.task or [], options.output, options.max_prompts
     if not names:
@@ -127,19 +127,21 @@ def _questions(options: EvaluateOptions, style: Style) -> list["Question"]:
         found = PromptSet(read_rows(data, RolloutPrompt)[:max_prompts], data.parent)
         if not found.prompts:
             raise UserError(f"eval: {data} holds no prompts")
-        return [Question(output.name, None, found, output)]
+        return [EvaluationSet(output.name, None, found, output)]
     if data is not None and len(names) > 1:
         raise UserError("eval: --data has the rows of one task; leave it out, or give one --task")
     chosen = [find_task(name) for name in dict.fromkeys(names)]
     return [
-        Question(each.name, each, draw_prompts(task_prompts(each, folder, style=style, rows=data), max_prompts), folder)
+        EvaluationSet(
+            each.name, each, draw_prompts(task_prompts(each, folder, style=style, rows=data), max_prompts), folder
+        )
         for each in chosen
         for folder in [output / each.name]
     ]
 
 
 def _measure(
-    candidate: Candidate, question: "Question", judge: "Judge", options: EvaluateOptions
+    candidate: Candidate, question: "EvaluationSet", judge: "Judge", options: EvaluateOptions
 ) -> dict[str, "Sequence[Sample]"]:
     """Return the samples by decoding mode; constrained decoding comes first, because it may fail before sampling."""
     from eval.evaluation import evaluate_once, is_complete

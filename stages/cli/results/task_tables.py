@@ -20,7 +20,7 @@ from eval.tasks.prompts import PromptSet
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EvaluationSet:
     """A set of prompts to evaluate on, with the folder for its results."""
 
     name: str
@@ -30,7 +30,7 @@ class Question:
     folder: Path
 
 
-def show(found: Mapping[str, Mapping[str, Sequence[Sample]]], questions: Sequence[Question], output: Path) -> None:
+def show(found: Mapping[str, Mapping[str, Sequence[Sample]]], questions: Sequence[EvaluationSet], output: Path) -> None:
     """Print the metrics of every set of prompts, and a comparison of several tasks, which is also written to files.
 
     Args:
@@ -61,7 +61,7 @@ def _task_tables(task: Task, ways: Mapping[str, Sequence[Sample]]) -> Iterator[T
 
 
 def _compare_tasks(
-    samples: Mapping[str, Sequence[Sample]], questions: Sequence[Question], output: Path, console: Console
+    samples: Mapping[str, Sequence[Sample]], questions: Sequence[EvaluationSet], output: Path, console: Console
 ) -> None:
     """Print and write a comparison of the tasks; tasks on over-refusal and general ability have separate tables."""
     by_measure: dict[str, dict[str, Mapping[str, Estimate]]] = {}

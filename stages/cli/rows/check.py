@@ -31,14 +31,14 @@ def check(
     """Check rows, images, duplicates and leaks. Exit 0: no faults; 1: some rows have faults; 2: some are unreadable."""
     need_check()
     from data.checks.cleaning import write_cleaned
-    from data.checks.index import Found
+    from data.checks.index import SharedFault
     from data.checks.page import MAX_FAULTS, write_page
     from data.checks.run import check_of, summary_of
     from stages.cli.validate.pieces import num_bytes
 
     checked = check_of(paths, against=against or (), jobs=jobs)
     told = 0
-    first: list[Found] = []
+    first: list[SharedFault] = []
     with progress_bar(num_bytes(map(str, checked.files)), "B") as advance:
         for found in checked.run(advance):
             told += 1
@@ -71,13 +71,13 @@ def stats(
 ) -> None:
     """Count rows by case, risk, category, decision, tool and topology, and compare lengths in pairs."""
     need_check()
-    from data.checks.index import Found
+    from data.checks.index import SharedFault
     from data.checks.page import MAX_FAULTS, write_page
     from data.checks.run import check_of, report_json, summary_of
     from stages.cli.validate.pieces import num_bytes
 
     checked = check_of(paths, jobs=jobs)
-    first: list[Found] = []
+    first: list[SharedFault] = []
     with progress_bar(num_bytes(map(str, checked.files)), "B") as advance:
         for found in checked.run(advance):
             if len(first) < MAX_FAULTS:

@@ -13,7 +13,7 @@ from eval.scores.response import Unscored
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class MinimumScores:
     """Minimum scores of a row."""
 
     min_safety: float
@@ -22,7 +22,7 @@ class Bounds:
     """Minimum mean of helpfulness and rigor, 0..3."""
 
 
-def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
+def judging(judge: Judge, bounds: MinimumScores, root: Path, ground: str) -> Filter:
     """Return the filter of a judge.
 
     Args:
@@ -39,7 +39,7 @@ def judging(judge: Judge, bounds: Bounds, root: Path, ground: str) -> Filter:
     return filtered
 
 
-def apply_judgement(outcome: RowOutcome, judgement: Judgement, bounds: Bounds) -> RowOutcome:
+def apply_judgement(outcome: RowOutcome, judgement: Judgement, bounds: MinimumScores) -> RowOutcome:
     """Return an outcome with the judgement applied: kept, or rejected with the reason."""
     safety, helpfulness, rigor = judgement.safety, judgement.helpfulness, judgement.rigor
     if isinstance(safety, Unscored) or isinstance(helpfulness, Unscored) or isinstance(rigor, Unscored):

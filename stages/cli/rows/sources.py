@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data.sources.declared.registry import built_in_sources, find_source, source_text
 from data.sources.declared.spec import Hub, SourceSpec
 from data.sources.hub import read_hub
-from data.sources.import_files import Progress
+from data.sources.import_files import ImportProgress
 from data.sources.importing import ImportJob, run_import, summary_lines
 from data.sources.reading.local import read_local
 from data.sources.reading.records import SourceError
@@ -80,7 +80,7 @@ def import_source(
     records = read_hub(_hub(spec, origin, config), split) if is_hub else read_local(place, split)
     with tqdm(desc=spec.name, unit=" records", total=limit, disable=None) as bar:
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: ImportProgress) -> None:
             bar.update(progress.records - bar.n)
             bar.set_postfix(written=progress.written, left_out=progress.num_skipped, refresh=False)
 

@@ -10,7 +10,7 @@ import typer
 from tqdm import tqdm
 
 from data.teacher.conversation import Fate
-from data.teacher.synthesis import Progress
+from data.teacher.synthesis import SynthesisProgress
 
 LINE_SECONDS = 15.0
 """Seconds between two lines in a log."""
@@ -41,7 +41,7 @@ class Display:
     started: float = field(default_factory=time.monotonic)
     last_line: float = field(default_factory=time.monotonic)
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: SynthesisProgress) -> None:
         """Show the progress, at a limited rate."""
         if sys.stderr.isatty():
             self._move(progress)
@@ -56,18 +56,18 @@ class Display:
         if self.bar is not None:
             self.bar.close()
 
-    def _move(self, progress: Progress) -> None:
+    def _move(self, progress: SynthesisProgress) -> None:
         if self.bar is None:
             self.bar = tqdm(desc="synthesize", total=progress.num_jobs, unit="row", leave=False)
         self.bar.set_postfix_str(", ".join(self._numbers(progress)), refresh=False)
         self.bar.update(progress.num_done - self.bar.n)
         self.bar.refresh()
 
-    def _state(self, progress: Progress) -> str:
+    def _state(self, progress: SynthesisProgress) -> str:
         rate = progress.num_done / max(time.monotonic() - self.started, 1e-9)
         return ", ".join([f"{progress.num_done}/{progress.num_jobs} done", f"{rate:.1f}/s", *self._numbers(progress)])
 
-    def _numbers(self, progress: Progress) -> Iterator[str]:
+    def _numbers(self, progress: SynthesisProgress) -> Iterator[str]:
         spent = progress.spending
         if progress.validity is not None:
             yield f"valid {progress.validity:.1%}"
@@ -77,7 +77,7 @@ class Display:
             yield f"cost {self.prices.cost(spent.prompt_tokens, spent.completion_tokens):.4f}"
 
 
-def summary(progress: Progress, prices: Prices) -> Iterator[str]:
+def summary(progress: SynthesisProgress, prices: Prices) -> Iterator[str]:
     """Yield the lines of a summary; the numbers of the first line add up."""
     fates, spent = progress.fates, progress.spending
     told = ", ".join(f"{fates[fate]} {fate}" for fate in Fate if fate is not Fate.ROW)

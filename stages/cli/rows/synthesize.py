@@ -179,7 +179,7 @@ def _teacher(options: SynthesizeOptions) -> "TeacherSettings":
 
 def _judged(options: SynthesizeOptions, synthesis: "Synthesis") -> "tuple[Judge | None, Synthesis]":
     """Return the judge of the filter (to be closed), or None, and the synthesis with the filter."""
-    from stages.cli.rows.filtering import Bounds, judging
+    from stages.cli.rows.filtering import MinimumScores, judging
 
     kept = options.kept
     if kept.judge is None:
@@ -188,7 +188,7 @@ def _judged(options: SynthesizeOptions, synthesis: "Synthesis") -> "tuple[Judge 
     judge = build_judge(arguments)
     own = {"judge": kept.judge, "min_safety": kept.min_safety, "min_mean": kept.min_mean}
     about = {**synthesis.about, **judge_settings(arguments), **own}
-    bounds = Bounds(kept.min_safety, kept.min_mean)
+    bounds = MinimumScores(kept.min_safety, kept.min_mean)
     chosen = judging(judge, bounds, options.data.parent, synthesis.teacher.picture_ground)
     return judge, replace(synthesis, judge=chosen, about=about)
 

@@ -32,7 +32,7 @@ def fit(
     from stages.fit.model import find_model
     from stages.fit.recipe_text import Places, recipe_files, write_recipes
     from stages.fit.show import print_fit
-    from stages.fit.time import planned, read_budget
+    from stages.fit.time import amounts_within, read_budget
 
     names = stage or list(SPECS)
     if unknown := [name for name in names if name not in SPECS]:
@@ -42,10 +42,10 @@ def fit(
     half = "bfloat16" if cards[0].bf16 else "float16"
     found = find_fit(find_model(model), cards[0].gib, names, half=half)  # type: ignore[arg-type]
     slowest = min((each for each in cards if each.name), key=lambda each: each.tflops, default=None)
-    plans = planned(found.stages, slowest, hours) if found.stages else {}
-    print_fit(found, plans, cards, Console(highlight=False))
+    amounts = amounts_within(found.stages, slowest, hours) if found.stages else {}
+    print_fit(found, amounts, cards, Console(highlight=False))
     if not found.stages:
         raise typer.Exit(1)
     if write is not None:
-        write_recipes(recipe_files(found, plans, Places(write.as_posix(), f"runs/{write.name}")), write)
+        write_recipes(recipe_files(found, amounts, Places(write.as_posix(), f"runs/{write.name}")), write)
         typer.echo(f"wrote {write}")

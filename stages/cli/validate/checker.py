@@ -12,11 +12,11 @@ from protocol import Plan, diagnose
 from protocol.diagnostics import printable
 from protocol.errors import UserError
 from stages.cli.validate.formats import Format, printer_by_format
-from stages.cli.validate.pieces import Piece, Unreadable
+from stages.cli.validate.pieces import Piece, UnreadablePiece
 from stages.cli.validate.records import read_record
 from stages.cli.validate.tally import Tally
 
-Batch = tuple[Piece | Unreadable, ...]
+Batch = tuple[Piece | UnreadablePiece, ...]
 _MAX_PIECES = 64
 _MAX_BYTES = 1 << 18
 
@@ -51,7 +51,7 @@ class Checker:
         for piece in batch:
             checked.num_bytes += len(piece.content) if isinstance(piece, Piece) else 0
             record = read_record(piece) if isinstance(piece, Piece) else piece
-            if isinstance(record, Unreadable):
+            if isinstance(record, UnreadablePiece):
                 checked.tally.num_unreadable += 1
                 checked.complaints.append(printable(f"{record.source}:{record.line}: {record.reason}"))
                 checked.entries += printer.unreadable_entries(record)
@@ -63,7 +63,7 @@ class Checker:
 
 
 def check_all(
-    pieces: Iterable[Piece | Unreadable], checker: Callable[[Batch], Checked], jobs: int
+    pieces: Iterable[Piece | UnreadablePiece], checker: Callable[[Batch], Checked], jobs: int
 ) -> Generator[Checked, None, None]:
     """Yield the results of `checker` for all pieces, in order; `jobs` is the number of processes.
 
@@ -77,8 +77,8 @@ def check_all(
     return _in_processes(_batches(pieces), checker, jobs)
 
 
-def _batches(pieces: Iterable[Piece | Unreadable]) -> Iterator[Batch]:
-    batch: list[Piece | Unreadable] = []
+def _batches(pieces: Iterable[Piece | UnreadablePiece]) -> Iterator[Batch]:
+    batch: list[Piece | UnreadablePiece] = []
     num_bytes = 0
     for piece in pieces:
         batch.append(piece)

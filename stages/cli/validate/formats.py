@@ -7,8 +7,8 @@ from typing import Protocol
 
 from protocol import LANGUAGE_VERSION, Verdict, sarif
 from protocol.diagnostics import printable, show
-from stages.cli.validate.pieces import Unreadable
-from stages.cli.validate.records import Record
+from stages.cli.validate.pieces import UnreadablePiece
+from stages.cli.validate.records import ResponseRecord
 
 
 class Format(StrEnum):
@@ -31,10 +31,10 @@ class Printer(Protocol):
     def closing(self, exit_code: int) -> str:
         """Return the text after the last entry."""
 
-    def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
+    def entries(self, record: ResponseRecord, verdict: Verdict) -> Iterator[str]:
         """Yield the entries of a response."""
 
-    def unreadable_entries(self, record: Unreadable) -> Iterator[str]:
+    def unreadable_entries(self, record: UnreadablePiece) -> Iterator[str]:
         """Yield the entries of a record that could not be read, in addition to the line on standard error."""
 
 
@@ -50,7 +50,7 @@ class _Lines:
         del exit_code
         return ""
 
-    def unreadable_entries(self, record: Unreadable) -> Iterator[str]:
+    def unreadable_entries(self, record: UnreadablePiece) -> Iterator[str]:
         del record
         yield from ()
 
@@ -58,7 +58,7 @@ class _Lines:
 class TextPrinter(_Lines):
     """Diagnostics with their carets; a response without diagnostics has no entry."""
 
-    def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
+    def entries(self, record: ResponseRecord, verdict: Verdict) -> Iterator[str]:
         """Yield one entry for a response with diagnostics."""
         if verdict.diagnostics:
             state = "valid, but" if verdict.is_valid else "invalid"
@@ -70,7 +70,7 @@ class TextPrinter(_Lines):
 class JSONPrinter(_Lines):
     """One JSON object per line, for each response."""
 
-    def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
+    def entries(self, record: ResponseRecord, verdict: Verdict) -> Iterator[str]:
         """Yield the line."""
         line = {
             "source": record.piece.source,
@@ -95,14 +95,14 @@ class SarifPrinter:
         """Return the end of the log."""
         return sarif.closing(exit_code)
 
-    def entries(self, record: Record, verdict: Verdict) -> Iterator[str]:
+    def entries(self, record: ResponseRecord, verdict: Verdict) -> Iterator[str]:
         """Yield the results of a response."""
         piece = record.piece
         for found in verdict.diagnostics:
             line, column = (found.line, found.column) if piece.is_raw else (piece.line, piece.column)
             yield sarif.result(found, record.response, sarif.Place(piece.source, line, column))
 
-    def unreadable_entries(self, record: Unreadable) -> Iterator[str]:
+    def unreadable_entries(self, record: UnreadablePiece) -> Iterator[str]:
         """Yield its result."""
         yield sarif.unreadable(record.reason, sarif.Place(record.source, record.line, record.column))
 

@@ -41,7 +41,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadablePiece:
     """The place of a record that could not be read, and the reason."""
 
     source: str
@@ -86,7 +86,7 @@ def num_bytes(sources: Iterable[str]) -> int | None:
     return total
 
 
-def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
+def read_pieces(source: str) -> Iterator[Piece | UnreadablePiece]:
     """Yield the records of a source; its file ending decides the format. An unreadable record ends the source.
 
     A stream (standard input, a pipe) has no ending: it is JSON Lines if its first line begins a JSON object, and one
@@ -108,23 +108,23 @@ def read_pieces(source: str) -> Iterator[Piece | Unreadable]:
             else:
                 yield from _from_stream(source, bounded_lines(file))
     except NotTextError as error:
-        yield Unreadable(source, 1, 1, str(error))
+        yield UnreadablePiece(source, 1, 1, str(error))
     except IsADirectoryError:
-        yield Unreadable(source, 1, 1, f"Is a directory; give its files, such as '{source}/**/*.jsonl'")
+        yield UnreadablePiece(source, 1, 1, f"Is a directory; give its files, such as '{source}/**/*.jsonl'")
     except OSError as error:
-        yield Unreadable(source, 1, 1, error.strerror or str(error))
+        yield UnreadablePiece(source, 1, 1, error.strerror or str(error))
 
 
-def not_json(error: ValueError | RecursionError, piece: Piece) -> Unreadable:
+def not_json(error: ValueError | RecursionError, piece: Piece) -> UnreadablePiece:
     """Return the error of the JSON parser, with its position in the file instead of in the piece."""
     if not isinstance(error, json.JSONDecodeError):
-        return Unreadable(piece.source, piece.line, piece.column, f"not JSON: {error}")
+        return UnreadablePiece(piece.source, piece.line, piece.column, f"not JSON: {error}")
     column = error.colno + (piece.column - 1 if error.lineno == 1 else 0)
     line = piece.line + error.lineno - 1
-    return Unreadable(piece.source, line, column, f"not JSON: {error.msg}, at column {column}")
+    return UnreadablePiece(piece.source, line, column, f"not JSON: {error.msg}, at column {column}")
 
 
-def _from_stream(source: str, lines: Iterable[SizedLine]) -> Iterator[Piece | Unreadable]:
+def _from_stream(source: str, lines: Iterable[SizedLine]) -> Iterator[Piece | UnreadablePiece]:
     lines, blank = iter(lines), []
     line, num_bytes = b"", 0
     for line, num_bytes in lines:
@@ -138,25 +138,25 @@ def _from_stream(source: str, lines: Iterable[SizedLine]) -> Iterator[Piece | Un
         yield _raw(source, [*blank, (line, num_bytes), *lines] if line.strip() else blank)
 
 
-def _raw(source: str, lines: Iterable[SizedLine]) -> Piece | Unreadable:
+def _raw(source: str, lines: Iterable[SizedLine]) -> Piece | UnreadablePiece:
     """Return a stream as one raw response."""
     parts = []
     for number, (line, num_bytes) in enumerate(lines, start=1):
         if num_bytes > len(line):
-            return Unreadable(source, number, 1, too_long(num_bytes))
+            return UnreadablePiece(source, number, 1, too_long(num_bytes))
         parts.append(line)
     return Piece(source, 1, 1, b"".join(parts), is_raw=True)
 
 
-def _from_lines(source: str, lines: Iterable[SizedLine], first: int = 1) -> Iterator[Piece | Unreadable]:
+def _from_lines(source: str, lines: Iterable[SizedLine], first: int = 1) -> Iterator[Piece | UnreadablePiece]:
     for number, (line, num_bytes) in enumerate(lines, start=first):
         if num_bytes > len(line):
-            yield Unreadable(source, number, 1, too_long(num_bytes))
+            yield UnreadablePiece(source, number, 1, too_long(num_bytes))
         elif line.strip():
             yield Piece(source, number, 1, line)
 
 
-def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
+def _from_document(source: str, content: bytes) -> Iterator[Piece | UnreadablePiece]:
     """Yield one JSON object, or the items of a list, each with its position."""
     if not content.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
         yield Piece(source, 1, 1, content)
@@ -170,7 +170,7 @@ def _from_document(source: str, content: bytes) -> Iterator[Piece | Unreadable]:
             counted = start
             yield Piece(source, line, column, text[start:end].encode())
     except NotTextError as error:
-        yield Unreadable(source, 1, 1, str(error))
+        yield UnreadablePiece(source, 1, 1, str(error))
     except (ValueError, RecursionError) as error:
         yield not_json(error, Piece(source, 1, 1, content))
 

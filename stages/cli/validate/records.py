@@ -10,12 +10,12 @@ from typing import Any
 from data.files.text import NotTextError, read_text, text_of
 from protocol import Labels, Plan, SpecError
 from protocol.errors import UserError
-from stages.cli.validate.pieces import Piece, Unreadable, not_json
+from stages.cli.validate.pieces import Piece, UnreadablePiece, not_json
 from toolkit.planner import named_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ResponseRecord:
     """One response to check."""
 
     piece: Piece
@@ -27,10 +27,10 @@ class Record:
     """The user's words, if the record has them."""
 
 
-def read_record(piece: Piece) -> Record | Unreadable:
+def read_record(piece: Piece) -> ResponseRecord | UnreadablePiece:
     """Read a piece: a plain response (bytes that are not UTF-8 become U+FFFD), or an object with a response."""
     if piece.is_raw:
-        return Record(piece, piece.content.decode("utf-8-sig", errors="replace"), None, Labels())
+        return ResponseRecord(piece, piece.content.decode("utf-8-sig", errors="replace"), None, Labels())
     try:
         value = json.loads(text_of(piece.content).rstrip())
     except NotTextError as error:
@@ -45,11 +45,11 @@ def read_record(piece: Piece) -> Record | Unreadable:
     except (UserError, TypeError, AttributeError) as error:
         return _unreadable(piece, str(error))
     query = value.get("query")
-    return Record(piece, value["response"], plan, labels, query if isinstance(query, str) else None)
+    return ResponseRecord(piece, value["response"], plan, labels, query if isinstance(query, str) else None)
 
 
-def _unreadable(piece: Piece, reason: str) -> Unreadable:
-    return Unreadable(piece.source, piece.line, piece.column, reason)
+def _unreadable(piece: Piece, reason: str) -> UnreadablePiece:
+    return UnreadablePiece(piece.source, piece.line, piece.column, reason)
 
 
 def _plan(value: Any) -> Plan:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocol import Labels, accepts, canonical, diagnose, read
 from protocol.diagnostics import show
-from protocol.keys.literals import Kind
+from protocol.keys.literals import LiteralKind
 from protocol.response.calls import MAX_PAIRS
 from tests.examples import examples
 from tests.protocol.strategies import PIECES
@@ -76,7 +76,7 @@ LONG = {
 def test_a_blank_of_another_kind_is_no_value_and_does_not_hold_the_reader_up(blank):
     text = f"<thinking>\n[VISUAL-SCAN]: objects=[{blank}]; hazard=none{blank}\n</thinking>\n<answer>\nyes\n</answer>"
     (call,) = read(text).calls
-    assert [pair.literal.kind for pair in call.pairs][-1] is Kind.UNREADABLE
+    assert [pair.literal.kind for pair in call.pairs][-1] is LiteralKind.UNREADABLE
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -161,24 +161,24 @@ def test_each_departure_is_one_fault(text):
 @pytest.mark.parametrize(
     ("spelling", "kind"),
     [
-        ('"a"', Kind.STRING),
-        (r'"\ud83d\ude00"', Kind.STRING),
-        (r'"\u12"', Kind.UNREADABLE),
-        ('"a', Kind.UNREADABLE),
-        ("'a'", Kind.UNREADABLE),
-        ("", Kind.UNREADABLE),
-        ("a b", Kind.UNREADABLE),
-        ("a", Kind.WORD),
-        ("true", Kind.FLAG),
-        ("True", Kind.WORD),
-        ("-0.5e3", Kind.NUMBER),
-        ("1_000", Kind.WORD),
-        (".5", Kind.UNREADABLE),
-        ("٣", Kind.WORD),
-        ("[]", Kind.LIST),
-        ('["a", b, ]', Kind.LIST),
-        ("[a", Kind.UNREADABLE),
-        ('["a" "b"]', Kind.UNREADABLE),
+        ('"a"', LiteralKind.STRING),
+        (r'"\ud83d\ude00"', LiteralKind.STRING),
+        (r'"\u12"', LiteralKind.UNREADABLE),
+        ('"a', LiteralKind.UNREADABLE),
+        ("'a'", LiteralKind.UNREADABLE),
+        ("", LiteralKind.UNREADABLE),
+        ("a b", LiteralKind.UNREADABLE),
+        ("a", LiteralKind.WORD),
+        ("true", LiteralKind.FLAG),
+        ("True", LiteralKind.WORD),
+        ("-0.5e3", LiteralKind.NUMBER),
+        ("1_000", LiteralKind.WORD),
+        (".5", LiteralKind.UNREADABLE),
+        ("٣", LiteralKind.WORD),
+        ("[]", LiteralKind.LIST),
+        ('["a", b, ]', LiteralKind.LIST),
+        ("[a", LiteralKind.UNREADABLE),
+        ('["a" "b"]', LiteralKind.UNREADABLE),
     ],
 )
 def test_a_literal_is_what_it_looks_like(spelling, kind):
