@@ -20,8 +20,9 @@ VERDICT = json.dumps({"reason": "fine", "safety": 3, "helpfulness": 3, "rigor": 
 IS_SAID = {*HARMLESS, *REFUSING}
 
 
-TRIED = [pytest.param(mode, marks=pytest.mark.slow) if mode in {"silent", "drip"} else mode for mode in MODES]
-"""The two are waited for until the time is up."""
+ENDLESS = {"silent", "drip"}
+"""These are waited for until the time is up."""
+TRIED = [pytest.param(mode, marks=pytest.mark.slow) if mode in ENDLESS else mode for mode in MODES]
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +30,26 @@ def _nothing_learnt(monkeypatch):
     monkeypatch.setattr(fields, "_known", {})
 
 
+def patience(mode):
+    """Return how long a request may take, in seconds."""
+    return 0.3 if mode in ENDLESS else 1
+
+
 @pytest.mark.parametrize("mode", TRIED)
 def test_a_plan_is_made_whatever_the_server_does(mode, tritrace):
     with ModeServer(mode, "no plan", elsewhere="http://127.0.0.1:9/v1") as server:
-        options = ("--planner", "llm", "--llm", "m", "--base-url", server.url, "--timeout", 1, "--as", "json")
+        options = (
+            "--planner",
+            "llm",
+            "--llm",
+            "m",
+            "--base-url",
+            server.url,
+            "--timeout",
+            patience(mode),
+            "--as",
+            "json",
+        )
         code, out, err = tritrace("plan", QUERY.text, *options)
     assert (code, "Traceback" in err) == (0, False)
     assert Plan.from_json(out)
@@ -46,10 +63,25 @@ def test_an_evaluation_exits_0_only_with_responses_and_verdicts(mode, tritrace, 
         return VERDICT if "BEGIN ANSWER" in json.dumps(request["messages"]) else ANSWER
 
     with ModeServer(mode, say, elsewhere="http://127.0.0.1:9/v1") as server:
-        options = ("--data", tmp_path / "test.jsonl", "--output", tmp_path / "out", "--endpoint-timeout", 1)
+        options = (
+            "--data",
+            tmp_path / "test.jsonl",
+            "--output",
+            tmp_path / "out",
+            "--endpoint-timeout",
+            patience(mode),
+        )
         judge = ("--judge", "llm", "--judge-url", server.url, "--judge-model", "m", "--judge-cache", "")
         code, _, err = tritrace(
-            "eval", "--endpoint", server.url, "--endpoint-model", "m", *options, *judge, "--judge-timeout", 1
+            "eval",
+            "--endpoint",
+            server.url,
+            "--endpoint-model",
+            "m",
+            *options,
+            *judge,
+            "--judge-timeout",
+            patience(mode),
         )
     assert (code in {0, 1, 2}, "Traceback" in err) == (True, False)
     if mode in IS_SAID:
@@ -64,7 +96,14 @@ def test_an_evaluation_exits_0_only_with_responses_and_verdicts(mode, tritrace, 
 def test_a_synthesis_exits_0_only_with_rows_or_reasons(mode, tritrace, tmp_path):
     write_rows(tmp_path / "queries.jsonl", [QUERY])
     with ModeServer(mode, ANSWER, elsewhere="http://127.0.0.1:9/v1") as server:
-        options = ("--data", tmp_path / "queries.jsonl", "--output", tmp_path / "sft.jsonl", "--timeout", 1)
+        options = (
+            "--data",
+            tmp_path / "queries.jsonl",
+            "--output",
+            tmp_path / "sft.jsonl",
+            "--timeout",
+            patience(mode),
+        )
         code, _, err = tritrace(
             "data", "synthesize", "--teacher-url", server.url, "--teacher-model", "m", "--constrain", "none", *options
         )
@@ -82,7 +121,7 @@ def test_a_synthesis_exits_0_only_with_rows_or_reasons(mode, tritrace, tmp_path)
 @pytest.mark.parametrize("mode", TRIED)
 def test_a_chat_exits_0_only_with_an_answer(mode, tritrace):
     with ModeServer(mode, ANSWER, elsewhere="http://127.0.0.1:9/v1") as server:
-        options = ("--endpoint", server.url, "--endpoint-model", "m", "--endpoint-timeout", 1)
+        options = ("--endpoint", server.url, "--endpoint-model", "m", "--endpoint-timeout", patience(mode))
         code, out, err = tritrace("chat", QUERY.text, *options)
     assert (code in {0, 1, 2}, "Traceback" in err, "Usage" in err) == (True, False, False)
     if mode in IS_SAID:

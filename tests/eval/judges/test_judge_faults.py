@@ -45,7 +45,7 @@ def test_every_item_is_scored_by_its_truth_or_unscored_with_a_reason(rate):
     with (
         Endpoint(honest) as upstream,
         FaultyProxy(upstream.url, evenly(rate), seed=1, stall_seconds=0.05) as proxy,
-        llm_judge(proxy.url, timeout_seconds=3.0) as judge,
+        llm_judge(proxy.url, timeout_seconds=1.5) as judge,
     ):
         judgements = judge.judge_all(batch)
     last, attempts = last_faults(proxy)
