@@ -47,8 +47,9 @@ smollm2: $(VENV)/train.stamp
 	$(SMOLLM2_PACKAGE)
 	$(BIN)/tritrace curriculum stages/recipes/smollm2-135m/curriculum.yaml --model $(SMOLLM2)
 
-# Two workers, each with the whole of a file where it can: what a file sets up is set up once.
-WORKERS ?= 2
+# Each worker has the whole of a file where it can: what a file sets up is set up once. Three keep two cores busy, because a
+# worker often waits for a server, a process or a time-out.
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -p no:benchmark --numprocesses $(WORKERS) --dist worksteal
 
 test: $(VENV)/dev.stamp

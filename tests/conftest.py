@@ -4,6 +4,7 @@ Marks state what a test needs (`pytest --markers`). With `-m "not torch"`, files
 are not imported, and torch is blocked for the rest: a test that needs it without the mark fails.
 """
 
+import gc
 import importlib.util
 import os
 import re
@@ -64,6 +65,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker("torch")
         if "browser" in item.fixturenames:
             item.add_marker("browser")
+    # Files with long tests come first: at the end, no worker waits long for another.
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_not_collected():
+    """Leave what is imported out of garbage collection: accelerate collects after each stage, for half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
