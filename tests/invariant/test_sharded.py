@@ -15,7 +15,8 @@ from stages import dpo, sft
 from stages.provenance.manifest import read_manifest
 from tests.conftest import REPOSITORY
 from tests.invariant.test_trajectories import PARTS, STEPS, adapter, assert_same_trajectory, losses
-from tests.stages.conftest import short_flags
+from tests.processes import run_ranks
+from tests.stages.conftest import shared_store, short_flags
 
 SHIPPED = REPOSITORY / "stages" / "recipes" / "accelerate" / "fsdp2.yaml"
 
@@ -34,19 +35,12 @@ def test_the_shipped_file_asks_for_fsdp2_with_its_own_checkpointing():
     assert variables["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "true"
 
 
-def run_sharded(commands, tmp_path):
+def run_sharded(commands):
     """Run commands in turn in two processes, each with half of the weights."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, "-m", "tests.stages.lifecycle.fsdp_on_cpu", json.dumps(commands)],
-        env=os.environ | shipped_environment() | store,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["-m", "tests.stages.lifecycle.fsdp_on_cpu", json.dumps(commands)]
+    done = run_ranks(words, env=shipped_environment() | shared_store())
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("sharded by FSDP") == 2
     return done.stdout
 
 
@@ -62,7 +56,7 @@ def test_two_shards_are_one_process(parse, tmp_path, tiny_model_path):
         paths |= {} if stage == "sft" else {"parent": sharded / "sft"}
         flags = short_flags(stage, **paths, **options, per_device_train_batch_size=4)
         commands.append([stage, *flags])
-    run_sharded(commands, tmp_path)
+    run_sharded(commands)
     for stage in ("sft", "dpo"):
         assert_same_trajectory(whole / stage, sharded / stage, num_steps=3)
         assert adapter(sharded / stage).shape == adapter(whole / stage).shape
@@ -82,7 +76,7 @@ def test_a_sharded_stage_is_resumed_to_the_same_adapter(stage, parse, parent, tm
     whole = [stage, *short_flags(stage, **paths, **options, output=tmp_path / "whole")]
     broken = [stage, *short_flags(stage, **paths, **options, output=tmp_path / "broken")]
     stop = options["max_steps"] - 1
-    said = run_sharded([whole, [stop, *broken], broken], tmp_path)
+    said = run_sharded([whole, [stop, *broken], broken])
     assert f"resumes from step {stop - 1}" in said
     assert adapter_hash(tmp_path / "broken") == adapter_hash(tmp_path / "whole")
     assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
@@ -103,10 +97,8 @@ def test_the_shipped_file_of_several_gpus_starts_a_stage_in_two_processes(parse,
     launcher = [sys.executable, "-m", "accelerate.commands.launch"]
     launcher += ["--config_file", str(SHIPPED.with_name("multi_gpu.yaml")), "--mixed_precision", "no"]
     launcher += ["--num_processes", "2", "--main_process_port", "0"]
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, "-m", "stages", "sft", *flags], env=os.environ | store, capture_output=True, text=True, check=False
-    )
+    command = [*launcher, "-m", "stages", "sft", *flags]
+    done = subprocess.run(command, env=os.environ | shared_store(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert_same_trajectory(one, tmp_path / "two", num_steps=2)

@@ -5,9 +5,6 @@ agree within tolerances for the largest and the mean deviation. A resumed run ha
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,7 +13,8 @@ from safetensors.torch import load_file
 from stages import dpo, sft
 from stages.errors import StageError
 from stages.progress import ProgressCallback
-from tests.stages.conftest import short_flags
+from tests.processes import run_ranks
+from tests.stages.conftest import shared_store, short_flags
 
 NUM_STEPS = 6  # twelve rows, eight per step: in the fourth epoch
 MAX_LOSS, MEAN_LOSS = 1e-4, 3e-5
@@ -75,11 +73,7 @@ def test_two_processes_are_one_that_accumulates_twice(stage, parse, parent, tmp_
     paths = {"model": request.getfixturevalue("tiny_model_path"), "data": tmp_path / "data" / f"{stage}.jsonl"}
     paths |= {"output": tmp_path / "two"} | ({} if stage == "sft" else {"parent": parent})
     flags = short_flags(stage, **paths, **STEPS, **options, per_device_train_batch_size=4)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, "-m", "stages", stage, *flags], env=os.environ | store, capture_output=True, text=True, check=False
-    )
+    done = run_ranks(["-m", "stages", stage, *flags], env=shared_store())
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert_same_trajectory(one, tmp_path / "two")

@@ -117,6 +117,11 @@ def parse(tiny_model_path, rows_folder, tmp_path):
     return parse_short
 
 
+def shared_store():
+    """Return the environment in which a process uses the store of these tests; a new one takes a second."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{store.LOCAL_ROOT / 'mlflow.db'}"}
+
+
 def short_flags(stage, **overrides):
     """Return the flags of a short stage; keywords override them, None leaves a flag out."""
     options = {

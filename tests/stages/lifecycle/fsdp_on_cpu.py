@@ -11,7 +11,7 @@ import contextlib
 import json
 import sys
 
-from accelerate.state import PartialState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 from stages import grpo
@@ -58,3 +58,5 @@ if __name__ == "__main__":
             _run_to(words[0], words[1:])
         else:
             _run(words)
+    if AcceleratorState().distributed_type == DistributedType.FSDP:
+        print("sharded by FSDP")  # noqa: T201

@@ -5,11 +5,10 @@
 Each stage trains the tiny model in separate processes, which are ended with SIGKILL while they load, train, write a
 checkpoint (at every step) or export. A run is restarted until it finishes; then another run begins, until there were
 enough kills. Exits 1 if a result differs from the uninterrupted run. The processes are forked from a server that has
-imported the libraries, so that a restart takes a second.
+imported the libraries (`tests/processes.py`), so that a restart takes a second.
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,6 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import processes
 from tests.stages.conftest import longer_reward, short_flags, write_tiny_model, write_tiny_rows
 
 STAGES = ("sft", "dpo", "grpo")
@@ -64,10 +64,7 @@ def train(stage, flags, log):
 
 def kill_stage(stage, num_kills, folder, seed=0, num_steps=NUM_STEPS):
     """Kill a stage a number of times, and return the outcome."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["tests.stages.lifecycle.kills", "stages.sft", "stages.dpo", "stages.grpo", "mlflow"]
-    )
+    context = processes.context()
     model, data = write_tiny_model(folder / "model"), write_tiny_rows(folder / "data")
     draw = random.Random(seed)
 
