@@ -13,8 +13,8 @@ from functools import cache
 from protocol.diagnostics import Diagnostic, codes, explain
 from protocol.grammar.grammar import grammar_of, shared_grammar
 from protocol.grammar.parser import NotInLanguageError, accepts, parse
+from protocol.keys.key_type import SpecError
 from protocol.keys.literals import Word
-from protocol.keys.types import SpecError
 from protocol.labels import Decision, Labels, Risk
 from protocol.plans.plan import Persona, Plan
 from protocol.plans.prompt import system_prompt, template_text

@@ -10,7 +10,8 @@ from functools import cache
 
 import protocol
 from protocol import Decision, Key, Phase, Risk, Role, Tool
-from protocol.keys.types import Enum, Flag, List, Number, Text
+from protocol.keys.numbers import Number
+from protocol.keys.types import Enum, Flag, List, Text
 
 _RISK = Enum(tuple(Risk))
 _LEVEL = Enum(("none", "low", "high"))

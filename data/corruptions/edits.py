@@ -8,8 +8,8 @@ from typing import Any
 from data.corruptions.registry import Example
 from data.synthesis import reference_path, template_args
 from protocol import Call, Decision, Plan, Response, Risk, Trace, Word
+from protocol.keys.key_type import KeyType
 from protocol.keys.literals import Value
-from protocol.keys.types import KeyType
 from protocol.plans.tools import Key, Role
 
 

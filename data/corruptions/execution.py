@@ -5,7 +5,8 @@ from random import Random
 from data.corruptions.edits import Slot, replaced, typed_slots, with_slot
 from data.corruptions.registry import Example, corruption
 from protocol import Word
-from protocol.keys.types import Enum, List, Number, Text
+from protocol.keys.numbers import Number
+from protocol.keys.types import Enum, List, Text
 
 
 @corruption("execution", "T202")

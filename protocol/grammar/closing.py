@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from protocol.keys.numbers import Number
 from protocol.keys.numerals import numerals
-from protocol.keys.types import AnyKeyType, Enum, Flag, List, Number, Text
+from protocol.keys.types import AnyKeyType, Enum, Flag, List, Text
 from protocol.plans.graph import State
 from protocol.plans.plan import Plan
 from protocol.plans.tools import Key, Tool

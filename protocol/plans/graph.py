@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from protocol.keys.types import SpecError
+from protocol.keys.key_type import SpecError
 from protocol.plans.tools import Phase
 
 MAX_STEPS = 100

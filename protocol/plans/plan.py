@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from protocol.keys.types import SpecError
+from protocol.keys.key_type import SpecError
 from protocol.labels import Decision
 from protocol.plans.graph import Graph, Walker, check_graph
 from protocol.plans.tools import Phase, Role, Tool

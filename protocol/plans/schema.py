@@ -10,7 +10,8 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from protocol.keys.types import AnyKeyType, Integer
+from protocol.keys.numbers import Integer
+from protocol.keys.types import AnyKeyType
 from protocol.plans.plan import Plan
 from protocol.plans.tools import Key
 

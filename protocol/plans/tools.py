@@ -7,7 +7,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from protocol.keys.types import AnyKeyType, Enum, SpecError, Text, type_from_json, type_to_json
+from protocol.keys.key_type import SpecError
+from protocol.keys.types import AnyKeyType, Enum, Text, type_from_json, type_to_json
 from protocol.labels import Decision
 
 _TOOL_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*\Z")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from protocol.keys.key_type import KeyFault
 from protocol.keys.literals import Value
-from protocol.keys.types import KeyFault
 from protocol.labels import Decision
 from protocol.plans.plan import Plan
 from protocol.plans.tools import Key, Role, Tool

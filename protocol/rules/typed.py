@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from protocol.keys.types import TypeFaultName
+from protocol.keys.key_type import TypeFaultName
 from protocol.nearest import nearest, nearest_name
 from protocol.rules import Finding, Subject, rule
 

@@ -12,7 +12,7 @@ from data.corruptions.registry import corruption
 from data.pocket.world import generate
 from data.synthesis import SynthesisError, reference_path, reference_response, template_args
 from protocol import Decision, Key, Labels, Phase, Tool, accepts, canonical, custom_tool, diagnose
-from protocol.keys.types import Number
+from protocol.keys.numbers import Number
 from toolkit.catalogue import CATALOGUE
 from toolkit.personas import GUIDE
 from toolkit.planner import build_plan, named_plan, plan_query

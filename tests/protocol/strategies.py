@@ -3,8 +3,9 @@
 from hypothesis import strategies as st
 
 from protocol import Call, Key, Persona, Phase, Response, Tool, Trace, Word, custom_tool
+from protocol.keys.numbers import Integer, Number
 from protocol.keys.numerals import numerals
-from protocol.keys.types import Enum, Flag, Integer, List, Number, Text
+from protocol.keys.types import Enum, Flag, List, Text
 from toolkit.catalogue import CATALOGUE
 from toolkit.planner import build_plan
 from toolkit.topologies import TOPOLOGIES

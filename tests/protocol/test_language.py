@@ -20,7 +20,8 @@ from protocol import (
     grammar_of,
     parse,
 )
-from protocol.keys.types import Enum, Integer, List, Number, Text
+from protocol.keys.numbers import Integer, Number
+from protocol.keys.types import Enum, List, Text
 from protocol.plans.tools import Key, Phase, Tool
 from tests.examples import examples
 from tests.protocol.derivations import draw_sentence, is_well_typed, mask_accepts, schema_validator

@@ -22,7 +22,8 @@ from protocol import (
     system_prompt,
     trace_schema,
 )
-from protocol.keys.types import Enum, Flag, Integer, List, Number, Text
+from protocol.keys.numbers import Integer, Number
+from protocol.keys.types import Enum, Flag, List, Text
 from protocol.plans.graph import Graph
 from tests.protocol.derivations import draw_sentence, mask_accepts, schema_validator
 from toolkit import topologies

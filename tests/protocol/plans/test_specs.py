@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from protocol import Decision, Key, Persona, Phase, Plan, Role, SpecError, Tool, custom_tool
-from protocol.keys.types import Enum, Flag, Integer, List, Number, Text, type_from_json, type_to_json
+from protocol.keys.numbers import Integer, Number
+from protocol.keys.types import Enum, Flag, List, Text, type_from_json, type_to_json
 from protocol.plans.graph import Graph
 from toolkit.planner import named_plan
 
