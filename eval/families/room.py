@@ -11,7 +11,7 @@ from eval.families.scaling import AREA, FIXED, GRIDS, SPLIT, TILES, Scaling, mer
 
 _MOST_UNITS = 4096
 """Maximum number of tiles that are tried."""
-_MOST_CELLS = 9
+MOST_CELLS = 9
 """LLaVA-OneVision keeps the tokens of this many cells (`anyres_max_9`); a larger grid is interpolated to as many."""
 
 
@@ -42,7 +42,7 @@ def most_tokens(scaling: Scaling, config: Any, pixels: int) -> int:
     if scaling is SPLIT:
         cells = isqrt(cells) ** 2
     if scaling is GRIDS:  # each line of the grid ends in a token, and one cell is a grid too
-        return side**2 + min(cells, _MOST_CELLS) * side**2 + cells * side
+        return side**2 + min(cells, MOST_CELLS) * side**2 + cells * side
     return side**2 * (cells + 1 if cells > 1 else 1)
 
 

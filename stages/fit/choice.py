@@ -12,8 +12,9 @@ from itertools import product
 from eval.models.loading import quiet_libraries
 from stages.arguments.stage import parse_stage
 from stages.fit.model import FitModel
-from stages.memory.estimate import GIB, MemoryEstimate, Step, estimate
+from stages.memory.estimate import GIB, MemoryEstimate, estimate
 from stages.memory.shapes import ModelShape, model_shape
+from stages.memory.step import Step
 from stages.preflight.check import COMFORT
 from stages.spec import SPECS, Stage
 

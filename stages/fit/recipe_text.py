@@ -12,7 +12,7 @@ from pathlib import Path
 from stages.fit.choice import GENERATIONS, Fit, StageFit
 from stages.fit.evaluation import eval_batch_size
 from stages.fit.time import TrainingAmount
-from stages.memory.shapes import VisionShape
+from stages.memory.vision import VisionShape
 from stages.spec import SPECS, STAGES, Stage
 
 PUBLISHED = (

@@ -8,8 +8,8 @@ weights are unpacked in every pass. The shares are assumptions, stated below; `m
 from dataclasses import dataclass
 
 from stages.fit.cards import Card
-from stages.memory.estimate import Step
 from stages.memory.shapes import ModelShape
+from stages.memory.step import Step
 
 ARITHMETIC = 0.4
 """Share of the peak that a pass of transformers' layers reaches; assumed."""

@@ -6,49 +6,21 @@ for transformers' decoder layers with scaled dot product attention (`layers.py`)
 well above the estimate), and do not fit other kinds of layers (mixtures of experts).
 """
 
-import os
 from dataclasses import dataclass
-from typing import Any
 
 from stages.memory.layers import saved_by_layer, saved_by_linear_layer
 from stages.memory.linear_attention import mixer_pass
-from stages.memory.shapes import ModelShape, VisionShape
+from stages.memory.shapes import ModelShape
+from stages.memory.step import Step
+from stages.memory.vision import VisionShape
 
 GIB = 2**30
 CUDA_CONTEXT_BYTES = GIB * 6 // 10
 """Memory without tensors: kernels, cuBLAS work space and rounding by the allocator."""
+_NORMS_BEFORE = 2
+"""Norms of a layer before attention and feed-forward; a layer with more ends in one."""
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 """Size of TRL 1.16's tiles (tokens, words): it projects hidden states to logits tile by tile and keeps no logits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The worst step of a stage, on one device."""
-
-    stage: str
-    sequences: int
-    """Rows in one forward pass; a pair counts as two."""
-    tokens: int
-    """Tokens of the longest row: prompt, image tokens and completion."""
-    learnt: int
-    """Tokens of the longest completion."""
-    image_tokens: int
-    """Image tokens of a row."""
-    sampled: int = 0
-    """GRPO: completions sampled together."""
-    checkpoints: bool = False
-    """Whether activations are recomputed in the backward pass."""
-    optimiser: str = "adamw_torch_fused"
-    eager: bool = False
-    """Whether attention stores its matrix of tokens by tokens."""
-    on_gpu: bool = True
-    shards: int = 1
-    """Number of processes that share the weights, by FSDP2 or ZeRO-3."""
-
-    @property
-    def sampled_tokens(self) -> int:
-        """Tokens of the longest sampled response; 0 if nothing is sampled."""
-        return self.learnt if self.sampled else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +127,34 @@ def optimiser_bytes(shape: ModelShape, optimiser: str) -> int:
 def _language_activations(shape: ModelShape, step: Step) -> int:
     """Return the memory that all layers keep between their forward and backward pass."""
     layers = shape.layers * shape.element * shape.hidden if step.checkpoints else sum(_saved(shape, step))
-    return step.sequences * step.tokens * (layers + (4 + shape.element) * shape.hidden)
+    # Twice: as booleans, and in half precision, as attention reads it.
+    mask = step.tokens * (shape.element + 1) if shape.has_masks else 0
+    return step.sequences * step.tokens * (layers + (4 + shape.element) * shape.hidden + mask)
 
 
 def _layer_work(shape: ModelShape, step: Step) -> int:
-    """Return the additional memory of a layer's backward pass: its recomputed activations and intermediate gradients.
+    """Return the additional memory of a layer's backward pass: its recomputed activations and its gradients."""
+    saved = max(_saved(shape, step)) if step.checkpoints else 0
+    return step.sequences * step.tokens * (saved + max(_projection_work(shape), _norm_work(shape)))
 
-    If the base is dense, peft casts the input of a float32 adapter to float32. The input of the last projection is the
-    widest. Its gradient exists three times: in float32, in half precision, and added to the gradient of the base.
+
+def _projection_work(shape: ModelShape) -> int:
+    """Return the bytes of one token's gradients of the last projection's input, which is the widest.
+
+    That gradient exists three times: of the adapter, of the base, and their sum. If the base is dense, peft casts the
+    input of a float32 adapter to float32, and its gradient too. If it is quantised, all three are in half precision;
+    the input itself, which the layer had kept, is free by then.
     """
     is_cast = not shape.quantised and shape.element < 4
-    # If it is quantised, the gradient of that input is there in half precision alone.
-    working = (4 + 2 * shape.element if is_cast else shape.element if shape.quantised else 0) * shape.intermediate
-    return step.sequences * step.tokens * ((max(_saved(shape, step)) if step.checkpoints else 0) + working)
+    return (4 + 2 * shape.element if is_cast else 2 * shape.element if shape.quantised else 0) * shape.intermediate
+
+
+def _norm_work(shape: ModelShape) -> int:
+    """Return the bytes of one token in the backward pass of a norm that ends a layer, while it keeps all the rest.
+
+    Five float32 tensors, as the norm's square, mean and product have a gradient each, and the gradient of its output.
+    """
+    return (5 * 4 + shape.element) * shape.hidden if shape.num_norms > _NORMS_BEFORE else 0
 
 
 def _saved(shape: ModelShape, step: Step) -> list[int]:
@@ -187,14 +174,14 @@ def _vision_activations(shape: ModelShape, step: Step) -> int:
         return 0
     pixels = vision.patch_values * (4 + shape.element)
     if step.checkpoints:
-        # peft makes the embeddings require gradients, also those of patches, so the input of every block is kept.
-        return _patches(shape, step) * (pixels + vision.layers * shape.element * vision.hidden)
-    kept = vision.layers * _vision_block(vision, shape.element) if shape.adapts_vision else 0
+        inputs = vision.layers * shape.vision_element * vision.hidden if shape.vision_learns else 0
+        return _patches(shape, step) * (pixels + inputs)
+    kept = vision.layers * _vision_block(vision, shape.vision_element) if shape.adapts_vision else 0
     return _patches(shape, step) * (pixels + kept)
 
 
 def _vision_work(shape: ModelShape, step: Step) -> int:
-    return _patches(shape, step) * _vision_block(shape.vision, shape.element) if shape.vision else 0
+    return _patches(shape, step) * _vision_block(shape.vision, shape.vision_element) if shape.vision else 0
 
 
 def _vision_block(vision: VisionShape, size: int) -> int:
@@ -236,45 +223,3 @@ def _vision_pass(shape: ModelShape, sequences: int, image_tokens: int) -> int:
     plain = shape.element * (3 * vision.intermediate + 5 * vision.hidden)
     block = _vision_block(vision, shape.element) if vision.takes_any_size else plain
     return patches * (vision.patch_values * shape.element + block)
-
-
-def worst_step(
-    stage: str, config: Any, *, tokens: int, learnt: int, image_tokens: int, eager: bool, on_gpu: bool
-) -> Step:
-    """Return the worst step of a stage.
-
-    Args:
-        stage: sft, dpo or grpo.
-        config: TRL's options.
-        tokens: tokens of the longest row, with its longest completion.
-        learnt: tokens of the longest completion.
-        image_tokens: image tokens of a row.
-        eager: whether attention stores its matrix.
-        on_gpu: whether it runs on a GPU.
-    """
-    batch = config.per_device_train_batch_size
-    return Step(
-        stage=stage,
-        sequences=2 * batch if stage == "dpo" else batch,
-        tokens=tokens,
-        learnt=learnt,
-        image_tokens=image_tokens,
-        sampled=batch * config.steps_per_generation if stage == "grpo" else 0,
-        checkpoints=bool(config.activation_checkpointing),
-        optimiser=optimiser_of(config),
-        eager=eager,
-        on_gpu=on_gpu,
-        shards=num_shards(config),
-    )
-
-
-def num_shards(config: Any) -> int:
-    """Return the number of processes that share the weights by FSDP2 or ZeRO-3; 1 if each process has all weights."""
-    zero = config.deepspeed_plugin
-    is_divided = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" or (zero and zero.zero_stage == 3)
-    return int(config.world_size) if is_divided else 1
-
-
-def optimiser_of(config: Any) -> str:
-    """Return the name of a stage's optimiser in transformers."""
-    return str(getattr(config.optim, "value", config.optim))

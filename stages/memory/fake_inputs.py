@@ -4,6 +4,9 @@ from typing import Any
 
 import torch
 
+from eval.families import family_of
+from eval.families.room import MOST_CELLS
+from eval.families.scaling import AREA, FIXED, GRIDS, SPLIT, TILES, merged_side, side_of
 from stages.errors import StageError
 
 
@@ -21,14 +24,12 @@ def model_inputs(config: Any, sequences: int, tokens: int, image_tokens: int) ->
     """
     ids = torch.zeros(sequences, tokens, dtype=torch.long)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    vision = getattr(config, "vision_config", None)
-    if vision is None or not image_tokens:
+    if getattr(config, "vision_config", None) is None or not image_tokens:
         return inputs
-    if hasattr(config, "mm_tokens_per_image"):
-        return inputs | _whole_pictures(config, ids, image_tokens)
-    if not hasattr(vision, "spatial_merge_size") or not hasattr(vision, "temporal_patch_size"):
+    add = _PICTURES.get(family_of(config).scaling)
+    if add is None:
         raise StageError(f"--trace: the pictures of {config.model_type} models are not known here")
-    return inputs | _grid_pictures(config, ids, image_tokens)
+    return inputs | add(config, ids, image_tokens)
 
 
 def _grid_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
@@ -55,6 +56,62 @@ def _whole_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[s
         "pixel_values": torch.empty(len(ids) * count, config.vision_config.num_channels, side, side),
         "token_type_ids": (ids == config.image_token_id).long(),
     }
+
+
+def _tiles(config: Any, ids: torch.Tensor, image_tokens: int) -> torch.Tensor:
+    """Return the tiles of each row, of shape (rows, tiles, channels, side, side), and write their tokens into `ids`."""
+    vision = config.vision_config
+    side = side_of(vision.image_size)
+    tokens = (side // side_of(vision.patch_size) // merged_side(config)) ** 2
+    count = max(1, image_tokens // tokens)
+    ids[:, 1 : 1 + count * tokens] = config.image_token_id
+    return torch.empty(len(ids), count, getattr(vision, "num_channels", 3), side, side)
+
+
+def _split_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
+    """Add pictures as SmolVLM takes them, each tile with a mask of its pixels."""
+    pixels = _tiles(config, ids, image_tokens)
+    rows, count, _, *sides = pixels.shape
+    return {"pixel_values": pixels, "pixel_attention_mask": torch.ones(rows, count, *sides, dtype=torch.long)}
+
+
+def _tiled_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
+    """Add pictures as InternVL takes them: the tiles of all rows in one tensor."""
+    return {"pixel_values": _tiles(config, ids, image_tokens).flatten(0, 1)}
+
+
+def _gridded_pictures(config: Any, ids: torch.Tensor, image_tokens: int) -> dict[str, Any]:
+    """Add pictures as LLaVA-OneVision takes them: one on the largest grid that fits, or several of one tile each."""
+    vision = config.vision_config
+    side = vision.image_size // vision.patch_size
+    grids = {
+        side**2 + rows * side * (columns * side + 1): (rows, columns)
+        for rows, columns in ((h // vision.image_size, w // vision.image_size) for h, w in config.image_grid_pinpoints)
+        if rows * columns <= MOST_CELLS
+    }
+    fitting = [tokens for tokens in grids if tokens <= image_tokens]
+    if fitting:
+        (rows, columns), pictures = grids[max(fitting)], 1
+        sides, tiles, filled = (rows * vision.image_size, columns * vision.image_size), rows * columns + 1, max(fitting)
+    else:
+        pictures = max(2, image_tokens // (side**2 + 1))  # a newline ends the tokens of a tile
+        sides, tiles, filled = (vision.image_size, vision.image_size), 1, pictures * (side**2 + 1)
+    ids[:, 1 : 1 + filled] = config.image_token_id
+    shape = (len(ids) * pictures, tiles, vision.num_channels, vision.image_size, vision.image_size)
+    return {
+        "pixel_values": torch.empty(shape),
+        "image_sizes": torch.tensor([sides] * len(ids) * pictures),
+        "batch_num_images": torch.tensor([pictures] * len(ids)),
+    }
+
+
+_PICTURES = {
+    AREA: _grid_pictures,
+    FIXED: _whole_pictures,
+    SPLIT: _split_pictures,
+    TILES: _tiled_pictures,
+    GRIDS: _gridded_pictures,
+}
 
 
 def next_inputs(config: Any, ids: torch.Tensor, tokens: int) -> dict[str, Any]:

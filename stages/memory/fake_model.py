@@ -99,7 +99,10 @@ def _quant_state(weight: Any, dtype: torch.dtype) -> QuantState:
 
 
 class RealIntegers(TorchDispatchMode):
-    """Computes real values for operations on real tensors only (token ids, grids, masks): they decide shapes."""
+    """Computes real values for operations on real tensors only (token ids, grids, masks): they decide shapes.
+
+    No element of a fake tensor equals a number: SmolVLM looks for blank tiles in this way, and drops them.
+    """
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -107,6 +110,9 @@ class RealIntegers(TorchDispatchMode):
         """Run one operation, for real or fake."""
         kwargs = kwargs or {}
         if any(isinstance(leaf, FakeTensor) for leaf in tree_leaves((args, kwargs))):
+            if func is torch.ops.aten.eq.Scalar:
+                with unset_fake_temporarily():
+                    return torch.zeros(args[0].shape, dtype=torch.bool)
             if func in _INDEXING:  # the number of selected elements depends on the values of a mask
                 args = (args[0], [place for index in args[1] for place in _places(index)], *args[2:])
             return func(*args, **kwargs)

@@ -13,7 +13,8 @@ def saved_by_layer(shape: ModelShape, *, eager_tokens: int = 0) -> int:
     """
     size = shape.element
     # Queries, keys, values, the output, and its logarithm of sums.
-    attention = 2 * size * (shape.attention + shape.key_value) + 4 * shape.heads
+    keys = shape.attention if shape.has_masks else shape.key_value
+    attention = 2 * size * (shape.attention + keys) + 4 * shape.heads
     matrix = eager_tokens * shape.heads * (4 + 2 * size)
     head_norms = 4 * (shape.attention + shape.key_value) if shape.has_head_norms else 0
     return _around_mixer(shape, num_inputs=5, width=shape.attention) + attention + matrix + head_norms
@@ -36,9 +37,11 @@ def _around_mixer(shape: ModelShape, *, num_inputs: int, width: int) -> int:
     size, hidden = shape.element, shape.hidden
     # Every norm computes in float32 and keeps its input; nothing else keeps the residual stream.
     norms = shape.num_norms * 4 * hidden
-    # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy.
+    # LoRA's A keeps its input. With a float32 adapter under bfloat16 every projection casts its own copy. Otherwise
+    # projections share their input, and the last one of attention reads the output that attention itself keeps.
     shared = shape.quantised or size == 4
-    inputs = (2 if shared else num_inputs) * size * hidden + size * width + size * shape.intermediate
+    read = 2 * hidden if shared else num_inputs * hidden + width
+    inputs = size * (read + shape.intermediate)
     ranks = 7 * size * shape.lora_r
     # The gate, its activation and what it is multiplied with.
     feed_forward = 3 * size * shape.intermediate

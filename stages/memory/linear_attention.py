@@ -50,15 +50,16 @@ def saved_by_mixer(linear: LinearShape, size: int) -> int:
         size: bytes of an element of the hidden states.
     """
     convolution = 2 * size * linear.mixed  # its input, and what its activation reads
-    # Queries and keys: cast, normalised, scaled or decayed; keys weighted by beta, and what they have decayed to.
-    keys = 8 * linear.key
-    values = 3 * linear.value  # cast, corrected, and corrected by the state
-    # Products of a chunk: keys by keys and queries by keys, each before and after its decay, and the decay.
-    products = 5 * CHUNK
-    states = linear.key * linear.value // CHUNK
-    rule = _FLOAT32 * linear.heads * (keys + values + products + states)
+    states = linear.key * linear.value // CHUNK  # one for each chunk
+    # In float32: queries and keys, cast and normalised; keys weighted by beta, and corrected by the solver; values,
+    # cast and corrected by the solver; for each pair of a chunk its decay, and what the solver inverts.
+    whole = 6 * linear.key + 2 * linear.value + 2 * CHUNK + states
+    # Autocast copies both factors of every product to half precision: within a chunk four times keys or queries, with
+    # two results; then decayed keys twice, queries, corrected values twice, the attention of a chunk, and states twice.
+    copies = 7 * linear.key + 2 * linear.value + 3 * CHUNK + 2 * states
+    rule = linear.heads * (_FLOAT32 * whole + size * copies)
     width = linear.heads * linear.value
-    gate = 3 * _FLOAT32 * width + 2 * size * width  # normalised, gated, and the gate, in float32
+    gate = 3 * _FLOAT32 * width + 2 * size * width  # normalised, gated, and the gate, in float32; its output
     return convolution + rule + gate
 
 

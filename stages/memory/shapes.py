@@ -15,9 +15,6 @@ from peft import get_peft_model
 from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
-from eval.families import family_of
-from eval.families.room import Largest, largest_picture, most_tokens
-from eval.families.scaling import AREA, merged_side, side_of
 from eval.models.adapters import adapter_folder, read_adapter_config
 from eval.models.loading import auto_class, quiet_libraries, resolve_dtype
 from protocol.nearest import nearest
@@ -25,6 +22,7 @@ from stages.arguments.stage import StageArguments
 from stages.errors import StageError
 from stages.inputs.loading import fresh_adapter, num_trainable
 from stages.memory.linear_attention import LinearShape, linear_shape
+from stages.memory.vision import VisionShape, has_patch_hook, is_vision, residual_element, vision_shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +46,10 @@ class ModelShape:
     quantised: bool
     lora_r: int
     adapts_vision: bool
+    vision_element: int
+    """Bytes of an element between two blocks of the vision tower."""
+    vision_learns: bool
+    """Whether the vision tower takes part in the backward pass with checkpointing, even if nothing in it is trained."""
     layers: int
     full_layers: int
     """Number of layers that keep keys and values of every token; those with linear attention keep a state.
@@ -66,38 +68,14 @@ class ModelShape:
     """Whether queries and keys are normalised per head (Qwen3)."""
     num_norms: int
     """Norms of a layer, those of heads apart: two, or four where the outputs of attention and feed-forward have one."""
+    has_masks: bool
+    """Whether every batch has a mask of tokens by tokens: for sliding windows, or pictures whose tokens see each other.
+
+    transformers then repeats keys and values to as many heads as the queries have.
+    """
     linear: LinearShape | None
     """Layers with linear attention (Qwen3.5)."""
-    vision: "VisionShape | None"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisionShape:
-    """The vision tower."""
-
-    layers: int
-    hidden: int
-    intermediate: int
-    patch: int
-    """Side of a patch, in pixels."""
-    patches_a_token: int
-    patch_values: int
-    """Number of values of a patch: channels x frames x side x side."""
-    config: Any
-    """The model's configuration, which decides the scaling of its pictures."""
-
-    @property
-    def takes_any_size(self) -> bool:
-        """Whether a picture may have any size between two bounds (Qwen)."""
-        return family_of(self.config).scaling is AREA
-
-    def tokens_of(self, pixels: int) -> int:
-        """Return the maximum number of tokens of a picture with this number of pixels."""
-        return most_tokens(family_of(self.config).scaling, self.config, pixels)
-
-    def largest(self, tokens: int) -> Largest:
-        """Return the bound on pixels for pictures with this number of tokens, and their maximum number of tokens."""
-        return largest_picture(family_of(self.config).scaling, self.config, tokens)
+    vision: VisionShape | None
 
 
 def shape_names() -> list[str]:
@@ -135,7 +113,7 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
     dtype = resolve_dtype(arguments.dtype)
     model = meta_model(config, dtype)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    num_vision = sum(weight.numel() for name, weight in model.named_parameters() if _is_vision(name))
+    num_vision = sum(weight.numel() for name, weight in model.named_parameters() if is_vision(name))
     ends = {id(end.weight): end.weight.numel() for end in (model.get_input_embeddings(), model.get_output_embeddings())}
     weight_bytes = weights_bytes(model, load_in_4bit=arguments.load_in_4bit)
     adapted = _adapted(model, arguments)
@@ -154,7 +132,9 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         element=dtype.itemsize,
         quantised=arguments.load_in_4bit,
         lora_r=max(next(iter(module.r.values())) for module in targets.values()),
-        adapts_vision=any(map(_is_vision, targets)),
+        adapts_vision=any(map(is_vision, targets)),
+        vision_element=residual_element(model, dtype, quantised=arguments.load_in_4bit),
+        vision_learns=has_patch_hook(model),
         layers=text.num_hidden_layers,
         full_layers=_full_layers(text),
         hidden=text.hidden_size,
@@ -164,7 +144,8 @@ def model_shape(config: Any, arguments: StageArguments) -> ModelShape:
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
         has_head_norms=any(name.endswith("self_attn.q_norm") for name in names),
-        num_norms=sum(".layers.0." in name and name.endswith("layernorm") and not _is_vision(name) for name in names),
+        num_norms=sum(".layers.0." in name and name.endswith("layernorm") and not is_vision(name) for name in names),
+        has_masks="sliding_attention" in _layer_types(text),
         linear=linear_shape(text),
         vision=vision_shape(config),
     )
@@ -210,29 +191,9 @@ def _adapted(model: Any, arguments: StageArguments) -> Any:
         raise StageError(f"{adapter}: not an adapter of this model: {str(error).splitlines()[0]}") from error
 
 
-def _is_vision(name: str) -> bool:
-    return ".visual." in name or "vision" in name
-
-
 def _full_layers(text: Any) -> int:
-    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    return sum(kind != "linear_attention" for kind in kinds)
+    return sum(kind != "linear_attention" for kind in _layer_types(text))
 
 
-def vision_shape(model_config: Any) -> VisionShape | None:
-    """Return the vision tower of a model's configuration; None for a text model."""
-    config = getattr(model_config, "vision_config", None)
-    if config is None:
-        return None
-    merge, patch = merged_side(model_config), side_of(config.patch_size)
-    frames: int = getattr(config, "temporal_patch_size", 1)
-    channels: Any = getattr(config, "in_channels", None) or getattr(config, "num_channels", 3)
-    return VisionShape(
-        layers=getattr(config, "depth", None) or config.num_hidden_layers,
-        hidden=config.hidden_size,
-        intermediate=config.intermediate_size,
-        patch=patch,
-        patches_a_token=merge**2,
-        patch_values=int(channels) * frames * patch**2,
-        config=model_config,
-    )
+def _layer_types(text: Any) -> list[str]:
+    return getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers

@@ -22,10 +22,11 @@ from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
 from eval.models.loading import quiet_libraries, resolve_dtype
 from stages.arguments.stage import StageArguments
-from stages.memory.estimate import TILE_WORDS, Step, resident_bytes
+from stages.memory.estimate import TILE_WORDS, resident_bytes
 from stages.memory.fake_inputs import model_inputs, next_inputs
 from stages.memory.fake_model import RealIntegers, cuda_autocast, fake_model, triton_loss, whole_windows
 from stages.memory.shapes import ModelShape
+from stages.memory.step import Step
 from stages.spec import SPECS
 
 

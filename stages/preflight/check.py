@@ -18,8 +18,9 @@ from stages.inputs.columns import escape_rows
 from stages.inputs.lengths import image_tokens, model_limit, prompt_lengths, row_lengths
 from stages.inputs.loading import has_vision, load_options
 from stages.memory.card import available
-from stages.memory.estimate import GIB, MemoryEstimate, Step, estimate, optimiser_bytes, worst_step
+from stages.memory.estimate import GIB, MemoryEstimate, estimate, optimiser_bytes
 from stages.memory.shapes import ModelShape, model_shape
+from stages.memory.step import Step, worst_step
 from stages.preflight.ending import ending_finding
 from stages.preflight.family import family_section
 from stages.preflight.findings import Finding, Section, problems

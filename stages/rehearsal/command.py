@@ -12,9 +12,11 @@ from stages.arguments.stage import StageArguments, TRLConfig
 from stages.errors import StageError
 from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options
-from stages.memory.estimate import GIB, estimate, optimiser_of, resident_bytes
-from stages.memory.shapes import model_shape, shape_config, vision_shape
+from stages.memory.estimate import GIB, estimate, resident_bytes
+from stages.memory.shapes import model_shape, shape_config
+from stages.memory.step import optimiser_of
 from stages.memory.tracing import traced_peaks
+from stages.memory.vision import vision_shape
 from stages.preflight.check import RowSize, StageSubject, check, longest_row, resources, step_of
 from stages.preflight.findings import Finding, Section, worst
 from stages.provenance.trust import check_parent

@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import LlavaConfig
 
 from stages.arguments.stage import parse_stage
 from stages.errors import StageError
-from stages.memory.estimate import Step, estimate
+from stages.memory.estimate import estimate
 from stages.memory.fake_inputs import model_inputs
 from stages.memory.fake_model import RealIntegers, cuda_autocast, fake_model
 from stages.memory.shapes import model_shape, shape_config
+from stages.memory.step import Step
 from stages.memory.tracing import traced_peaks
 
 
@@ -55,18 +57,42 @@ STEPS = {
         ("qwen3.5-4b", "sft", True),
         ("gemma-3-4b", "sft", False),
         ("gemma-3-4b", "dpo", True),
+        ("smolvlm2-2.2b", "grpo", False),
+        ("internvl3.5-4b", "sft", True),
+        ("llava-onevision-0.5b", "sft", True),
     ],
 )
 def test_the_estimate_is_within_a_tenth_of_the_real_graph(name, stage, quantised):
     layers = 4 if name == "qwen3.5-4b" else 3  # of its four layers three have linear attention
     config, arguments, step = thin(name, layers), arguments_of(stage, load_in_4bit=quantised), STEPS[stage]
     shape = model_shape(config, arguments)
+    picture = shape.vision.largest(step.image_tokens).tokens
+    step = replace(step, image_tokens=picture, learnt=min(step.learnt, step.tokens - picture))
     memory = estimate(shape, step)
     peaks = traced_peaks(config, arguments, shape, step)
     assert set(peaks) == {"training", "sampling"} if stage == "grpo" else {"training"}
     for phase, peak in peaks.items():
         parts = getattr(memory, phase)
         assert sum(parts.values()) - parts["context"] == pytest.approx(peak, rel=0.1), phase
+
+
+@pytest.mark.parametrize(
+    ("name", "quantised", "kept"),
+    [("gemma-3-4b", True, 4), ("gemma-3-4b", False, 2), ("qwen2.5-vl-3b", True, 2), ("qwen3-vl-4b", True, 0)],
+)
+def test_blocks_of_a_vision_tower_keep_their_input_as_the_real_graph_does(name, quantised, kept):
+    """In float32, in half precision, or not at all, where nothing in the tower requires gradients."""
+    grown = []
+    for depth in (2, 6):
+        config, arguments = thin(name, 1, depth), arguments_of("sft", load_in_4bit=quantised)
+        shape = model_shape(config, arguments)
+        (peak,) = traced_peaks(config, arguments, shape, STEPS["sft"]).values()
+        estimated = sum(estimate(shape, STEPS["sft"]).training.values())
+        grown.append((peak - shape.weight_bytes, estimated - shape.weight_bytes))
+    (fewer, fewer_estimated), (more, more_estimated) = grown
+    patches = STEPS["sft"].image_tokens * shape.vision.patches_a_token
+    assert more - fewer == pytest.approx(4 * kept * patches * shape.vision.hidden, rel=0.1, abs=2**20)
+    assert more_estimated - fewer_estimated == pytest.approx(more - fewer, rel=0.1, abs=2**20)
 
 
 def test_a_text_model_without_checkpointing_too():
@@ -119,6 +145,16 @@ def test_what_decides_shapes_stays_real():
 
 
 def test_pictures_of_a_family_that_is_not_known_here_are_refused():
-    with pytest.raises(StageError, match="pictures of internvl models are not known"):
-        model_inputs(shape_config("internvl3.5-4b"), 1, 512, 256)
-    assert set(model_inputs(shape_config("internvl3.5-4b"), 1, 512, 0)) == {"input_ids", "attention_mask"}
+    with pytest.raises(StageError, match="pictures of llava models are not known"):
+        model_inputs(LlavaConfig(), 1, 512, 256)
+    assert set(model_inputs(LlavaConfig(), 1, 512, 0)) == {"input_ids", "attention_mask"}
+
+
+def test_pictures_of_llava_onevision_are_one_on_a_grid_or_several_tiles():
+    config = shape_config("llava-onevision-0.5b")
+    one = model_inputs(config, 2, 4096, 27 * 27 + 54 * 28)
+    assert one["pixel_values"].shape[:2] == (2, 3)  # the whole picture, and a grid of two
+    assert int((one["input_ids"] == config.image_token_id).sum()) == 2 * (27 * 27 + 54 * 28)
+    two = model_inputs(config, 2, 4096, 2 * (27 * 27 + 1))
+    assert two["pixel_values"].shape[:2] == (4, 1)
+    assert two["batch_num_images"].tolist() == [2, 2]

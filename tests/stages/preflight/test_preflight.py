@@ -20,17 +20,10 @@ from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_for_training
 from stages.lifecycle.training import Job, Setup
 from stages.memory.card import available
-from stages.memory.estimate import (
-    GIB,
-    Step,
-    estimate,
-    optimiser_of,
-    resident_bytes,
-    sampling_phases,
-    worst_step,
-)
+from stages.memory.estimate import GIB, estimate, resident_bytes, sampling_phases
 from stages.memory.layers import saved_by_layer
 from stages.memory.shapes import model_shape, shape_config, weights_bytes
+from stages.memory.step import Step, optimiser_of, worst_step
 from stages.preflight.findings import problems, worst
 from stages.preflight.machine.arithmetic import arithmetic_sections
 from stages.preflight.machine.toolchain import toolchain_sections
