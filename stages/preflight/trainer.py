@@ -66,6 +66,18 @@ _RULES = (
         "its kernels are for CUDA, and PyTorch finds none",
         "set it to false",
     ),
+    _Rule(
+        "use_liger_kernel",
+        lambda c, *_: c.use_liger_kernel and find_spec("triton") is None,
+        "its kernels need Triton, which is not installed",
+        "install it, or set it to false",
+    ),
+    _Rule(
+        "liger_kernel_config",
+        lambda c, *_: c.use_liger_kernel and bool((c.liger_kernel_config or {}).get("fused_linear_cross_entropy")),
+        "TRL has its own loss in tiles, which Liger's would replace",
+        "leave fused_linear_cross_entropy out",
+    ),
     _Rule("sync_ref_model", lambda c, *_: c.sync_ref_model, "not with an adapter", "set it to false"),
     _Rule(
         "loss_type",

@@ -6,6 +6,7 @@ corrupted row. A run counts as failed if it stops before it writes its adapter.
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from protocol.errors import UserError
 from stages import dpo, grpo, sft
 from stages.arguments.stage import parse_stage
 from stages.pocket.tokenizer import END_OF_TURN, PAD
+from stages.preflight import trainer
 from stages.preflight.findings import problems
 from stages.rehearsal.command import prepare, run_checks
 from stages.spec import SPECS
@@ -208,6 +210,24 @@ def test_a_row_that_is_probably_not_meant_is_a_warning(case, rows_folder, tiny_m
     flags = short_flags("sft", model=tiny_model_path, data=rows_folder / "sft.jsonl", output=tmp_path / "out")
     assert told("sft", flags) == []
     assert any(wanted in line for line in told("sft", flags, "warning"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "reason"),
+    [
+        ("liger_kernel", None, "liger-kernel is not installed"),
+        ("cuda", None, "its kernels are for CUDA"),
+        ("triton", None, "its kernels need Triton"),
+        (None, {"fused_linear_cross_entropy": True}, "TRL has its own loss"),
+        (None, {"swiglu": False}, None),
+    ],
+)
+def test_ligers_kernels_are_refused_by_the_name_of_what_is_missing(missing, options, reason, monkeypatch):
+    monkeypatch.setattr(trainer, "find_spec", lambda name: None if name == missing else name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: missing != "cuda")
+    config = SimpleNamespace(use_liger_kernel=True, liger_kernel_config=options)
+    found = [each.found for each in trainer.trainer_findings(config, None, has_images=False)]
+    assert [reason in message for message in found] == ([] if reason is None else [True])
 
 
 REFUSED_OF = {
