@@ -77,7 +77,8 @@ class CurriculumRecipe(JudgeArguments):
     weigh_share: float = SIZES.weigh_share
     """Share of SFT's demonstrations, and of DPO's chosen responses, that use every reasoning tool of their plan."""
     draw: Draw = "traces"
-    """Choice of corruptions for DPO's pairs (`data/pairs/negatives.py`): "traces" has none about the decision."""
+    """Choice of corruptions for DPO's pairs (`data/pairs/negatives.py`): "traces" has none about the decision, "even"
+    besides as many false claims about risk in unsafe queries as in safe ones."""
     num_validation: int = SIZES.validation
     """Held-out queries for choices such as hyper-parameters."""
     num_test: int = SIZES.test

@@ -10,6 +10,7 @@ nothing false; the reward of GRPO that weighing the risk is worth a call.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +22,7 @@ from data.building.example_rows import corrupted_pair, demonstration
 from data.corruptions import Example
 from data.files.json_lines import write_rows
 from data.files.locks import held
-from data.pairs.negatives import Draw, LengthLedger, Negative, balanced, drawn, traces
+from data.pairs.negatives import Draw, LengthLedger, Negative, RiskLedger, balanced, drawn, even, traces
 from data.pocket import world
 from data.pocket.described import described
 from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
@@ -96,22 +97,28 @@ def preference_pairs(
 ) -> Iterator[PreferencePair]:
     """Yield pairs of the honest response and a corrupted one, `per_query` different corruptions a query.
 
-    `data/pairs/negatives.py` chooses the corruptions; the draw "balanced" balances the lengths over these queries.
+    `data/pairs/negatives.py` chooses the corruptions; the draws "balanced" and "even" balance over these queries.
     """
-    ledger = LengthLedger()
+    negatives = _drawer(draw)
     for query in queries:
         plan = planner(query.text, len(query.images))
         example = Example(query, plan, reference_response(query, plan, way_of(query, 1.0, weigh_share)))
         rng = Random(f"{seed} {query.id}")
-        negatives = _negatives(example, per_query, rng, draw, ledger)
-        for number, (name, rejected) in enumerate(negatives):
+        for number, (name, rejected) in enumerate(negatives(example, per_query, rng)):
             yield corrupted_pair(example, name, rejected, place=str(number), style=style)
 
 
-def _negatives(example: Example, count: int, rng: Random, draw: Draw, ledger: LengthLedger) -> Iterator[Negative]:
-    if draw == "balanced":
-        return balanced(example, count, rng, ledger)
-    return (traces if draw == "traces" else drawn)(example, count, rng)
+def _drawer(draw: Draw) -> Callable[[Example, int, Random], Iterator[Negative]]:
+    """Return a draw that balances, where it does, over all examples that it is called with."""
+    match draw:
+        case "balanced":
+            return partial(balanced, ledger=LengthLedger())
+        case "even":
+            return partial(even, ledger=RiskLedger())
+        case "traces":
+            return traces
+        case "drawn":
+            return drawn
 
 
 def build_pocket(

@@ -1,28 +1,34 @@
 """Which corruptions a query's preference pairs get.
 
 They are drawn by family, so that the many ways to misspell a trace do not displace the few ways to misjudge. There are
-three draws:
+four draws:
 
 * "traces": a look left out, or a false or contradictory claim; then wrong tools and calls. The answer stays honest.
+* "even": as "traces", with false claims about risk in as many unsafe queries as safe ones. Two queries in three are
+  safe: without this most rejected claims say "unsafe", and a model without other evidence learns to say "safe".
 * "drawn": first the wrong decision (unsafe compliance or needless refusal), then other families.
 * "balanced": as "drawn", and of a few candidates the one that best balances the lengths of chosen and rejected.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
 from typing import Literal
 
 from data.corruptions import CORRUPTIONS, Example, corrupt
+from protocol.labels import Risk
 
-Draw = Literal["traces", "drawn", "balanced"]
+Draw = Literal["traces", "even", "drawn", "balanced"]
 UNLOOKED = "unlooked"
 WRONG_DECISIONS = ("unsafe_compliance", "needless_refusal")
 WRONG_TAGS = ("conflicting_tags", "score_against_risk")
 """Of the decision's faults, those that leave decision and answer as they are."""
+RISK_CLAIMS = ("wrong_image_tag", "wrong_text_tag", *WRONG_TAGS)
+"""Corruptions that claim a risk which is not the query's."""
 _CANDIDATES = 4
 """Negatives of a family that a balanced draw chooses among."""
+_SIDE: Mapping[Risk | None, int] = {Risk.UNSAFE: 1, Risk.SAFE: -1, None: 0}
 _TYPICAL_GAP = 60.0
 """Characters: the weight of "the chosen response is longer" against a gap in length."""
 
@@ -48,7 +54,31 @@ class LengthLedger:
         return ((self.num_characters + gap) / _TYPICAL_GAP) ** 2 + longer**2
 
 
-def traces(example: Example, count: int, rng: Random) -> Iterator[Negative]:
+@dataclass(slots=True)
+class RiskLedger:
+    """How many more pairs so far have a false claim about the risk of an unsafe query than of a safe one."""
+
+    num_ahead: int = 0
+
+    def has_room(self, risk: Risk | None) -> bool:
+        """Whether such a claim about a query of this risk leaves the pairs even, or makes them so."""
+        return self.num_ahead * _SIDE[risk] <= 0
+
+    def add(self, name: str, risk: Risk | None) -> None:
+        """Count a pair by its corruption."""
+        if name in RISK_CLAIMS:
+            self.num_ahead += _SIDE[risk]
+
+
+def even(example: Example, count: int, rng: Random, ledger: RiskLedger) -> Iterator[Negative]:
+    """Yield at most `count` negatives as `traces` does, and count those about risk in the ledger."""
+    risk = example.query.labels.combined_risk
+    for name, text in traces(example, count, rng, without=() if ledger.has_room(risk) else RISK_CLAIMS):
+        ledger.add(name, risk)
+        yield name, text
+
+
+def traces(example: Example, count: int, rng: Random, without: Collection[str] = ()) -> Iterator[Negative]:
     """Yield at most `count` negatives: a look left out where that is possible, then a false or contradictory claim.
 
     Further ones are of the two published families. Other faults are left out: SFT leaves none to mend, and they do harm
@@ -56,7 +86,7 @@ def traces(example: Example, count: int, rng: Random) -> Iterator[Negative]:
     makes such answers less likely where they are right (redirections lost their second sentence).
     """
     names = _names_by_family(with_balancing=True)
-    claims = [*names["evidence"], *WRONG_TAGS]
+    claims = [name for name in (*names["evidence"], *WRONG_TAGS) if name not in without]
     published = {family: names[family] for family in ("selection", "execution")}
     families = [[UNLOOKED], rng.sample(claims, len(claims)), *_shuffled_families(published, rng)]
     return _one_of_each(families, example, count, rng)

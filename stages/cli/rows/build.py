@@ -47,7 +47,10 @@ class BuildOptions:
     planner: Annotated[Literal["rule", "sampling"] | None, typer.Option(help="the planner")] = None
     draw: Annotated[
         Draw | None,
-        typer.Option(help="pairs: traces (none about the decision), drawn (decision first), balanced (equal lengths)"),
+        typer.Option(
+            help="pairs: traces (none about the decision), even (as traces, false risks in as many unsafe queries as "
+            "safe ones), drawn (decision first), balanced (equal lengths)"
+        ),
     ] = None
     scenes: Annotated[Scenes, typer.Option(help="described: text instead of pictures, for a text model")] = "drawn"
     jobs: Annotated[int, typer.Option(min=1, help="processes; the result does not depend on their number")] = 1

@@ -12,7 +12,7 @@ from data.building.build import Sizes, build_pocket
 from data.corruptions import CORRUPTIONS
 from data.files.json_lines import read_rows
 from data.pairs.lengths import length_gap
-from data.pairs.negatives import WRONG_DECISIONS
+from data.pairs.negatives import RISK_CLAIMS, WRONG_DECISIONS
 from data.pictures.images import open_image
 from data.rows import PreferencePair, Query, RolloutPrompt, SFTRow
 from protocol import Plan, Risk, diagnose
@@ -199,6 +199,22 @@ def test_with_pairs_about_the_decision_it_comes_first(tmp_path):
     build_pocket(tmp_path, sizes, seed=0, draw="drawn")
     pairs = list(read_rows(tmp_path / "dpo.jsonl", PreferencePair))
     assert {pair.corruption for pair in pairs if pair.id.endswith("-0")} == set(WRONG_DECISIONS)
+
+
+@pytest.mark.parametrize("scenes", ["drawn", "described"])
+def test_even_pairs_claim_a_false_risk_of_as_many_unsafe_queries_as_safe_ones(tmp_path, scenes):
+    def surplus_of_safe(draw: str) -> int:
+        sizes = Sizes(sft=0, dpo=60, grpo=0, validation=0, test=0)
+        build_pocket(tmp_path / draw, sizes, seed=0, scenes=scenes, draw=draw)
+        risks = {query.id: query.labels.combined_risk for query in read_rows(tmp_path / draw / "queries.jsonl", Query)}
+        pairs = list(read_rows(tmp_path / draw / "dpo.jsonl", PreferencePair))
+        assert len(pairs) == 120
+        claims = Counter(risks[pair.query_id] for pair in pairs if pair.corruption in RISK_CLAIMS)
+        assert claims[Risk.UNSAFE] >= 5
+        return claims[Risk.SAFE] - claims[Risk.UNSAFE]
+
+    assert surplus_of_safe("traces") >= 5
+    assert abs(surplus_of_safe("even")) <= 2  # of one query both pairs may be such claims
 
 
 @pytest.mark.slow
