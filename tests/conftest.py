@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import sys
+from functools import cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
@@ -109,8 +110,13 @@ def pocket_model_path(tmp_path_factory):
     return pocket_base(tmp_path_factory.mktemp("pocket-model"))
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_between_requests(monkeypatch):
-    """Retry requests at once if the server states no time; the client would wait half a second or more."""
-    if importlib.util.find_spec("openai"):
-        monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_requests():
+    """Retry requests at once if the server states no time, and read the certificates once, not for each client."""
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec("openai"):
+            import httpx2
+
+            patch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+            patch.setattr("httpx2._transports.default.create_ssl_context", cache(httpx2.create_ssl_context))
+        yield
