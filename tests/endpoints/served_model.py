@@ -1,16 +1,15 @@
 """Runs a real model behind `transformers serve`, and returns its reply to a request."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
 from tests.endpoints.server import Reply
+from tests.processes import started
 
 
 @contextmanager
@@ -19,14 +18,10 @@ def served(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder)]
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=dict(os.environ))
-    try:
+    words = ["-m", "transformers.cli.transformers", "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryDirectory() as name, started(words, name) as process:
         _wait_for(f"http://127.0.0.1:{port}/health", process)
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def replies_of(url):
@@ -46,8 +41,8 @@ def replies_of(url):
 
 def _wait_for(url, process):
     for _ in range(600):
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        if process.exitcode is not None:
+            raise RuntimeError(f"the server ended with exit code {process.exitcode}")
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
                 return

@@ -1,15 +1,18 @@
 """The code of `make gpu-check`, on the CPU with the tiny model."""
 
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from data.building.build import Sizes, build_pocket
 from stages.curriculum import read_curriculum
 from stages.memory.shapes import shape_names
+from tests import processes
 from tests.bench import gpu_check
 from tests.bench.gpu_check import TRAINERS, Case, markdown_of, measured
 from tests.bench.gpu_plan import REAL, REHEARSAL, STAGES
@@ -55,7 +58,9 @@ def test_what_does_not_fit_is_a_line_of_the_table():
 
 @pytest.mark.slow
 def test_the_whole_script_is_rehearsed_on_the_cpu(monkeypatch, capsys):
-    """All of it, as `--rehearse` runs it, but for two stages."""
+    """All of it, as `--rehearse` runs it, but for two stages; its processes have the libraries already."""
+    ready = SimpleNamespace(run=processes.run, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(gpu_check, "subprocess", ready)
     monkeypatch.setattr(gpu_check, "STAGES", ("sft",))
     monkeypatch.setattr(sys, "argv", ["gpu_check", "--rehearse"])
     gpu_check.main()
