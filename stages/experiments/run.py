@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 from data.files.json_lines import file_fingerprint, numbered_lines, read_json, replacing
@@ -61,23 +62,16 @@ def run_experiment(
         raise StageError(f"--only: {path} has no variant {', '.join(sorted(unknown))}")
     experiment = replace(experiment, seeds=tuple(seeds) or experiment.seeds, output=output or experiment.output)
     numbers = [str(seed) for seed in experiment.seeds]
-    plan = _Running(
+    running = _Running(
         experiment, open_curriculum(experiment.curriculum, [*flags, "--seeds", *numbers], _check(experiment))
     )
     rows: dict[str, VariantRow] = {}
     failures: list[str] = []
+    chosen = [each for each in experiment.variants.values() if not only or each.name in only]
     with tracked(f"experiment {path.stem}", {"variants": list(experiment.variants)}, is_curriculum=True):
-        for seed in experiment.seeds:
-            for variant in experiment.variants.values():
-                if only and variant.name not in only:
-                    continue
-                try:
-                    for name, samples, seconds in plan.results(variant, seed):
-                        rows.setdefault(name, VariantRow(name)).add(seed, samples, seconds)
-                except StageError as error:
-                    failures += [f"{variant.name}, seed {seed}: {problem}" for problem in error.problems]
-                    say(f"experiment: failed: {failures[-1]}")
-                table = write_table(experiment, rows, plan.unchanged)
+        for seed, variant in product(experiment.seeds, chosen):
+            failures += running.add_results(rows, variant, seed)
+            table = write_table(experiment, rows, running.unchanged)
     say(table.read_text(encoding="utf-8"))
     say(f"experiment: {table}")
     if failures:
@@ -117,6 +111,17 @@ class _Running:
     def __post_init__(self) -> None:
         self._told: set[tuple[str, int]] = set()
         self._own: dict[tuple[str, int], tuple[Checkpoint, float]] = {}
+
+    def add_results(self, rows: dict[str, VariantRow], variant: Variant, seed: int) -> list[str]:
+        """Run a variant, add its results to the rows of the table, and return its problems."""
+        try:
+            for name, samples, seconds in self.results(variant, seed):
+                rows.setdefault(name, VariantRow(name)).add(seed, samples, seconds)
+        except StageError as error:
+            problems = [f"{variant.name}, seed {seed}: {problem}" for problem in error.problems]
+            say(f"experiment: failed: {problems[-1]}")
+            return problems
+        return []
 
     def results(self, variant: Variant, seed: int) -> Iterator[tuple[str, Sequence[Sample], float]]:
         """Yield (name, samples, seconds of training) of the variant's start, if it is new, and of the variant."""

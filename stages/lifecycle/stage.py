@@ -4,7 +4,7 @@
 """
 
 import shutil
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,16 @@ from accelerate import PartialState
 from data.files.locks import held
 from eval.models.loading import quiet_libraries
 from eval.models.revision import model_revision
-from protocol.errors import UserError
 from stages.arguments.resolved import describe, resolved
 from stages.arguments.stage import StageArguments, TRLConfig
 from stages.errors import StageError
 from stages.inputs.columns import fingerprint_rows, read_training_rows
 from stages.lifecycle.device import check_device
-from stages.lifecycle.disk_full import EXIT_CODE, free_bytes, is_disk_full
-from stages.lifecycle.out_of_memory import advice, is_out_of_memory
-from stages.lifecycle.resuming import checkpoints, damage, sound_checkpoint, step_of
+from stages.lifecycle.endings import endings
+from stages.lifecycle.resuming import sound_checkpoint, step_of
 from stages.lifecycle.schedule import fit_warmup
 from stages.lifecycle.set_aside import go_on_from, move_aside, not_exact
 from stages.lifecycle.training import BuildTrainer, Job, train
-from stages.memory.peak import peak_memory
 from stages.progress import say
 from stages.provenance.elsewhere import STAGE as ELSEWHERE
 from stages.provenance.manifest import Manifest, read_manifest
@@ -81,7 +78,7 @@ def _run(
     _make_room(arguments, manifest)
     processes = f", {config.world_size} processes" if config.world_size > 1 else ""
     say("\n".join([f"{stage}: {len(rows)} rows from {arguments.data}{processes}", *describe(arguments, config)]))
-    try:
+    with endings(stage, arguments, config):
         job = Job(stage, arguments, config, rows, manifest, _find_checkpoint(output, manifest), reward)
         tracking = tracked(
             f"{stage} {output}",
@@ -92,20 +89,6 @@ def _run(
         )
         with quiet_libraries(), tracking as run:
             train(job, build_trainer, run)
-    except UserError:
-        if sound_checkpoint(output)[0]:
-            say(f"{stage}: stopped; after the problem is fixed, the same command continues from {_place(output)}")
-        raise
-    except KeyboardInterrupt:
-        say(f"{stage}: interrupted; run the same command again to continue from {_place(output)}")
-        raise SystemExit(130) from None
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise _memory_error(stage, arguments, config, error) from error
-        if not is_disk_full(error, output):
-            raise
-        _end_on_full_disk(stage, output)
-        raise SystemExit(EXIT_CODE) from None
     return output
 
 
@@ -186,34 +169,3 @@ def _changes(manifest: Manifest, path: Path) -> list[str]:
         return manifest.differences(read_manifest(path))
     except StageError as error:
         return [str(error)]
-
-
-def _place(output: Path) -> str:
-    """Return the place from which the same command would continue."""
-    checkpoint, _ = sound_checkpoint(output)
-    return f"step {step_of(checkpoint)}" if checkpoint else "its beginning"
-
-
-def _memory_error(stage: str, arguments: StageArguments, config: TRLConfig, error: BaseException) -> StageError:
-    output = Path(arguments.output)
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    hints = [f"  {hint}" for hint in advice(stage, arguments, config, error)]
-    return StageError(
-        [
-            f"{stage}: out of memory after a peak of {peak_memory()}: {reason[0]}",
-            f"{stage}: add one of these to the command, or several; the same stage continues from {_place(output)}:",
-            *(hints or ["  the recipe has nothing left to reduce: use a smaller model, or a larger card"]),
-        ]
-    )
-
-
-def _end_on_full_disk(stage: str, output: Path) -> None:
-    """Remove half-written files, and print a message, which may go to the same full disk."""
-    for checkpoint in checkpoints(output):
-        if damage(checkpoint):
-            shutil.rmtree(checkpoint, ignore_errors=True)
-    with suppress(OSError):
-        say(
-            f"{stage}: the disk of {output} is full ({free_bytes(output) / 2**20:.1f} MiB free); free some and run the "
-            f"same command again to continue from {_place(output)}"
-        )

@@ -75,8 +75,11 @@ class RolloutTrainer(SharingTrainer):
             generation = self.vllm_generation
             model = self.accelerator.unwrap_model(self.model)
             generation.sync_weights = keeping_weights(generation.sync_weights, model)
+        # For the time of one batch, because TRL calls `_generate_single_turn` without its rows:
         self._plans: list[str] | None = None
+        """Plans that sampling must follow."""
         self._given: list[list[int]] | None = None
+        """Tokens that `look_ahead` has sampled already."""
         self._ahead = self._look_ahead() if self.choices.looks_ahead or self._skips_early else None
         if self._ahead is not None and self._is_split:
             raise ValueError("reflect and zero_spread: resample need the whole model on every process")
@@ -105,15 +108,18 @@ class RolloutTrainer(SharingTrainer):
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         if self._given is not None:
-            given, self._given = self._given, None
-            return given, None
+            return self._given, None
+        return self._sampled(self._plans, prompt_ids, images, *args, **kwargs)
+
+    def _sampled(self, plans: list[str] | None, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+        """Sample as TRL does, with the recipe's choices. Plans, one for each prompt, bind the responses."""
         model = self.accelerator.unwrap_model(self.model)
         with ExitStack() as stack:
             if self.choices.merge_for_sampling and not self.use_vllm and not self._is_split:
                 stack.enter_context(merged(model))
-            if self._plans is not None:
+            if plans is not None:
                 longest = self.max_completion_length
-                bound = partial(PlanLogitsProcessor, self._plans, self._tokenizer, self.eos_token_ids, longest)
+                bound = partial(PlanLogitsProcessor, plans, self._tokenizer, self.eos_token_ids, longest)
                 stack.enter_context(processed(model, bound))
             if self.use_vllm and self._scaled_pictures is not None:
                 images = self._scaled_pictures.of(images)
@@ -131,9 +137,10 @@ class RolloutTrainer(SharingTrainer):
         ahead = self._made_ahead(inputs) if self._ahead is not None else None
         if ahead is not None:
             inputs = [each.row for each in ahead.responses]
+            self._given, self._left_out = [each.token_ids for each in ahead.responses], self._without_spread(ahead)
         self._plans = [row["plan"] for row in inputs] if self.choices.constrained else None
         batch = super()._generate_and_score_completions(inputs)
-        self._left_out = ()
+        self._plans, self._given, self._left_out = None, None, ()
         numbers = {} if ahead is None else ahead.numbers
         if self.choices.zero_spread != "keep":
             numbers |= {"rollouts/skipped_groups": self._skip_without_spread(batch)}
@@ -186,13 +193,15 @@ class RolloutTrainer(SharingTrainer):
     def _made_ahead(self, inputs: Sequence[dict[str, Any]]) -> Ahead:
         assert self._ahead is not None  # noqa: S101 - for the type checker
         key = f"{self.args.seed} {self.state.global_step} {self.accelerator.process_index}"
-        ahead = self._ahead.batch(inputs, key)
-        self._given = [each.token_ids for each in ahead.responses]
-        if self.choices.zero_spread != "keep":
-            groups = groups_of(range(len(ahead.responses)), self.num_generations)
-            rewards = [each.judged.reward for each in ahead.responses]
-            self._left_out = [row for rows in groups if not has_spread([rewards[row] for row in rows]) for row in rows]
-        return ahead
+        return self._ahead.batch(inputs, key)
+
+    def _without_spread(self, ahead: Ahead) -> list[int]:
+        """Return the rows of groups that the loss leaves out, so that their log-probabilities need not be computed."""
+        if self.choices.zero_spread == "keep":
+            return []
+        groups = groups_of(range(len(ahead.responses)), self.num_generations)
+        rewards = [each.judged.reward for each in ahead.responses]
+        return [row for rows in groups if not has_spread([rewards[row] for row in rows]) for row in rows]
 
     def sample(self, turns: Sequence[Turn]) -> list[list[int] | None]:
         """Return the tokens of the policy's next message; None if the conversation leaves no space for it."""
@@ -203,9 +212,9 @@ class RolloutTrainer(SharingTrainer):
         if not places:
             return found
         is_bound = self.choices.constrained and turns[0].is_response
-        self._plans = [turns[place].row["plan"] for place in places] if is_bound else None
+        plans = [turns[place].row["plan"] for place in places] if is_bound else None
         prompt_ids, images, fields = self._tokenize_prompts([talks[place] for place in places])
-        sampled, _ = self._generate_single_turn(prompt_ids, images, fields, self.num_generations)
+        sampled, _ = self._sampled(plans, prompt_ids, images, fields, self.num_generations)
         for place, token_ids in zip(places, sampled, strict=True):
             found[place] = token_ids
         return found
