@@ -1,8 +1,9 @@
-"""What fits: a plain search, in the order in which things are given up.
+"""Searches settings that fit a card: from the published ones to smaller and smaller ones.
 
-The stages of a curriculum share what the next one inherits: precision of the weights, pictures and lengths. A `Rung`
-is one such choice, and the first rung on which every stage finds room is taken. On it a stage turns its own knobs,
-those that change nothing but time first: checkpointing, how many completions are sampled together, the optimiser.
+All stages of a curriculum have the same precision of weights, size of pictures and lengths, because a stage inherits
+them from the one before. A `Rung` is one choice of these; the first rung on which every stage fits is taken. Within a
+rung each stage has settings of its own. Those that cost only time are tried first: checkpointing, the number of
+completions sampled together, the optimiser.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +22,17 @@ from stages.spec import SPECS, Stage
 GENERATIONS = 4
 """Responses a prompt in GRPO; published (SaFeR-ToolKit, arXiv 2603.02635)."""
 SAMPLED, FEWER = (32, 16), (8, 4)
-"""Completions sampled together, the fastest first: a call reads the weights once for all. Fewer than 16 take days."""
+"""Completions sampled together, the fastest first: one call reads the weights once for all. `FEWER` take days."""
 TRAINED = (4, 2, 1)
-"""Completions trained on together; they are accumulated to the same update."""
+"""Completions in a batch of training; batches are accumulated to the same update."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What all stages share."""
+    """Settings that all stages share."""
 
     tokens: int
-    """Of the longest row."""
+    """Tokens of the longest row."""
     picture: int
     """Tokens of the largest picture; 0 for a text model."""
     response: int
@@ -39,7 +40,7 @@ class Rung:
     quantised: bool
 
     def __str__(self) -> str:
-        """Name it in a few words."""
+        """Describe it in a few words."""
         pictures = f", pictures of {self.picture}" if self.picture else ""
         return f"{'NF4' if self.quantised else 'half precision'}, rows of {self.tokens} tokens{pictures}"
 
@@ -52,12 +53,12 @@ LADDER = (
     Rung(2048, 512, 768, quantised=True),
     Rung(1536, 256, 512, quantised=True),
 )
-"""From what was published to what still holds a trace: first smaller pictures and rows, then four bits, then both."""
+"""From the published settings to the smallest that fit a trace: smaller pictures and rows, four bits, then both."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageFit:
-    """A stage with its knobs set."""
+    """A stage with its settings."""
 
     stage: Stage
     rung: Rung
@@ -67,23 +68,23 @@ class StageFit:
 
     @property
     def accumulation(self) -> int:
-        """Batches an update."""
+        """Batches of an update."""
         rows = self.step.sequences // (2 if self.stage == "dpo" else 1)
         return SPECS[self.stage].per_update // rows
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What was found for a model and a card."""
+    """Settings for a model and a card."""
 
     model: FitModel
     gib: float
     half: str
-    """The dtype of the weights or, where they are quantised, of the arithmetic: bfloat16, or float16 on an old card."""
+    """Dtype of the weights, or of the arithmetic if they are quantised: bfloat16, or float16 on an old card."""
     stages: Mapping[Stage, StageFit]
-    """Empty where nothing fits."""
+    """Empty if nothing fits."""
     last: StageFit
-    """The stage that was tried last: of the smallest rung, where nothing fits."""
+    """The stage that was tried last; if nothing fits, its smallest settings."""
 
 
 @quiet_libraries()
@@ -98,11 +99,11 @@ def fit(
     """Return the settings of stages that fit a card.
 
     Args:
-        model: its configuration alone.
+        model: the model; only its configuration is read.
         gib: memory of the card.
-        stages: which must fit together.
+        stages: the stages that must fit.
         half: dtype of weights or arithmetic.
-        shapes: the model's, by whether it is quantised; filled here, for the next card.
+        shapes: shapes of the model, by whether it is quantised; filled here, and used again for the next card.
     """
     shapes = {} if shapes is None else shapes
     for rung in LADDER:
@@ -136,7 +137,7 @@ def _settings(stage: Stage, rung: Rung, shape: ModelShape) -> Iterator[StageFit]
     """Yield a stage's settings on a rung, the fastest first."""
     vision = shape.vision
     picture = 0 if vision is None else vision.largest(rung.picture).tokens
-    tokens = rung.tokens + max(0, picture - rung.picture)  # where the smallest picture is larger, words keep their room
+    tokens = rung.tokens + max(0, picture - rung.picture)  # if the smallest picture is larger, the row is longer
     sampled_together = SAMPLED + (FEWER if rung is LADDER[-1] else ())
     together = list(product(sampled_together, TRAINED)) if stage == "grpo" else [(0, 1)]
     for optimiser, (sampled, trained), checkpoints in product(

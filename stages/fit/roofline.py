@@ -1,8 +1,8 @@
-"""How long a step and a stage take on a card, by its figures: an estimate, made before anything ran.
+"""Estimates how long a step and a stage take on a card, from the card's figures alone.
 
-A pass takes as long as its arithmetic at a share of the card's peak, or as reading its weights, whichever is longer. A
-sampled token takes as long as reading the weights and the KV cache, and as starting the kernels of each layer. Four-bit
-weights are unpacked in every pass. The shares are assumptions, stated below; `make gpu-check` measures.
+A pass takes the time of its arithmetic or the time to read the weights, whichever is longer. A sampled token takes the
+time to read the weights and the KV cache and to start the kernels of each layer. Four-bit weights are unpacked in every
+pass. The shares of the card's peak are assumptions, stated below; `make gpu-check` measures the real times.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,40 @@ from stages.memory.shapes import ModelShape
 from stages.memory.step import Step
 
 ARITHMETIC = 0.4
-"""Share of the peak that a pass of transformers' layers reaches; assumed."""
+"""Share of the peak arithmetic that a pass reaches; assumed."""
 BANDWIDTH = 0.7
-"""Share of the memory's bandwidth that is reached; assumed."""
+"""Share of the memory's bandwidth that a pass reaches; assumed."""
 LAUNCH_SECONDS = 0.4e-3
-"""A layer's kernels, started from Python, for one sampled token; assumed: about 20 kernels of 20 microseconds."""
+"""Time to start a layer's kernels from Python, for one token; assumed: about 20 kernels of 20 microseconds."""
 UNMERGED = 1.5
-"""So much longer where the adapter's products are kernels of their own."""
+"""Factor on this time if the adapter is not merged: its products are further kernels."""
 TYPICAL = 0.5
-"""The typical row is so long, as a share of the longest that is allowed; responses are taken at full length."""
+"""Length of the typical row, as a share of the longest that is allowed. Responses are assumed to have full length."""
 NF4_BYTES = 4.5
-"""A weight is read packed, written and read unpacked."""
+"""Bytes moved for a weight: it is read packed, written unpacked, and read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Of one update."""
+    """Seconds of one update."""
 
     training: float
     sampling: float = 0.0
 
     @property
     def total(self) -> float:
-        """Both."""
+        """Sum of both."""
         return self.training + self.sampling
 
 
 def update_seconds(shape: ModelShape, step: Step, card: Card, accumulation: int) -> Seconds:
-    """Return what an update takes, over so many accumulated batches.
+    """Return the seconds of an update.
 
     Args:
-        shape: of the model.
-        step: of the stage, with its worst row.
-        card: where it runs.
-        accumulation: batches an update.
+        shape: shape of the model.
+        step: the step of the stage, with its longest row.
+        card: the card that it runs on.
+        accumulation: number of batches in an update.
     """
     tokens = round(TYPICAL * (step.tokens - step.sampled_tokens)) + step.sampled_tokens
     passes = 3 if step.checkpoints else 2  # forward, backward to the adapter alone, and forward again
@@ -70,7 +70,7 @@ def _pass_seconds(shape: ModelShape, flops: float, card: Card) -> float:
 
 
 def _call_seconds(shape: ModelShape, step: Step, tokens: int, card: Card) -> float:
-    """Return the time of one call of `generate`: the prompts' pass, and a response of full length."""
+    """Return the seconds of one call of `generate`: a pass over the prompts, then a response of full length."""
     prompt = tokens - step.sampled_tokens
     first = _pass_seconds(shape, _pass_flops(shape, step.sampled, prompt, step.image_tokens), card)
     cache = 2 * shape.full_layers * shape.key_value * shape.element * step.sampled * (prompt + step.sampled_tokens / 2)
