@@ -1,9 +1,10 @@
 """Measures the structure of a package: its rooms, the arrows between them, and their floors.
 
-    python -m tests.rooms stages eval stages.cli
+    python -m tests.rooms [stages.cli ...]
 
-prints a line for each package, and the arrows that run back up. A room is a folder or a file directly in the package.
-An arrow goes from a room to a room that it imports. Floors are layers of rooms, so that each room imports only from
+prints a line for each package, and the arrows that run back up. Without names it takes every package whose order
+import-linter checks. A room is a folder or a file directly in the package. An arrow goes from a room to a room that it
+imports. Floors are layers of rooms, so that each room imports only from
 lower floors. If rooms import each other in a circle, one arrow of the circle runs back up.
 """
 
@@ -71,7 +72,7 @@ def _back_up(rooms: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 def main() -> None:
     """Print a line for each package."""
-    for package in sys.argv[1:] or ["stages", "eval", "stages.cli"]:
+    for package in sys.argv[1:] or [*LAYERS, "data.sources", "stages.cli"]:
         found = house(package)
         back = "".join(f"\n  back up: {one} -> {other}" for one, other in found.back_up)
         print(  # noqa: T201 - what it is for
