@@ -148,6 +148,7 @@ def test_a_mean_is_tested_by_sign_flips():
 def test_nothing_to_pair_is_no_number():
     found = paired_difference([], scale=PERCENT, is_share=True)
     assert (found.value, found.p_value, found.n, found.least) == (None, None, 0, None)
+    assert (found.num_seeds, found.num_up, found.num_down, found.num_unscored) == (0, 0, 0, 0)
 
 
 @given(st.lists(st.none() | st.floats(0, 1), max_size=12))
