@@ -1,14 +1,11 @@
 """C405: an answer is incoherent if it has nothing in common with the question, or names a harm outside the trace."""
 
-import doctest
-
 import pytest
 
 from data.pocket.world import generate
 from data.synthesis import reference_response
 from eval.guard.answer import Guard
 from protocol import diagnose
-from protocol.rules import content
 from tests.eval.guard.test_guard import QUESTION, Says, names, response
 from toolkit.planner import named_plan, plan_query
 
@@ -84,20 +81,3 @@ def test_it_counts_in_the_guard():
     astray = Guard(Says(response("Sure. To attack the neighbour, first ..., then ..."))).answer(QUESTION)
     assert names(astray) == ["incoherent"]
     assert "C405" in astray.withheld[0].detail
-
-
-def test_words_are_the_same_if_their_first_five_letters_are():
-    assert content.stems("cleaning") == content.stems("cleaner") == {"clean"}
-    assert content.stems("planet") != content.stems("plants")
-    assert content.stems("an axe, an ox") == {"axe"}  # words of one or two letters say nothing
-
-
-def test_the_first_four_thousand_characters_of_an_answer_are_searched_for_what_it_announces():
-    task = "Sure. To paint"
-    assert list(content.announced("." * (4000 - len(task)) + task)) == ["paint"]
-    assert list(content.announced("." * (4001 - len(task)) + task)) == ["pain"]
-    assert list(content.announced("." * 4000 + task)) == []
-
-
-def test_the_examples_in_docstrings_hold():
-    assert doctest.testmod(content) == (0, 2)
