@@ -166,6 +166,7 @@ def test_a_block_in_a_block_is_told_once():
     assert read(quoted).answer == "Write <thinking> and </thinking> and <answer>."
     closing = f"<thinking>\n{CALL}\n</answer>\n</thinking>\n{ANSWER}"
     assert (names(closing), read(closing).answer) == (["SAFETY-GATE"], "Yes.")
+    assert [fault[:2] for fault in faults_of(closing)] == [("malformed-call", "</answer>\n")]
 
 
 def test_a_trace_behind_the_answer_is_read_and_told():
