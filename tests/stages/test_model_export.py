@@ -22,43 +22,83 @@ from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError
 from stages import dpo, sft
 from stages.__main__ import app
+from stages.arguments.stage import parse_stage
 from stages.errors import StageError
 from stages.export import run as export_run
 from stages.export.run import ExportOptions, export_stage
 from stages.provenance.chain import broken, read_chain
 from stages.provenance.manifest import read_manifest
 from stages.results.subjects import load_policy
+from stages.tracking import store
 from tests.data.pictures.test_pixels import palette, words
-from tests.stages.conftest import PLAN, PROMPT, QUESTION, write_tiny_model
+from tests.stages.conftest import PLAN, PROMPT, QUESTION, short_flags, write_tiny_model, write_tiny_rows
 
 NUM_TOKENS = 24
+END = "\f"
 ALONE = """
-import sys
-exec(compile(sys.stdin.read(), "card", "exec"))
+import json, sys
+for code in json.load(sys.stdin):
+    exec(compile(code, "card", "exec"), {"__name__": "__main__"})
+    print(end="\f")
 ours = {"protocol", "toolkit", "data", "eval", "stages"} & set(sys.modules)
 assert not ours, ours
 """
 
 
+def train(folder, model):
+    """Write rows, train SFT and DPO on them, and return the folder of DPO."""
+    data, root = write_tiny_rows(folder / "data"), folder / "run" / "seed-0"
+    shared = {"model": model, "max_steps": 2, "preflight": "false"}
+    first = short_flags("sft", data=data / "sft.jsonl", output=root / "sft", **shared)
+    second = short_flags("dpo", data=data / "dpo.jsonl", output=root / "dpo", parent=root / "sft", **shared)
+    sft.run(*parse_stage("sft", first))
+    return dpo.run(*parse_stage("dpo", second))
+
+
+@pytest.fixture(scope="module")
+def shared(once, tiny_model_path):
+    """Return a folder with rows and a run, which no test changes."""
+
+    def make(path):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "LOCAL_ROOT", path)
+            train(path, tiny_model_path)
+
+    return once("trained-for-export", make)
+
+
 @pytest.fixture
-def trained(parse, tmp_path):
-    root = tmp_path / "run" / "seed-0"
-    parent = sft.run(*parse("sft", output=root / "sft", preflight="false"))
-    return dpo.run(*parse("dpo", output=root / "dpo", parent=parent, max_steps=2, preflight="false"))
+def trained(shared):
+    return shared / "run" / "seed-0" / "dpo"
+
+
+@pytest.fixture
+def rows_folder(shared):
+    return shared / "data"
+
+
+@pytest.fixture
+def own(tmp_path, tiny_model_path):
+    """Return a trained stage that the test may change."""
+    return train(tmp_path, tiny_model_path)
 
 
 def code_of(folder):
     return re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[1]
 
 
-def answer_of_the_card(folder, picture):
-    """Run the code of the card in a separate process, with only its paths and its question changed."""
-    code = code_of(folder).replace(f'Path("{folder.name}")', f'Path("{folder}")')
-    code = code.replace("picture.png", str(picture)).replace("max_new_tokens=512", f"max_new_tokens={NUM_TOKENS}")
-    assert QUESTION in code
-    done = subprocess.run([sys.executable, "-c", ALONE], input=code, capture_output=True, text=True, check=False)
+def answers_of_the_cards(folders, picture):
+    """Run the code of cards in turn in a separate process, with only their paths and their question changed."""
+    codes = []
+    for folder in folders:
+        code = code_of(folder).replace(f'Path("{folder.name}")', f'Path("{folder}")')
+        code = code.replace("picture.png", str(picture)).replace("max_new_tokens=512", f"max_new_tokens={NUM_TOKENS}")
+        assert QUESTION in code
+        codes.append(code)
+    command, told = [sys.executable, "-c", ALONE], json.dumps(codes)
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.split(END)[:-1]
 
 
 def our_answer(stage, rows_folder):
@@ -80,33 +120,37 @@ def test_the_code_of_the_card_is_shown_pictures_as_the_stage_is(trained, tmp_pat
         assert names["shown"](tmp_path / name).tobytes() == open_image(name, tmp_path).tobytes()
 
 
-@pytest.mark.parametrize("merge", [False, True], ids=["adapter", "merged"])
-def test_the_code_of_the_card_answers_as_the_stage_does(merge, trained, rows_folder, tmp_path):
-    folder = export_stage(trained, tmp_path / "out", ExportOptions(merge=merge))
+MERGED = {"adapter": False, "merged": True}
+
+
+@pytest.mark.slow
+def test_the_code_of_the_card_answers_as_the_stage_does(trained, rows_folder, tmp_path):
+    folders = [export_stage(trained, tmp_path / name, ExportOptions(merge=merge)) for name, merge in MERGED.items()]
     expected = our_answer(trained, rows_folder)
     assert len(expected) > 5
-    assert answer_of_the_card(folder, rows_folder / "images" / "3.png") == expected
+    assert answers_of_the_cards(folders, rows_folder / "images" / "3.png") == [expected] * 2
 
 
-@pytest.mark.parametrize("merge", [False, True], ids=["adapter", "merged"])
-def test_what_a_base_adds_to_sampling_is_switched_off_and_said(merge, parse, rows_folder, tmp_path):
+@pytest.mark.slow
+def test_what_a_base_adds_to_sampling_is_switched_off_and_said(parse, rows_folder, tmp_path):
     """As in Qwen2.5-VL: a temperature without sampling, which transformers refuses to save."""
     model = write_tiny_model(tmp_path / "model")
     declared = json.loads((model / "generation_config.json").read_text())
     added = {"temperature": 1e-6, "top_k": 1, "repetition_penalty": 30.0, "no_repeat_ngram_size": 1, "do_sample": False}
     (model / "generation_config.json").write_text(json.dumps(declared | added))
-    arguments, config = parse("sft", model=model, max_steps=1)
-    trained = sft.run(arguments, config)
+    trained = sft.run(*parse("sft", model=model, max_steps=1))
     loaded = load_model(str(model), dtype=torch.float32)
     settings = loaded.generation_config
     assert (settings.repetition_penalty, settings.no_repeat_ngram_size, settings.top_k) == (None, None, None)
-    folder = export_stage(trained, tmp_path / "out", ExportOptions(merge=merge))
-    written = json.loads((folder / "generation_config.json").read_text())
-    assert not set(added) - {"do_sample"} & set(written)
-    assert loaded.generation_config.eos_token_id in written["eos_token_id"]
-    card = (folder / "README.md").read_text()
-    assert "temperature 1e-06, top_k 1, repetition_penalty 30.0, no_repeat_ngram_size 1" in card.replace("\n", " ")
-    assert answer_of_the_card(folder, rows_folder / "images" / "3.png") == our_answer(trained, rows_folder)
+    folders = [export_stage(trained, tmp_path / name, ExportOptions(merge=merge)) for name, merge in MERGED.items()]
+    for folder in folders:
+        written = json.loads((folder / "generation_config.json").read_text())
+        assert not set(added) - {"do_sample"} & set(written)
+        assert loaded.generation_config.eos_token_id in written["eos_token_id"]
+        card = (folder / "README.md").read_text()
+        assert "temperature 1e-06, top_k 1, repetition_penalty 30.0, no_repeat_ngram_size 1" in card.replace("\n", " ")
+    answer = our_answer(trained, rows_folder)
+    assert answers_of_the_cards(folders, rows_folder / "images" / "3.png") == [answer] * 2
 
 
 def test_an_export_holds_the_plans_with_grammars_and_the_manifests(trained, tmp_path):
@@ -124,16 +168,16 @@ def test_an_export_holds_the_plans_with_grammars_and_the_manifests(trained, tmp_
     assert not list(tmp_path.glob(".out*"))
 
 
-def test_the_card_names_base_data_recipe_results_and_limits(trained, rows_folder, tmp_path, tiny_model_path):
+def test_the_card_names_base_data_recipe_results_and_limits(own, rows_folder, tmp_path, tiny_model_path):
     from eval.evaluation import score_samples, write_evaluation
     from eval.judges import RuleJudge
 
     prompts = read_rows(rows_folder / "grpo.jsonl", RolloutPrompt)
-    generations = load_policy(stage=trained, max_new_tokens=4).respond(prompts, rows_folder)
+    generations = load_policy(stage=own, max_new_tokens=4).respond(prompts, rows_folder)
     samples = list(score_samples(prompts, generations, rows_folder, RuleJudge()))
-    adapter = read_manifest(trained / "manifest.json").adapter
-    write_evaluation(trained / "eval", samples, {"adapter": adapter})
-    card = (export_stage(trained, tmp_path / "out", ExportOptions(licence="mit")) / "README.md").read_text()
+    adapter = read_manifest(own / "manifest.json").adapter
+    write_evaluation(own / "eval", samples, {"adapter": adapter})
+    card = (export_stage(own, tmp_path / "out", ExportOptions(licence="mit")) / "README.md").read_text()
     _, header, body = card.split("---\n", 2)
     facts = yaml.safe_load(header)
     assert (facts["license"], facts["library_name"], facts["base_model"]) == ("mit", "peft", str(tiny_model_path))
@@ -142,8 +186,8 @@ def test_the_card_names_base_data_recipe_results_and_limits(trained, rows_folder
     assert "* SFT: learning_rate 0.01, " in body
     assert "Judged by the rules of this project" in body
     assert "## Limits" in body
-    write_evaluation(trained / "eval", samples, {"adapter": "0" * 64})
-    card = (export_stage(trained, tmp_path / "later", ExportOptions()) / "README.md").read_text()
+    write_evaluation(own / "eval", samples, {"adapter": "0" * 64})
+    card = (export_stage(own, tmp_path / "later", ExportOptions()) / "README.md").read_text()
     assert "The evaluation of DPO is of another adapter and is left out." in card
     assert "It has not been evaluated." in card
 
@@ -213,17 +257,17 @@ def test_an_export_that_fails_leaves_what_was_there(trained, tmp_path, monkeypat
     assert not list(tmp_path.glob(".out*"))
 
 
-def test_a_stage_that_is_not_what_its_manifest_says_is_not_exported(trained, tmp_path):
-    weights = next((trained / "adapter").glob("*.safetensors"))
+def test_a_stage_that_is_not_what_its_manifest_says_is_not_exported(own, tmp_path):
+    weights = next((own / "adapter").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(StageError, match=r"adapter: .* named .* found"):
-        export_stage(trained, tmp_path / "out", ExportOptions())
+        export_stage(own, tmp_path / "out", ExportOptions())
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_exports_and_names_what_it_needs(trained, tmp_path, rows_folder):
-    shutil.rmtree(rows_folder)  # the rows are deleted: the planner's plans are used, and the card says so
-    done = CliRunner().invoke(app, ["export", str(trained), "--to", str(tmp_path / "out")])
+def test_the_command_exports_and_names_what_it_needs(own, tmp_path):
+    shutil.rmtree(tmp_path / "data")  # the rows are deleted: the planner's plans are used, and the card says so
+    done = CliRunner().invoke(app, ["export", str(own), "--to", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert len(json.loads((tmp_path / "out" / "plans" / "index.json").read_text())) == 5
     assert "The rows of SFT, DPO are no longer here" in (tmp_path / "out" / "README.md").read_text()
