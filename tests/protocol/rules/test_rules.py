@@ -223,6 +223,7 @@ def test_a_trace_ends_with_an_accepting_tool():
 def test_the_first_call_beyond_the_limit_is_pointed_at():
     limit = PLAN.graph.max_steps
     assert findings("G305", *[SCAN] * limit) == []
+    assert findings("G305", SCAN) == findings("G305") == []
     found = findings("G305", *[SCAN] * limit, SAFE, COMPLY)
     assert found == [(SAFE, f"the trace has {limit + 2} calls", f"at most {limit}")]
 
