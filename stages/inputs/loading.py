@@ -123,9 +123,9 @@ def _whole(parameter: torch.Tensor) -> torch.Tensor:
     if isinstance(parameter, DTensor):
         return parameter.detach().full_tensor()
     if hasattr(parameter, "ds_id"):
-        from deepspeed.zero import GatheredParameters  # type: ignore[import-not-found]
+        import deepspeed  # type: ignore[import-not-found]
 
-        with GatheredParameters([parameter]):
+        with deepspeed.zero.GatheredParameters([parameter]):  # `zero` is an attribute there, not a module
             return parameter.detach().clone()
     return parameter.detach()
 
