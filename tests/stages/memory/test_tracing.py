@@ -24,7 +24,7 @@ def thin(name, layers=3, depth=2):
     text.num_hidden_layers = layers
     text.vocab_size = 32768
     if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:layers]
+        text.layer_types = text.layer_types[-layers:]
     vision = getattr(config, "vision_config", None)
     if vision is not None:
         setattr(vision, "depth" if hasattr(vision, "depth") else "num_hidden_layers", depth)
@@ -63,7 +63,7 @@ STEPS = {
     ],
 )
 def test_the_estimate_is_within_a_tenth_of_the_real_graph(name, stage, quantised):
-    layers = 4 if name == "qwen3.5-4b" else 3  # of its four layers three have linear attention
+    layers = 2 if name == "qwen3.5-4b" else 3  # of its last two layers one has linear attention
     config, arguments, step = thin(name, layers), arguments_of(stage, load_in_4bit=quantised), STEPS[stage]
     shape = model_shape(config, arguments)
     picture = shape.vision.largest(step.image_tokens).tokens
