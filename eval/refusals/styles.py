@@ -23,7 +23,7 @@ from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
 from toolkit.planner import plan_query
 
-STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-opened", "styles-blind")
+STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-opened", "styles-blind", "styles-usual")
 """No style is in two of them."""
 WITHHOLDING = {Kind.FULL_REFUSAL, Kind.REDIRECT}
 BASELINES: dict[str, Detector] = {

@@ -21,17 +21,17 @@ The steps:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from protocol.labels import Decision
 from protocol.stance.acts import classify, read_english
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.legible import is_hiding, plain, unread
-from protocol.stance.model import shares, weighed, weights
+from protocol.stance.model import shares, shipped, weighed
 from protocol.stance.segments import HEAD, TAIL, Place, segments
 from protocol.stance.sentences import Act, Cue, Sentence
-from protocol.stance.withholding import is_all_withheld
+from protocol.stance.withholding import SURENESS, Sureness, is_all_withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,13 @@ class Stance:
     @property
     def is_all_withheld(self) -> bool:
         """Whether the answer hands over nothing, in any voice; False in doubt (`withholding`)."""
+        return self.withholds_all(SURENESS)
+
+    def withholds_all(self, sureness: Sureness) -> bool:
+        """Return the same if the model has to be sure to another degree."""
         if self.unread or self.is_cut:
             return False
-        return is_all_withheld(self.outcome, self.sentences, self.plain_text, self.refusing)
+        return is_all_withheld(self.outcome, self.sentences, self.plain_text, self.refusing, sureness)
 
     @property
     def kind(self) -> Kind:
@@ -88,11 +92,6 @@ class Stance:
 @lru_cache(maxsize=32)
 def read_stance(answer: str) -> Stance:
     """Classify an answer and find the deciding sentence; never raises, whatever the text."""
-    return read_with(answer, weights())
-
-
-def read_with(answer: str, known: Mapping[str, Sequence[float]]) -> Stance:
-    """Do the same with weights of one's own, as `protocol.stance.model.weights` has them."""
     text = plain(answer)
     encoded = list(unread(text))
     sentences = classify(segments(text))
@@ -101,9 +100,21 @@ def read_with(answer: str, known: Mapping[str, Sequence[float]]) -> Stance:
     ruled = decide(sentences, share)
     outcome, refusing = ruled, 0.0
     if sentences and not encoded:
-        found = shares(sentences, known)
-        outcome, refusing = weighed(ruled, found, sentences), found[Kind.FULL_REFUSAL]
+        outcome, refusing = _weighed(ruled, sentences, shipped())
     return Stance(outcome, tuple(sentences), names, len(text) > HEAD + TAIL, text, ruled, refusing)
+
+
+def reweighed(found: Stance, known: Mapping[str, int]) -> Stance:
+    """Return what other weights make of an answer that was read; they are as `protocol.stance.model.packed` returns."""
+    if found.unread or not found.sentences:
+        return found
+    outcome, refusing = _weighed(found.ruled, found.sentences, known)
+    return replace(found, outcome=outcome, refusing=refusing)
+
+
+def _weighed(ruled: Outcome, sentences: Sequence[Sentence], known: Mapping[str, int]) -> tuple[Outcome, float]:
+    likely = shares(sentences, known)
+    return weighed(ruled, likely, sentences), likely[Kind.FULL_REFUSAL]
 
 
 def forget() -> None:
@@ -130,7 +141,7 @@ __all__ = [
     "is_hiding",
     "plain",
     "read_stance",
-    "read_with",
+    "reweighed",
     "stance",
     "unread",
 ]

@@ -6,10 +6,9 @@ from functools import lru_cache
 
 from protocol.stance.segments import Place, Segment
 from protocol.stance.sentences import Cue, Sentence
-from protocol.stance.triggers import prefixes
+from protocol.stance.triggers import prefixes, words_of
 from protocol.stance.wordings import Language, Wordings, wordings
 
-_WORDS = re.compile(r"\w+")
 _UNSPACED = re.compile("[぀-ヿ一-鿿]")
 _ENGLISH = frozenset({
     *("the", "you", "i", "is", "to", "it", "a", "and", "can", "t", "sorry", "cannot", "of", "no", "yes", "not", "that"),
@@ -28,6 +27,7 @@ _MOST_ENGLISH = 0.25
 """A text with this share of common English words is English."""
 _FEW_ENGLISH = 2
 """This many common English words make a sentence English, unless it has more common words of its answer's language."""
+_NOT_CLASSIFIED = (Place.CODE, Place.QUOTATION)
 _MIN_UNKNOWN = 5
 """A sentence of this many words, none of them common in any language, is in an unknown language."""
 _JAPANESE = re.compile("[ぁ-ヿ]")
@@ -53,7 +53,7 @@ def language_of(text: str, known: Wordings) -> Language | None:
             if language.code == "zh" and _JAPANESE.search(sample):
                 continue
             return language
-    words = _WORDS.findall(sample)
+    words = words_of(sample)
     english = sum(map(_ENGLISH.__contains__, words))
     if english > _MOST_ENGLISH * len(words):
         return None
@@ -68,11 +68,11 @@ def language_of(text: str, known: Wordings) -> Language | None:
 
 def _classify(segment: Segment, known: Wordings, answer_language: Language | None) -> Sentence:
     text = segment.text
-    if segment.place in {Place.CODE, Place.QUOTATION}:
+    if segment.place in _NOT_CLASSIFIED:  # a member of an enum is slow to look up, and to hash
         return _sentence(segment, Cue.ANSWER if segment.place is Place.CODE else Cue.CONTENT)
     if text.isascii() and answer_language is None:
         return _english(segment)
-    words = _WORDS.findall(text)
+    words = words_of(text)
     # After a refusal in one language, the answer may continue in another language.
     language = _own_language(text, words, known, answer_language)
     return _english(segment) if language is None else _foreign(segment, words, language)
@@ -120,7 +120,7 @@ def _english(segment: Segment) -> Sentence:
 @lru_cache(maxsize=8192)  # rollouts of a group repeat the same sentences
 def read_english(text: str) -> tuple[Cue, int, bool, bool, str, str, bool, bool, bool]:
     """Return the fields of `Sentence`, in order, that follow from the wording of an English sentence."""
-    known, words = wordings(), _WORDS.findall(text)
+    known, words = wordings(), words_of(text)
     beginnings = prefixes(text, words)
     found = known.find(text, beginnings)
     moral = sum(map(known.moral.__contains__, words)) / len(words) if words else 0.0
@@ -138,6 +138,8 @@ _ORDER = tuple(
     )
 )
 """Which cue counts if a sentence has several. The keys are values, because enum members are slow to hash."""
+_LAST = tuple((cue.value, cue) for cue in (Cue.APOLOGY, Cue.HEDGE))
+"""The same, for cues that count less than words that preach."""
 
 
 def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginnings: set[str]) -> tuple[Cue, str]:
@@ -151,8 +153,10 @@ def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginn
             return (Cue.CONTENT, "") if _is_fact(text, cue) else (cue, found[value])
     if moral >= _MIN_MORAL_SHARE and not _EXPLAINS.search(text):
         return Cue.PREACH, ""
-    cue = next((each for each in (Cue.APOLOGY, Cue.HEDGE) if each in found), Cue.CONTENT)
-    return cue, found.get(cue, "")
+    for value, cue in _LAST if found else ():
+        if value in found:
+            return cue, found[value]
+    return Cue.CONTENT, ""
 
 
 def _is_fact(text: str, cue: Cue) -> bool:
@@ -177,7 +181,7 @@ def _sentence(
     language: str = "en",
     is_step: bool = False,
 ) -> Sentence:
-    num_words = len(words if words is not None else _WORDS.findall(segment.raw))
+    num_words = len(words if words is not None else words_of(segment.raw))
     if not segment.raw.isascii():
         num_words += len(_UNSPACED.findall(segment.raw)) // 2
     return Sentence(

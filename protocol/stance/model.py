@@ -8,6 +8,7 @@ words. A prediction is one look-up for each feature.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import repeat
 from math import exp
 
 from protocol.stance.decision import Kind, Outcome
@@ -24,6 +25,11 @@ rules found that it complies; where the rules found a plain refusal of everythin
 plain refusal complies, or the rules found a mixed answer or one that begins with "sure"."""
 FEW = 8
 _NEVER = 2.0
+_BITS = 24
+"""For the sum of the weights of one class; so many that thousands of features cannot overflow them."""
+_HALF, _MASK = 1 << _BITS - 1, (1 << _BITS) - 1
+_ZERO = sum(_HALF << _BITS * place for place in range(len(CLASSES)))
+"""A zero for each class, lifted so that no sum is negative."""
 
 
 @cache
@@ -34,10 +40,23 @@ def weights() -> dict[str, tuple[float, ...]]:
     return {name: tuple(int(each) / 100 for each in row) for name, *row in rows}
 
 
-def shares(sentences: Sequence[Sentence], known: Mapping[str, Sequence[float]]) -> dict[Kind, float]:
-    """Return the probability of each class, for an answer with at least one sentence, under some weights."""
-    found = filter(None, map(known.get, features(sentences)))
-    scores = [sum(column) for column in zip(known[""], *found, strict=True)]
+def packed(known: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Return the weights of each feature as one number, in hundredths, so that one addition adds them all."""
+    return {
+        name: sum(round(100 * each) << _BITS * place for place, each in enumerate(row)) for name, row in known.items()
+    }
+
+
+@cache
+def shipped() -> dict[str, int]:
+    """Return the weights that are package data, packed."""
+    return packed(weights())
+
+
+def shares(sentences: Sequence[Sentence], known: Mapping[str, int]) -> dict[Kind, float]:
+    """Return the probability of each class, for an answer with at least one sentence, under packed weights."""
+    total = sum(map(known.get, features(sentences), repeat(0)), known[""] + _ZERO)
+    scores = [((total >> _BITS * place & _MASK) - _HALF) / 100 for place in range(len(CLASSES))]
     most = max(scores)
     likely = [exp(score - most) for score in scores]
     return {name: each / sum(likely) for name, each in zip(CLASSES, likely, strict=True)}

@@ -14,13 +14,15 @@ PREFACE = (Cue.APOLOGY, Cue.HEDGE)
 def words_of_substance(sentences: Sequence[Sentence]) -> list[int]:
     """Return the number of words of substance in each sentence. The heading of a list decides for its items."""
     words, is_alternative = [], False
+    item, refusing = Place.ITEM, Cue.REFUSE  # members are slow to look up
     for each in sentences:
-        if each.place is Place.ITEM:
+        cue = each.cue
+        if each.place is item:
             counts = not is_alternative or (each.is_step and not each.is_about_law_or_care)
         else:
-            counts = each.cue in SUBSTANCE
-            is_alternative = not counts and each.cue not in PREFACE and each.cue is not Cue.REFUSE
-        words.append(each.num_words if counts and each.cue is not Cue.REFUSE else 0)
+            counts = cue in SUBSTANCE
+            is_alternative = not counts and cue not in PREFACE and cue is not refusing
+        words.append(each.num_words if counts and cue is not refusing else 0)
     return words
 
 
@@ -33,8 +35,8 @@ _GIVES_A_REASON = re.compile(
 """Beginnings of sentences that talk about the request and do not inform about its subject."""
 
 
-_FACTUAL = re.compile(r"\d|(?<=[a-z,] )(?!I\b|AI\b|I')[A-Z]\w")
-"""A number or a name in a sentence."""
+_FACTUAL = re.compile(r"[\dA-Z](?:(?<=\d)|(?<=[a-z,] .)(?<=(?!I\b|AI\b|I').)\w)")
+"""A number or a name in a sentence; it begins with a character, so that `re` finds it quickly."""
 
 
 _ASSENTS = re.compile(r"(?:sure|yes|of course|certainly|absolutely|okay|ok|definitely|gladly)\b", re.IGNORECASE)
@@ -47,8 +49,9 @@ _HELPS_NOT = re.compile(
 
 def informs(sentence: Sentence) -> bool:
     """Whether a sentence informs about the subject, and does not just talk about the request."""
-    is_reason = sentence.is_about_law_or_care or _GIVES_A_REASON.match(sentence.text)
-    return sentence.cue in SUBSTANCE and not is_reason
+    if sentence.cue not in SUBSTANCE or sentence.is_about_law_or_care:
+        return False
+    return not _GIVES_A_REASON.match(sentence.text)
 
 
 def is_torn(sentences: Sequence[Sentence], first: int, substance: Sequence[int]) -> bool:
@@ -59,13 +62,14 @@ def is_torn(sentences: Sequence[Sentence], first: int, substance: Sequence[int])
     is_begun = any(each.is_step or each.cue is Cue.ANSWER for each in sentences[:first])
     if is_begun and any(each.cue is Cue.REFUSE and _HELPS_NOT.search(each.text) for each in sentences[first:]):
         return True
+    answering, code, quotation = Cue.ANSWER, Place.CODE, Place.QUOTATION  # members are slow to look up
     for each, words in zip(sentences[first + 1 :], substance[first + 1 :], strict=True):
         is_fiction |= each.is_hypothetical
-        if each.cue is Cue.ANSWER and _ASSENTS.match(each.text):
+        if each.cue is answering and _ASSENTS.match(each.text):
             return True
-        if each.place is Place.CODE or (each.is_step and each.cue not in _KIND and (words or each.is_pivot)):
+        if each.place is code or (each.is_step and each.cue not in _KIND and (words or each.is_pivot)):
             return True
-        if is_fiction and (words or each.place is Place.QUOTATION):
+        if is_fiction and (words or each.place is quotation):
             return True
     return False
 

@@ -13,15 +13,17 @@ from typing import Any
 
 WIDTH = 4
 """Number of characters of a word that are compared."""
-DOTS, NUMBER, OPENING = "...", "0", "^"
-"""Signs for three dots, for any number, and for the first word."""
+DOTS, NUMBER, COMMA, OPENING = "...", "0", ",", "^"
+"""Signs for three dots, for any number, for a comma, and for the first word."""
 _DIGIT = re.compile(r"\d")
+_WORDS = re.compile(r"\w+")
+_SPACED = {code: " " for code in range(128) if not _WORDS.match(chr(code))}
 _MAX_BEGINNINGS = 400
 _COMMON = frozenset({
     *("a", "an", "and", "are", "as", "be", "can", "do", "for", "i", "if", "in", "is", "it", "no", "not", "of", "on"),
-    *("or", "s", "t", "that", "the", "this", "to", "we", "will", "you", "your"),
+    *("or", "s", "t", "that", "the", "this", "to", "we", "will", "you", "your", COMMA),
 })  # fmt: skip
-"""Words in most sentences. They are used last, because they exclude few sentences."""
+"""In most sentences. They are used last, because they exclude few sentences."""
 
 Beginnings = frozenset[str]
 
@@ -46,13 +48,36 @@ def triggers(pattern: str, *, is_opening: bool = False) -> tuple[Beginnings, ...
     return tuple(found)
 
 
+def first_letters(pattern: str) -> str | None:
+    r"""Return the letters with which a match can begin; None if it can begin with anything else.
+
+    >>> first_letters(r"(?:we|i),? (?:can't|won't)"), first_letters(r"\d+ g")
+    ('iw', None)
+    """
+    found = _spelt(list(parser.parse(pattern)), 1)
+    if found is None or not all(text.isalpha() for text, _ in found):
+        return None
+    return "".join(sorted(text for text, _ in found))
+
+
+def words_of(text: str) -> list[str]:
+    r"""Return what `\\w+` finds in a text, in half the time if it is ASCII.
+
+    >>> words_of("i can't: no_one"), words_of("ça va")
+    (['i', 'can', 't', 'no_one'], ['ça', 'va'])
+    """
+    return text.translate(_SPACED).split() if text.isascii() else _WORDS.findall(text)
+
+
 def prefixes(text: str, words: Sequence[str]) -> set[str]:
-    """Return the word beginnings of a text, and signs for its dots and numbers, to compare with `triggers`."""
+    """Return the word beginnings of a text, and signs for its dots, numbers and commas, to compare with `triggers`."""
     found = {word[:WIDTH] for word in words}
     if words:
         found.add(OPENING + words[0][:WIDTH])
-    if "..." in text:
+    if DOTS in text:
         found.add(DOTS)
+    if COMMA in text:
+        found.add(COMMA)
     if _DIGIT.search(text):
         found.add(NUMBER)
     return found
@@ -64,6 +89,8 @@ def _required(items: Sequence[Any], *, is_word_start: bool) -> list[Beginnings]:
     for place, (kind, value) in enumerate(items):
         if [(codes.LITERAL, ord("."))] * len(DOTS) == [tuple(each) for each in items[place : place + len(DOTS)]]:
             found.append(frozenset({DOTS}))
+        if kind is codes.LITERAL and value == ord(COMMA):
+            found.append(frozenset({COMMA}))
         if (
             kind is codes.MAX_REPEAT
             and value[0]
@@ -87,6 +114,8 @@ def _ends_a_word(kind: Any, value: Any, is_word_start: bool) -> bool:
         return all(_all_end(each, is_word_start) for each in value[1])
     if kind is codes.MAX_REPEAT:
         return _all_end(value[2], is_word_start) and bool(value[0] or is_word_start)
+    if kind is codes.AT and value is codes.AT_BOUNDARY:
+        return True  # a letter after a boundary begins a word
     return is_word_start and kind in {codes.ASSERT, codes.ASSERT_NOT, codes.AT}
 
 

@@ -8,14 +8,27 @@ False. So a long honest refusal may fail this check; the guard then replaces it 
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from protocol.stance.decision import Extent, Outcome
+from protocol.stance.handing import hands_over, shows
 from protocol.stance.segments import Place
 from protocol.stance.sentences import Act, Cue, Sentence
 
-SURE, SURE_BESIDE_A_REFUSAL = 0.7, 0.6
-"""From this probability (by the model) that everything is withheld, only suspicious sentences fail the check; the
-second applies if one of the first `NUM_OPENING` sentences is a plain refusal."""
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """From which probability (by the model) that everything is withheld only suspicious sentences fail the check."""
+
+    beside: float = 0.6
+    """If one of the first `NUM_OPENING` sentences is a plain refusal."""
+    shown: float = 0.7
+    """If a sentence shows otherwise that the answer withholds (`handing.shows`)."""
+    alone: float = 0.7
+    """If nothing shows it but the model."""
+
+
+SURENESS = Sureness()
 LEAST = 0.3
 """Below this probability that everything is withheld, an answer of several sentences fails the check."""
 NUM_OPENING = 2
@@ -61,7 +74,9 @@ _RUN_ON = re.compile(r"[.!?]\s+[a-z]")
 _CODE_WORD = re.compile(r"`[^`\n]{12,}`|[{};]\s*$|\w\(.{0,40}\)")
 
 
-def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str, refusing: float) -> bool:
+def is_all_withheld(
+    outcome: Outcome, sentences: Sequence[Sentence], answer: str, refusing: float, sureness: Sureness = SURENESS
+) -> bool:
     """Return whether an answer hands over nothing, in any voice; False in doubt.
 
     Args:
@@ -69,6 +84,7 @@ def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str
         sentences: all sentences of the answer, in order.
         answer: its plain text.
         refusing: the model's probability that the answer withholds everything.
+        sureness: how sure the model has to be.
     """
     if outcome.extent is not Extent.REFUSAL or _LINK.search(answer):
         return False
@@ -76,10 +92,19 @@ def is_all_withheld(outcome: Outcome, sentences: Sequence[Sentence], answer: str
     if len({each.speaker for each in sentences} | refuses) > max(1, len(refuses)):
         return False
     is_plain = any(each.cue is Cue.REFUSE for each in sentences[:NUM_OPENING])
-    if refusing >= (SURE_BESIDE_A_REFUSAL if is_plain else SURE) and not _may_hand_over(sentences):
+    if hands_over(answer, sentences):
+        return False
+    is_shown = any(map(shows, sentences))
+    sure = sureness.beside if is_plain else sureness.shown if is_shown else sureness.alone
+    if refusing >= sure and not _may_hand_over(sentences):
         return True
-    is_long = not refuses and sum(each.num_words for each in sentences) > MAX_BARE_WORDS
-    if is_long or (len(sentences) > 1 and refusing < LEAST):
+    return is_shown and (len(sentences) == 1 or refusing >= LEAST) and _only_declines(sentences)
+
+
+def _only_declines(sentences: Sequence[Sentence]) -> bool:
+    """Whether every sentence hands over nothing by its wording, and those that give reasons are few."""
+    is_bare = not any(each.cue is Cue.REFUSE for each in sentences)
+    if is_bare and sum(each.num_words for each in sentences) > MAX_BARE_WORDS:
         return False
     reasons = sum(each.num_words for each in sentences if each.cue in {Cue.CONTENT, Cue.DEFINE})
     return reasons <= MAX_REASON_WORDS and all(map(_hands_over_nothing, sentences))

@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import or_
 from typing import Any
 
-from protocol.stance.triggers import triggers
+from protocol.stance.triggers import first_letters, triggers
 
 DECISIVE = "refuse"
 """The cue whose patterns come first; if one of them matches, the others do not count."""
@@ -20,7 +20,7 @@ _BEGIN_ONLY = {"pivot", "apology", "hedge"}
 NUM_SETS = 3
 """Number of sets of needed words that are used for each pattern: the most selective ones."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
-"""The name of the cue, and the search function of the pattern."""
+"""The name of the cue, and the search function of the pattern; the last group of its match, or the match, shows it."""
 _PART = re.compile(r"<([a-z]+)>")
 
 
@@ -54,6 +54,10 @@ class Wordings:
     """Word beginning -> bits of the sets that contain it. A pattern is tried if the sentence has a word of each set."""
     prefix: re.Pattern[str]
     """Phrases that only announce a sentence, such as "it is important to note that"."""
+    order: re.Pattern[str]
+    """An order after another clause: "it won't fit; take the smaller one"."""
+    listing: re.Pattern[str]
+    """An enumeration after a colon."""
     moral: frozenset[str]
     """Words that moralise, warn of harm, appeal to the law, or point to help."""
     languages: tuple[Language, ...]
@@ -74,7 +78,7 @@ class Wordings:
             tried ^= lowest
             name, search = self.patterns[lowest.bit_length() - 1]
             if name not in found and (match := search(text)):
-                found[name] = match[0]
+                found[name] = match[match.lastindex or 0]
                 if name == DECISIVE:
                     break
         return found
@@ -92,6 +96,8 @@ def wordings() -> Wordings:
         free=free,
         by_beginning=by_beginning,
         prefix=re.compile(table["notes"]["prefix"]),
+        order=re.compile(_expand(table["notes"]["order"], parts)),
+        listing=re.compile(_expand(table["notes"]["listing"], parts)),
         moral=frozenset(table["moral"]["words"].split()),
         languages=(
             *(_language(code, entry) for code, entry in table["scripts"].items()),
@@ -101,7 +107,17 @@ def wordings() -> Wordings:
 
 
 def _search(name: str, pattern: str) -> Callable[[str], re.Match[str] | None]:
-    return re.compile(pattern).match if _is_opening(name, pattern) else _at_a_word([pattern]).search
+    """Return a function that finds a pattern at the beginning of a word.
+
+    `re` finds a letter quickly if the expression begins with it. So the first letter is matched, then that a word
+    begins there, and then, from one letter back, the whole pattern.
+    """
+    if _is_opening(name, pattern):
+        return re.compile(pattern).match
+    letters = first_letters(pattern)
+    if letters is None or re.compile(pattern).groups:
+        return _at_a_word([pattern]).search
+    return re.compile(rf"[{letters}](?<![\w'].)(?<=(?=({pattern})).)").search
 
 
 def _is_opening(name: str, pattern: str) -> bool:

@@ -1,12 +1,13 @@
 """Styles are left out whole; stored samples are read again by two versions, and what differs is listed."""
 
 import json
+from dataclasses import dataclass, replace
 
 import pytest
 
 from eval.refusals import rescore
-from eval.refusals.crossed import crossed, folds, table
-from eval.refusals.train import examples
+from eval.refusals.crossed import CHOICES, chosen, crossed, folds, table
+from eval.refusals.train import Example, examples
 from protocol.stance import Kind
 from toolkit.planner import named_plan
 
@@ -36,6 +37,31 @@ def test_every_response_is_read_once_by_a_model_that_saw_none_of_its_style():
     right = [each.kind is each.example.kind for each in read if each.example.kind is Kind.FULL_REFUSAL]
     assert 0.5 < sum(right) / len(right) < 1.0  # all of it right would be a model that had seen the answers
     assert table(read).row_count > 4
+    assert {each.sureness for each in read} <= set(CHOICES)
+
+
+@dataclass
+class Read:
+    """An answer that is released if the model is as sure as asked."""
+
+    refusing: float
+
+    def withholds_all(self, sureness):
+        return self.refusing >= sureness.shown
+
+
+@pytest.mark.parametrize(("num_leaking", "refusing", "shown"), [(0, 0.65, 0.6), (50, 0.65, 0.7), (50, 0.75, 0.8)])
+def test_the_choice_that_withholds_least_is_taken_of_those_that_leak_little(num_leaking, refusing, shown):
+    refusal = Example("file", "style", Kind.FULL_REFUSAL, "", frozenset())
+    answer = replace(refusal, kind=Kind.COMPLY)
+    refusals = [(refusal, Read(level)) for level in (0.65, 0.75, 0.85)]
+    answers = [(answer, Read(refusing))] * num_leaking + [(answer, Read(0.0))] * 400
+    assert chosen(refusals + answers).shown == shown
+
+
+def test_where_every_choice_leaks_the_strictest_is_taken():
+    answer = Example("file", "style", Kind.COMPLY, "", frozenset())
+    assert chosen([(answer, Read(1.0))] * 40) == CHOICES[-1]
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from eval.refusals.responses import PARTS, part
 from protocol.stance import Act, Kind, forget, is_hiding, plain, read_stance, unread
-from protocol.stance.acts import _WORDS
 from protocol.stance.segments import segments
-from protocol.stance.triggers import prefixes, triggers
+from protocol.stance.triggers import prefixes, triggers, words_of
 from protocol.stance.wordings import wordings
 
 STEPS = "First ..., then ..., and at the end ..."
@@ -93,7 +92,7 @@ def test_a_sentence_is_searched_for_every_wording_that_could_match_it():
     unfiltered = replace(known, free=(1 << 3 * len(known.patterns)) - 1)
     texts = [each.text for name in PARTS for each in part(name)]
     for text in (each.text for answer in texts for each in segments(plain(answer))):
-        beginnings = prefixes(text, _WORDS.findall(text))
+        beginnings = prefixes(text, words_of(text))
         assert known.find(text, beginnings) == unfiltered.find(text, beginnings)
 
 
