@@ -76,6 +76,8 @@ def _imports_are_not_collected():
     """Leave what is imported out of garbage collection: accelerate collects after each stage, for half a second."""
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()  # otherwise Triton's binding names at the end whatever was never freed
 
 
 @pytest.fixture(scope="session")
