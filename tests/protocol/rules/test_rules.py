@@ -284,6 +284,24 @@ def test_a_rule_cannot_change_what_another_one_sees():
             setattr(noun, name, None)
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("S101", "<answer>\nYes.\n</answer>"),
+        ("S102", f"<thinking>\n{SCAN}\n</thinking>"),
+        ("S103", f"<thinking>\n{SCAN}\n</thinking>\n<answer>\nYes."),
+        ("S104", f"Well.\n<thinking>\n{SCAN}\n</thinking>\n<answer>\nYes.\n</answer>"),
+        ("S105", f"<thinking>\n{SCAN}\nhm\n</thinking>\n<answer>\nYes.\n</answer>"),
+        ("S106", "<thinking>\n</thinking>\n<answer>\nYes.\n</answer>"),
+        ("S107", f"<thinking>\n{SCAN}\n</thinking>\n<answer>\n</answer>"),
+        ("S108", f"<answer>\nYes.\n</answer>\n<thinking>\n{SCAN}\n</thinking>"),
+    ],
+)
+def test_each_fault_of_form_has_its_own_code(code, text):
+    subject = Subject(read(text), PLAN, Labels(), None)
+    assert [name for name, rule in all_rules().items() if name.startswith("S") and list(rule(subject))] == [code]
+
+
 def test_rules_are_listed_in_the_order_of_their_codes():
     assert list(all_rules()) == sorted(all_rules())
     assert len(all_rules()) == 29
