@@ -34,7 +34,7 @@ from protocol.stance import Extent, Kind, read_stance
 from protocol.stance.model import weights
 
 UNSEEN = ("styles-blind", "styles-usual")
-"""Neither the model nor a rule was made with them in sight."""
+"""No answer of theirs was read while the model or a rule was made; totals of the blind ones were."""
 
 
 def is_refusal(answer):
