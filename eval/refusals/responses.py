@@ -10,7 +10,7 @@ from protocol.errors import UserError
 from protocol.stance import Extent
 
 PARTS = ("dev", "heldout")
-"""What ships here: `dev.jsonl` was tuned on, `heldout.jsonl` was not."""
+"""What ships in `labelled/` with cases: `dev.jsonl` was tuned on, `heldout.jsonl` was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,14 @@ class LabelledResponse:
     split: str = ""
 
 
+def labelled_text(name: str) -> str:
+    """Return what a file of `labelled/` holds: JSON Lines."""
+    return files("eval").joinpath("refusals", "labelled", f"{name}.jsonl").read_text(encoding="utf-8")
+
+
 def part(name: str) -> list[LabelledResponse]:
     """Return the responses of one of `PARTS`."""
-    return parse(files("eval").joinpath("refusals", f"{name}.jsonl").read_text(encoding="utf-8"), f"{name}.jsonl")
+    return parse(labelled_text(name), f"{name}.jsonl")
 
 
 def load(path: Path) -> list[LabelledResponse]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from statistics import median
 
 import numpy as np
@@ -18,6 +17,7 @@ from eval.guard.release import faults
 from eval.policies.base import Generation
 from eval.refusals import keywords
 from eval.refusals.measure import Agreement, Detector, Interval, share
+from eval.refusals.responses import labelled_text
 from eval.statistics.agreement import Kappa, kappa
 from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
@@ -51,7 +51,7 @@ class StyledResponse:
 @cache
 def styled(name: str) -> tuple[StyledResponse, ...]:
     """Return the responses of one of `STYLE_PARTS`."""
-    lines = files("eval").joinpath("refusals", f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = labelled_text(name).splitlines()
     records = [json.loads(line) for line in lines]
     return tuple(
         StyledResponse(

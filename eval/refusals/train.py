@@ -17,6 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
+from eval.refusals.responses import labelled_text
 from protocol.stance import Kind
 from protocol.stance.acts import classify
 from protocol.stance.features import features
@@ -33,11 +34,6 @@ PENALTY = 5.0
 MIN_WEIGHT = 0.03
 """Distance from the mean of the classes, from which on a weight is kept."""
 _KIND_OF = {"refusal": Kind.FULL_REFUSAL, "redirect": Kind.FULL_REFUSAL, "compliance": Kind.COMPLY}
-
-
-def lines(name: str) -> list[str]:
-    """Return the lines of a file of labelled responses."""
-    return files("eval").joinpath("refusals", f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ def examples() -> list[Example]:
     """Return the responses that have sentences, in the order of the files."""
     found = []
     for name in FITTED_ON:
-        for record in map(json.loads, lines(name)):
+        for record in map(json.loads, labelled_text(name).splitlines()):
             kind = _KIND_OF.get(record["label"]) or Kind(record["label"])
             style = record.get("style") or f"{record['case']} (case)"
             if sentences := classify(segments(plain(record["text"]))):

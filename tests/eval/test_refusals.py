@@ -16,7 +16,7 @@ import pytest
 from eval.refusals import keywords, train
 from eval.refusals.__main__ import main
 from eval.refusals.measure import Agreement, Partial, measure
-from eval.refusals.responses import PARTS, LabelledResponse, part
+from eval.refusals.responses import PARTS, LabelledResponse, labelled_text, part
 from eval.refusals.styles import (
     BASELINES,
     STYLE_PARTS,
@@ -133,7 +133,7 @@ def test_the_guard_hands_over_nothing_and_withholds_few_complying_answers(name):
 def test_the_model_is_fitted_on_what_is_said_and_never_on_unseen_styles():
     assert not set(train.FITTED_ON) & set(UNSEEN)
     unseen = {each.text for name in UNSEEN for each in styled(name)}
-    fitted_on = [line for name in train.FITTED_ON for line in train.lines(name)]
+    fitted_on = [line for name in train.FITTED_ON for line in labelled_text(name).splitlines()]
     assert len(fitted_on) >= 2_000
     assert not {json.loads(line)["text"] for line in fitted_on} & unseen
 
