@@ -25,7 +25,7 @@ from data.files.locks import held
 from data.pairs.negatives import Draw, LengthLedger, Negative, RiskLedger, balanced, drawn, even, traces
 from data.pocket import world
 from data.pocket.described import described
-from data.pocket.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
+from data.pocket.queries.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
 from data.prompts import BUILDER, rollout_prompt
 from data.rows import PreferencePair, Query, SFTRow
 from data.splits import content_key, is_below

@@ -6,7 +6,7 @@ A query keeps its answers, its facts and its split. The facts that were in the p
 from dataclasses import replace
 
 from data.pocket.lexicon import MASS
-from data.pocket.scenes import Scene
+from data.pocket.pictures.scenes import Scene
 from data.pocket.world import PocketQuery
 from protocol.labels import Risk
 
@@ -25,7 +25,7 @@ def described(item: PocketQuery) -> PocketQuery:
 def describe(scene: Scene) -> str:
     """Return a scene in a sentence or two.
 
-    >>> from data.pocket.scenes import Thing
+    >>> from data.pocket.pictures.scenes import Thing
     >>> describe(Scene("garage", (Thing("hat", "red", 0, 0, 26), Thing("pills", "blue", 28, 0, 26)), "thank the nurse"))
     'A picture of the garage shows a red hat and some blue pills. A note in it reads "thank the nurse".'
     """

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from data.pocket.distractors import distractors_of
-from data.pocket.drafts import PocketDraft
-from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, KINDS, MIXTURE
 from data.pocket.pairs import PAIRS, Pair, task_of
-from data.pocket.scenes import Scene
+from data.pocket.pictures.drawing import draw
+from data.pocket.pictures.scenes import Scene
+from data.pocket.queries.drafts import PocketDraft
+from data.pocket.queries.kinds import FAMILIES, KINDS, MIXTURE
 from data.rows import Provenance, Query
 from data.splits import content_key, held_out
 from protocol.errors import UserError

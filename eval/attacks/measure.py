@@ -7,7 +7,7 @@ from functools import cache
 from statistics import fmean
 
 from data.corruptions import Example
-from data.pocket.kinds import KINDS, MIXTURE
+from data.pocket.queries.kinds import KINDS, MIXTURE
 from data.pocket.world import generate
 from data.synthesis import reference_response
 from eval.attacks.registry import ATTACKS

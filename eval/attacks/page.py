@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.resources import files
 
-from data.pocket.kinds import KINDS
+from data.pocket.queries.kinds import KINDS
 from eval.attacks.constant import CEILING, ConstantPolicy, best_constant
 from eval.attacks.measure import MARGIN, AttackGaps, outcomes
 from eval.attacks.registry import ATTACKS

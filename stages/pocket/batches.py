@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers import Qwen2_5_VLProcessor
 
-from data.pocket.drawing import draw
-from data.pocket.scenes import GRID, Scene
+from data.pocket.pictures.drawing import draw
+from data.pocket.pictures.scenes import GRID, Scene
 from stages.pocket.corpus import Lesson
 from stages.pocket.tokenizer import END_OF_TURN
 

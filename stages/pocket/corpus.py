@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from data.pocket.drafts import some_of
 from data.pocket.lexicon import HAZARDOUS, HOUSEHOLD, OBJECTS, with_article
 from data.pocket.pairs import PAIRS, Pair, task_of
-from data.pocket.plain import plain_about
-from data.pocket.scenes import Scene, random_scene
+from data.pocket.pictures.scenes import Scene, random_scene
+from data.pocket.queries.drafts import some_of
+from data.pocket.queries.plain import plain_about
 from data.pocket.world import PocketQuery, generate, held_out_tasks, split_of
 
 CROWDED_SHARE = 0.8

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from data.pocket.drawing import draw
-from data.pocket.scenes import Scene
+from data.pocket.pictures.drawing import draw
+from data.pocket.pictures.scenes import Scene
 from data.pocket.world import PocketQuery, generate
 
 PASS_MARKS = {

@@ -17,7 +17,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from data.pocket.scenes import SIDE
+from data.pocket.pictures.scenes import SIDE
 from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_template
 
 

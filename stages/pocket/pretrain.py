@@ -31,7 +31,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data.files.locks import held
 from data.pocket.lexicon import COLOURS, OBJECTS, SETTINGS
-from data.pocket.scenes import CELL, GRID, Scene
+from data.pocket.pictures.scenes import CELL, GRID, Scene
 from data.pocket.world import WORLD_VERSION
 from stages.pocket import corpus
 from stages.pocket.batches import EncodedLesson, batches, collate, encode, patches

@@ -26,8 +26,8 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from data.building.build import sft_rows
-from data.pocket.kinds import FAMILIES, MIXTURE
 from data.pocket.pairs import PAIRS
+from data.pocket.queries.kinds import FAMILIES, MIXTURE
 from data.pocket.world import WORLD_VERSION, generate
 from protocol.templates import plain_template
 from stages.pocket import pretrain

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import eval.presets
-from data.pocket.kinds import KINDS
+from data.pocket.queries.kinds import KINDS
 from eval.attacks import ATTACKS
 from eval.attacks.constant import CEILING, best_constant, constant_policies
 from eval.attacks.measure import MARGIN, earned, examples_by_kind, outcomes

@@ -13,7 +13,7 @@ from random import Random
 
 from PIL import ExifTags, Image
 
-from data.pocket.kinds import MIXTURE
+from data.pocket.queries.kinds import MIXTURE
 from data.pocket.world import draw, generate
 from protocol import Decision, Risk
 

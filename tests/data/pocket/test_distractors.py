@@ -1,7 +1,7 @@
 """Distractors of pocket-world queries are of the same class as a fact and never in an honest answer."""
 
-from data.pocket.kinds import KINDS
 from data.pocket.lexicon import COLOURS, NUMBERS
+from data.pocket.queries.kinds import KINDS
 from data.pocket.world import generate
 from eval.scores.answer_integrity import words
 

@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 import pytest
 from PIL import Image
 
-from data.pocket.drawing import draw
-from data.pocket.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, MIXTURE, TRAINING_MIXTURE
 from data.pocket.lexicon import CATEGORIES, COLOURS, HAZARDOUS, HOUSEHOLD, OBJECTS, PERSONS, SETTINGS
 from data.pocket.pairs import PAIRS, Pair, task_of
-from data.pocket.scenes import SIDE, Scene, Thing
-from data.pocket.shapes import SHAPES
+from data.pocket.pictures.drawing import draw
+from data.pocket.pictures.scenes import SIDE, Scene, Thing
+from data.pocket.pictures.shapes import SHAPES
+from data.pocket.queries.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, MIXTURE, TRAINING_MIXTURE
 from data.pocket.world import (
     SPLITS,
     WorldError,

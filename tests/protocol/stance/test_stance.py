@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.pocket import templates
+from data.pocket.queries import templates
 from protocol.labels import Decision
 from protocol.stance import Act, Extent, read_stance, stance
 from protocol.stance.segments import HEAD, MAX_SENTENCE, TAIL, segments

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from data.pocket.scenes import SIDE
+from data.pocket.pictures.scenes import SIDE
 from data.rows import PreferencePair, SFTRow
 from eval.models.loading import ModelError, load_processor
 from stages import sft

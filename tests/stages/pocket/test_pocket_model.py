@@ -8,10 +8,10 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from data.pocket.drawing import draw
 from data.pocket.lexicon import OBJECTS
-from data.pocket.scenes import CELL, Scene, Thing
-from data.pocket.templates import PLAIN
+from data.pocket.pictures.drawing import draw
+from data.pocket.pictures.scenes import CELL, Scene, Thing
+from data.pocket.queries.templates import PLAIN
 from data.pocket.world import generate, held_out_tasks, split_of_template
 from data.synthesis import reference_response
 from eval.models.loading import load_model, resolve_dtype

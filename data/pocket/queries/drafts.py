@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.pocket.lexicon import HAZARDOUS
 from data.pocket.pairs import HARMFUL_PHRASES, Pair
-from data.pocket.scenes import Scene
+from data.pocket.pictures.scenes import Scene
 from protocol.labels import Decision, Labels, Risk
 
 

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.pocket import requests
-from data.pocket.drafts import PocketDraft
-from data.pocket.plain import plain, taught_plain
-from data.pocket.templates import GIFT, HOW_TO, NOTE, PLAIN
+from data.pocket.queries import requests
+from data.pocket.queries.drafts import PocketDraft
+from data.pocket.queries.plain import plain, taught_plain
+from data.pocket.queries.templates import GIFT, HOW_TO, NOTE, PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.pocket.drafts import PocketDraft, labels_of
 from data.pocket.lexicon import NUMBERS, OBJECTS, with_article
 from data.pocket.pairs import PAIR_OF_TASK, Pair, draw_pair, task_of, unordered_pair
-from data.pocket.scenes import Scene, Thing, random_scene
-from data.pocket.templates import PLAIN, REDIRECT_PLAIN, REFUSE_PLAIN
+from data.pocket.pictures.scenes import Scene, Thing, random_scene
+from data.pocket.queries.drafts import PocketDraft, labels_of
+from data.pocket.queries.templates import PLAIN, REDIRECT_PLAIN, REFUSE_PLAIN
 
 NOTE_SHARE = 0.4
 """Share of the questions about other topics whose picture also has a note."""

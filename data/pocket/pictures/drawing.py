@@ -7,8 +7,8 @@ fonts.
 from PIL import Image, ImageDraw, ImageFont
 
 from data.pocket.lexicon import COLOURS
-from data.pocket.scenes import NOTE_HEIGHT, SIDE, Scene, Thing
-from data.pocket.shapes import SHAPES, Stroke
+from data.pocket.pictures.scenes import NOTE_HEIGHT, SIDE, Scene, Thing
+from data.pocket.pictures.shapes import SHAPES, Stroke
 
 Colour = tuple[int, int, int]
 

@@ -4,11 +4,11 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from data.pocket.drafts import PocketDraft, labels_of, some_of, with_another
 from data.pocket.lexicon import CATEGORY_OF_VERB, OBJECTS
 from data.pocket.pairs import SAFE_ALONE, Pair, draw_pair, task_of
-from data.pocket.scenes import Scene, random_scene
-from data.pocket.templates import COMPLY, GIFT, HOW_TO, NOTE, REDIRECT, REDIRECT_GIFT, REFUSE, TOYS
+from data.pocket.pictures.scenes import Scene, random_scene
+from data.pocket.queries.drafts import PocketDraft, labels_of, some_of, with_another
+from data.pocket.queries.templates import COMPLY, GIFT, HOW_TO, NOTE, REDIRECT, REDIRECT_GIFT, REFUSE, TOYS
 from data.splits import content_key
 from protocol.labels import Decision, Risk
 

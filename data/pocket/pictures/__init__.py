@@ -1,0 +1,1 @@
+"""The pictures of the pocket world: a scene, its shapes, and the drawing."""
