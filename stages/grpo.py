@@ -21,10 +21,10 @@ from stages.lifecycle.stage import run_stage
 from stages.lifecycle.training import Setup
 from stages.progress import say
 from stages.rollouts.guarded_reward import GuardedReward
-from stages.rollouts.log import MEBIBYTE, RolloutLog
+from stages.rollouts.record.log import MEBIBYTE, RolloutLog
 from stages.rollouts.reward import RewardFunction, build_reward
+from stages.rollouts.sampling.vllm import ScaledPictures
 from stages.rollouts.trainer import RolloutTrainer
-from stages.rollouts.vllm import ScaledPictures
 
 
 def run(arguments: GRPOArguments, config: GRPOConfig, reward: RewardFunction | None = None) -> Path:

@@ -72,7 +72,7 @@ def _back_up(rooms: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 def main() -> None:
     """Print a line for each package."""
-    for package in sys.argv[1:] or [*LAYERS, "data.pocket", "data.sources", "stages.cli"]:
+    for package in sys.argv[1:] or [*LAYERS, "data.pocket", "data.sources", "stages.cli", "stages.rollouts"]:
         found = house(package)
         back = "".join(f"\n  back up: {one} -> {other}" for one, other in found.back_up)
         print(  # noqa: T201 - what it is for

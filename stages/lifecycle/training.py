@@ -32,9 +32,9 @@ from stages.memory.peak import peak_memory, start_counting
 from stages.preflight.check import check_before_training
 from stages.progress import ProgressCallback, say
 from stages.provenance.manifest import Manifest
-from stages.rollouts.files import read_rollouts
 from stages.rollouts.guarded_reward import GuardedReward
-from stages.rollouts.unchanged import why_unchanged
+from stages.rollouts.record.files import read_rollouts
+from stages.rollouts.record.unchanged import why_unchanged
 from stages.tracking.run import Run, TrackingCallback
 
 

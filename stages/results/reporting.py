@@ -24,7 +24,7 @@ from eval.results.runs import is_set_aside, read_run, stage_order
 from eval.results.summary import summarize
 from eval.results.table import terminal_table, to_markdown
 from stages.provenance.manifest_fields import manifest_problems
-from stages.rollouts.files import read_rollouts
+from stages.rollouts.record.files import read_rollouts
 
 MAX_SAMPLES = 1000
 """Maximum number of prompts that a report shows; its numbers cover all prompts."""

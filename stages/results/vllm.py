@@ -32,7 +32,7 @@ from eval.policies.constrained import check_budget
 from eval.policies.dialects import structured_outputs
 from protocol.errors import UserError
 from stages.results import vllm_worker
-from stages.rollouts.vllm import ScaledPictures
+from stages.rollouts.sampling.vllm import ScaledPictures
 
 _GUIDANCE = {"structured_outputs_config": {"backend": "guidance"}}
 """vLLM's "guidance" is llguidance, as in this project; by default vLLM would try to convert a grammar for another

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.rollouts.record.stats import groups_of, has_spread
 from stages.rollouts.reflection import JudgedResponse, JudgeResponses, Reflection, SampleTurns, Turn
-from stages.rollouts.stats import groups_of, has_spread
 
 
 @dataclass(frozen=True, slots=True)

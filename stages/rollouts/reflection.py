@@ -21,8 +21,8 @@ from protocol import Labels, Plan, diagnose
 from protocol.diagnostics import show
 from protocol.templates import plain_template
 from stages.arguments.rollouts import Reflect, num_corrections
+from stages.rollouts.record.stats import groups_of
 from stages.rollouts.reward import Judged
-from stages.rollouts.stats import groups_of
 
 MAX_FAULTS = 8
 """Maximum number of faults in the message; the first ones are the root causes."""

@@ -1,6 +1,6 @@
 """The reward of GRPO: maps each response to a `Judged`, with the presets of `eval/presets`.
 
-The reward uses the same code for verdicts and scores as the evaluation of checkpoints. `log.py` calls this module and
+The reward uses the same code for verdicts and scores as the evaluation of checkpoints. `record/log.py` calls this module and
 handles TRL's columns.
 """
 

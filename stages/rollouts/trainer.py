@@ -1,8 +1,8 @@
-"""Extends TRL's GRPO trainer for the curriculum. Only this module and `sharing.py` use TRL's internals.
+"""Extends TRL's GRPO trainer for the curriculum. Only this module and `passes/sharing.py` use TRL's internals.
 
 Every rollout is recorded, resuming is exact, sampling may use merged weights or a grammar, and batches may be judged
 before training (`stages/rollouts/look_ahead.py`). It overrides four methods of TRL 1.16 without a public hook, and
-calls one more. For this reason `pyproject.toml` pins TRL's minor version. `stages/rollouts/sharing.py` overrides
+calls one more. For this reason `pyproject.toml` pins TRL's minor version. `stages/rollouts/passes/sharing.py` overrides
 others.
 
 A batch from `look_ahead` replaces the samples of `_generate_single_turn`. TRL still computes everything for the loss
@@ -12,28 +12,28 @@ row: a correction counts as a response to the original prompt.
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from peft.tuners.lora import LoraLayer
-from transformers import LogitsProcessorList
 from trl.data_utils import prepare_multimodal_messages
 
 from eval.policies.constrained import PlanLogitsProcessor
 from stages.arguments.rollouts import RolloutArguments
 from stages.inputs.lengths import model_limit
-from stages.rollouts.log import RolloutLog
 from stages.rollouts.look_ahead import Ahead, LookAhead
-from stages.rollouts.picture_counts import telling_picture_counts
+from stages.rollouts.passes.picture_counts import telling_picture_counts
+from stages.rollouts.passes.sharing import SharingTrainer
+from stages.rollouts.record.log import RolloutLog
+from stages.rollouts.record.stats import groups_of, has_spread
 from stages.rollouts.reflection import JudgedResponse, Reflection, Turn
-from stages.rollouts.shared_prompts import generating_by
-from stages.rollouts.sharing import SharingTrainer
-from stages.rollouts.stats import groups_of, has_spread
-from stages.rollouts.vllm import ScaledPictures, keeping_weights, kept_weights
+from stages.rollouts.sampling.generate import processed
+from stages.rollouts.sampling.order import GroupSampler, has_images
+from stages.rollouts.sampling.vllm import ScaledPictures
+from stages.rollouts.sampling.weights import keeping_weights, merged
 
 
 def _is_told_in_short(record: logging.LogRecord) -> bool:
@@ -95,10 +95,10 @@ class RolloutTrainer(SharingTrainer):
         has_whole_groups = here % self.num_generations == 0
         return self.choices.zero_spread == "skip" and has_whole_groups and not (self._is_split or self.use_vllm)
 
-    def _get_train_sampler(self, dataset: Any = None) -> "GroupSampler":
+    def _get_train_sampler(self, dataset: Any = None) -> GroupSampler:
         dataset = self.train_dataset if dataset is None else dataset
         return GroupSampler(
-            has_images=_has_images(dataset),
+            has_images=has_images(dataset),
             group_size=self.num_generations,
             groups_per_batch=self.args.generation_batch_size // self.num_generations,
             num_repeats=self.num_iterations * self.args.steps_per_generation,
@@ -239,109 +239,16 @@ class RolloutTrainer(SharingTrainer):
 
     def _spare_rows(self, rows: Sequence[dict[str, Any]], count: int, rng: random.Random) -> list[dict[str, Any]]:
         taken = {row["id"] for row in rows}
-        has_images = _has_images(self.train_dataset)
+        has_pictures = has_images(self.train_dataset)
         modality = bool(rows[0].get("images"))
         free = [
             place
             for place, name in enumerate(self.train_dataset["id"])
-            if has_images[place] == modality and name not in taken
+            if has_pictures[place] == modality and name not in taken
         ]
         return [self.train_dataset[place] for place in rng.sample(free, min(count, len(free)))]
-
-
-def _has_images(dataset: Any) -> list[bool]:
-    if "images" not in dataset.column_names:
-        return [False] * len(dataset)
-    return [bool(images) for images in dataset["images"]]
 
 
 def _with_pictures(turn: Turn) -> Any:
     pictures = turn.row.get("images")
     return prepare_multimodal_messages(turn.messages, images=pictures) if pictures else turn.messages
-
-
-class GroupSampler(torch.utils.data.Sampler[int]):
-    """Yields the indices of TRL's `RepeatSampler`, with two differences.
-
-    First, the order of an epoch depends only on the seed and the epoch, so that a resumed run sees the same prompts;
-    without shuffling, it is the order of the rows. Second, a generation batch has one modality, because TRL crashes
-    with a mixed batch; prompts that do not fill a batch are left out of the epoch.
-    """
-
-    def __init__(
-        self,
-        *,
-        has_images: Sequence[bool],
-        group_size: int,
-        groups_per_batch: int,
-        num_repeats: int,
-        seed: int,
-        shuffle: bool = True,
-    ) -> None:
-        self.has_images = has_images
-        self.group_size = group_size
-        self.groups_per_batch = groups_per_batch
-        self.num_repeats = num_repeats
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, which decides the order."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        num_batches = sum(list(self.has_images).count(modality) // self.groups_per_batch for modality in (False, True))
-        return num_batches * self.groups_per_batch * self.group_size * self.num_repeats
-
-    def __iter__(self) -> Iterator[int]:
-        for batch in self._batches():
-            for _ in range(self.num_repeats):
-                for index in batch:
-                    yield from [index] * self.group_size
-
-    def _batches(self) -> list[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-
-        def ordered(count: int) -> list[int]:
-            return torch.randperm(count, generator=generator).tolist() if self.shuffle else list(range(count))
-
-        order = ordered(len(self.has_images))
-        batches = []
-        for modality in (False, True):
-            indices = [index for index in order if self.has_images[index] == modality]
-            whole = len(indices) - len(indices) % self.groups_per_batch
-            batches += [indices[at : at + self.groups_per_batch] for at in range(0, whole, self.groups_per_batch)]
-        return [batches[at] for at in ordered(len(batches))]
-
-
-@contextmanager
-def merged(model: Any) -> Iterator[None]:
-    """Merge the adapter into the base for sampling, which saves two small products per layer and token.
-
-    Afterwards the original tensors are put back, because subtracting the adapter would leave rounding errors. Quantised
-    layers are not merged, because adding to them would round.
-    """
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    if any(not layer.get_base_layer().weight.is_floating_point() for layer in layers):
-        yield
-        return
-    with kept_weights(model):
-        try:
-            model.merge_adapter(adapter_names=["default"])
-            yield
-        finally:
-            for layer in layers:
-                layer.merged_adapters.clear()
-
-
-@contextmanager
-def processed(model: Any, build_processor: Any) -> Iterator[None]:
-    """Make every `generate` use a new logits processor; TRL accepts none, and one processor works for one call only."""
-    generate = model.generate
-
-    def generate_processed(*args: Any, **kwargs: Any) -> Any:
-        return generate(*args, logits_processor=LogitsProcessorList([build_processor()]), **kwargs)
-
-    with generating_by(model, generate_processed):
-        yield

@@ -16,7 +16,7 @@ from data.sources.declared.registry import built_in_sources
 from data.synthesis import reference_response
 from eval.results.runs import read_run
 from protocol import Decision, Labels, Risk
-from stages.rollouts.files import read_rollouts
+from stages.rollouts.record.files import read_rollouts
 from stages.serving.trained import trained_planner
 from stages.spec import STAGES
 from tests.data.labelled.vlguard_like import make

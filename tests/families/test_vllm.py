@@ -16,7 +16,8 @@ from eval.models.loading import LoadOptions
 from eval.policies.dialects import structured_outputs
 from stages.errors import StageError
 from stages.inputs.loading import load_for_training
-from stages.rollouts.vllm import ScaledPictures, keeping_weights
+from stages.rollouts.sampling.vllm import ScaledPictures
+from stages.rollouts.sampling.weights import keeping_weights
 from tests.families.rows import PLAN, SIZES
 from tests.families.test_pictures import BOUNDS
 

@@ -20,7 +20,7 @@ from stages.lifecycle.training import Job, Setup
 from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.provenance.manifest import Manifest
-from stages.rollouts.files import read_rollouts
+from stages.rollouts.record.files import read_rollouts
 from stages.rollouts.reward import Judged
 from stages.tracking import store
 from toolkit.planner import plan_query

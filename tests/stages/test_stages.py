@@ -18,7 +18,8 @@ from stages.errors import StageError
 from stages.inputs.loading import load_for_training
 from stages.provenance.manifest import read_manifest
 from stages.rollouts.reward import Judged
-from stages.rollouts.trainer import GroupSampler, merged
+from stages.rollouts.sampling.order import GroupSampler
+from stages.rollouts.sampling.weights import merged
 from tests.stages.conftest import TRACE, longer_reward
 
 

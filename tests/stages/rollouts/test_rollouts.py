@@ -13,11 +13,11 @@ from eval.judges.llm import LLMJudge
 from protocol import diagnose
 from stages.arguments.judge import JudgeArguments, build_judge
 from stages.errors import StageError
-from stages.rollouts.files import RolloutFiles, read_rollouts, rollout_groups, rollout_paths
 from stages.rollouts.guarded_reward import GuardedReward
-from stages.rollouts.log import RolloutLog
+from stages.rollouts.record.files import RolloutFiles, read_rollouts, rollout_groups, rollout_paths
+from stages.rollouts.record.log import RolloutLog
+from stages.rollouts.record.stats import samples_table, step_metrics
 from stages.rollouts.reward import Judged, build_reward
-from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking import store
 from stages.tracking.run import tracked
 from tests.endpoints import Endpoint

@@ -6,7 +6,7 @@ import torch
 from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
 from stages.rollouts.reward import Judged
-from stages.rollouts.trainer import merged
+from stages.rollouts.sampling.weights import merged
 from tests.stages.conftest import longer_reward, rollouts_in, row_of, rows_of
 
 ENOUGH = 400

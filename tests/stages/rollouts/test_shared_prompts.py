@@ -5,9 +5,9 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from stages.rollouts import sharing
+from stages.rollouts.passes import sharing
+from stages.rollouts.passes.shared_prompts import Batch, can_share, places_of, prompts_run_once, score_completions
 from stages.rollouts.reward import Judged
-from stages.rollouts.shared_prompts import Batch, can_share, places_of, prompts_run_once, score_completions
 from tests.stages.conftest import rollouts_in, row_of, rows_of
 
 COMMON = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "head_dim": 8}

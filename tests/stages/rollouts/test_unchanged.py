@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stages.rollouts.unchanged import why_unchanged
+from stages.rollouts.record.unchanged import why_unchanged
 
 
 def groups(*rewards_by_group, code=None):

@@ -15,10 +15,10 @@ from accelerate.utils import gather_object
 
 from eval.judges import Item
 from protocol import Labels, Plan
-from stages.rollouts.files import RolloutFiles
 from stages.rollouts.guarded_reward import GuardedReward
+from stages.rollouts.record.files import RolloutFiles
+from stages.rollouts.record.stats import samples_table, step_metrics
 from stages.rollouts.reward import Judged
-from stages.rollouts.stats import samples_table, step_metrics
 from stages.tracking.run import Run
 
 _COPIED = ("id", "query_id", "kind", "plan", "labels")

@@ -1,17 +1,13 @@
-"""Two additions to TRL's use of vLLM: pictures are scaled before, and a sync does not change the base.
+"""Scales pictures before they go to vLLM.
 
 TRL 1.16 gives vLLM the prompt's tokens, with pictures expanded for the scaling of our processor, and the original
-pictures. vLLM scales them by the model's own files, without the recipe's bounds. And at each sync, TRL adds the adapter
-to the base and subtracts it again, which in bfloat16 does not restore the base. Neither addition was run with vLLM
-itself; the tests check both without it.
+pictures. vLLM scales them by the model's own files, without the recipe's bounds. This was not run with vLLM itself; the
+tests check it without vLLM.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any
 
-from peft.tuners.lora import LoraLayer
 from PIL import Image
 
 from eval.families import scaling_of
@@ -20,36 +16,6 @@ from eval.models.loading import tokenizer_of
 from stages.errors import StageError
 
 Pictures = Sequence[Sequence[Image.Image] | None]
-
-
-@contextmanager
-def kept_weights(model: Any) -> Iterator[None]:
-    """Restore the tensors of the adapted layers at the end of the block.
-
-    It copies the weights of these layers. Quantised layers are not copied, because nothing is added to them in place.
-    """
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    weights = [layer.get_base_layer().weight for layer in layers]
-    weights = [weight for weight in weights if weight.is_floating_point()]
-    originals = [weight.data for weight in weights]
-    try:
-        for weight in weights:
-            weight.data = weight.data.clone()
-        yield
-    finally:
-        for weight, original in zip(weights, originals, strict=True):
-            weight.data = original
-
-
-def keeping_weights(sync: Callable[[], None], model: Any) -> Callable[[], None]:
-    """Return a sync function that leaves the base unchanged, bit for bit."""
-
-    @wraps(sync)
-    def kept_sync() -> None:
-        with kept_weights(model):
-            sync()
-
-    return kept_sync
 
 
 class ScaledPictures:

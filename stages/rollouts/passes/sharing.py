@@ -11,7 +11,14 @@ import torch
 from transformers.generation import GenerationMode
 from trl import GRPOTrainer
 
-from stages.rollouts.shared_prompts import Batch, can_share, firsts_of, places_of, prompts_run_once, score_completions
+from stages.rollouts.passes.shared_prompts import (
+    Batch,
+    can_share,
+    firsts_of,
+    places_of,
+    prompts_run_once,
+    score_completions,
+)
 
 _SETTINGS = frozenset({"batch_size", "compute_entropy", "compute_aux_loss"})
 """Further keyword arguments of TRL's pass, besides pictures and token types."""

@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from stages.rollouts.stats import has_spread
+from stages.rollouts.record.stats import has_spread
 
 _NO_TRACE = {"S101", "S102", "S103"}
 """Codes of a response that lacks a block, or does not close one."""

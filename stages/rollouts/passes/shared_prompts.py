@@ -19,7 +19,8 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
-from stages.rollouts.picture_counts import takes_picture_counts
+from stages.rollouts.passes.picture_counts import takes_picture_counts
+from stages.rollouts.sampling.generate import generating_by
 
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 """Fields with an entry per token; only those of the prompt are used."""
@@ -174,20 +175,6 @@ def prompts_run_once(model: Any, places: Sequence[int]) -> Iterator[None]:
 
     with generating_by(model, generate_from_prefix):
         yield
-
-
-@contextmanager
-def generating_by(model: Any, generate: Callable[..., Any]) -> Iterator[None]:
-    """Replace `model.generate` with another function."""
-    before = vars(model).get("generate")
-    model.generate = generate
-    try:
-        yield
-    finally:
-        if before is None:
-            del model.generate
-        else:
-            model.generate = before
 
 
 @dataclass(frozen=True, slots=True)

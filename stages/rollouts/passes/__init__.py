@@ -1,0 +1,1 @@
+"""The passes of the model: a prompt is computed once for its whole group."""

@@ -1,0 +1,1 @@
+"""How responses are sampled: the order of prompts, merged weights, a grammar, vLLM."""
