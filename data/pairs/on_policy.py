@@ -1,7 +1,7 @@
 """Preference pairs of a policy's own responses: sampled, scored, and paired where the scores are far enough apart.
 
-Pure functions over scored responses; `stages/cli/rows/pairs.py` samples and scores. Corruptions teach what is wrong in
-principle, these pairs what this policy gets wrong.
+Pure functions over scored responses; `stages/cli/rows/generated/pairs.py` samples and scores. Corruptions teach what is
+wrong in principle, these pairs what this policy gets wrong.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 After the curation of SaFeR-VLM ("QI-Box"): several responses of the current policy to every prompt are scored. Where
 all are good or all are bad, the advantages of a group are zero and GRPO learns nothing; where they differ, the policy
-succeeds sometimes. Pure functions over scores; `stages/cli/rows/curate.py` samples.
+succeeds sometimes. Pure functions over scores; `stages/cli/rows/generated/curate.py` samples.
 """
 
 from collections.abc import Mapping, Sequence

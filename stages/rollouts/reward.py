@@ -1,7 +1,7 @@
 """The reward of GRPO: maps each response to a `Judged`, with the presets of `eval/presets`.
 
-The reward uses the same code for verdicts and scores as the evaluation of checkpoints. `record/log.py` calls this module and
-handles TRL's columns.
+The reward uses the same code for verdicts and scores as the evaluation of checkpoints. `record/log.py` calls this
+module and handles TRL's columns.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -7,10 +7,10 @@ from stages.cli.rows import export, sources
 from stages.cli.rows.build import build
 from stages.cli.rows.check import check, stats
 from stages.cli.rows.corruptions import corruptions
-from stages.cli.rows.curate import curated
+from stages.cli.rows.generated.curate import curated
+from stages.cli.rows.generated.pairs import pairs
+from stages.cli.rows.generated.synthesize import synthesized
 from stages.cli.rows.label import label
-from stages.cli.rows.pairs import pairs
-from stages.cli.rows.synthesize import synthesized
 from stages.cli.rows.template import template
 
 app = typer.Typer(no_args_is_help=True, help="Build and check training rows.")

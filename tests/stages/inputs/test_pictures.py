@@ -17,7 +17,7 @@ from eval.report.pictures import Album, picture_uri
 from protocol import Plan
 from stages.cli.candidates import checkpoint_of
 from stages.cli.options import CheckpointOptions
-from stages.cli.rows.filtering import _pictures
+from stages.cli.rows.generated.filtering import _pictures
 from stages.inputs.columns import to_dataset
 from stages.inspection.samples import inspect_sample
 from tests.data.pictures.test_pixels import RAMP, TRANSPARENT, words

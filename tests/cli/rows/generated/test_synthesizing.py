@@ -14,7 +14,7 @@ import pytest
 from data.files.json_lines import read_rows, write_rows
 from data.pocket.world import generate, save
 from data.rows import SFTRow
-from stages.cli.rows.spending import Prices
+from stages.cli.rows.generated.spending import Prices
 from tests.endpoints import Endpoint, says
 from tests.endpoints.judge_model import honest, sections, verdict_on
 from tests.endpoints.killing import CONCURRENCY, command, make_queries, run_killed
@@ -120,7 +120,9 @@ def test_a_terminal_shows_a_bar_and_a_log_plain_lines(tmp_path, queries):
     assert b"synthesize:" in shown
     assert b"valid 100.0%" in shown
     assert b"cost 0.0" in shown
-    child = "import stages.cli.rows.spending as s; s.LINE_SECONDS = 0.0; from stages.__main__ import main; main()"
+    child = (
+        "import stages.cli.rows.generated.spending as s; s.LINE_SECONDS = 0.0; from stages.__main__ import main; main()"
+    )
     with Endpoint(slow) as endpoint:
         (tmp_path / "sft.replies.sqlite").unlink()
         done = subprocess.run(

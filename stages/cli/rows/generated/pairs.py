@@ -18,7 +18,7 @@ from data.pairs.lengths import length_gap
 from data.pairs.negatives import LengthLedger
 from data.pairs.on_policy import ON_POLICY, pairs_by_score
 from data.rows import PreferencePair, RolloutPrompt
-from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
+from stages.cli.rows.generated.sampling import SamplingOptions, check_beside, grade, responses_to
 from stages.cli.rows.tables import length_table
 
 

@@ -16,7 +16,7 @@ from protocol.errors import UserError
 from stages.arguments.judge import JudgeArguments, JudgeKind, build_judge, judge_settings
 from stages.cli.candidates import ground_named
 from stages.cli.options import Ground, Only
-from stages.cli.rows.sampling import check_beside
+from stages.cli.rows.generated.sampling import check_beside
 from stages.cli.rows.template import complete_stages
 from stages.cli.validate.records import plan_option
 from toolkit.planner import Planner, plan_query
@@ -98,7 +98,7 @@ def synthesized(options: SynthesizeOptions) -> None:
     _require_extra()
     from data.teacher.conversation import AGAIN
     from data.teacher.run import synthesize
-    from stages.cli.rows.spending import Display, Prices, summary
+    from stages.cli.rows.generated.spending import Display, Prices, summary
 
     planners = _planners(options)
     synthesis = _synthesis(options, planners)
@@ -179,7 +179,7 @@ def _teacher(options: SynthesizeOptions) -> "TeacherSettings":
 
 def _judged(options: SynthesizeOptions, synthesis: "Synthesis") -> "tuple[Judge | None, Synthesis]":
     """Return the judge of the filter (to be closed), or None, and the synthesis with the filter."""
-    from stages.cli.rows.filtering import MinimumScores, judging
+    from stages.cli.rows.generated.filtering import MinimumScores, judging
 
     kept = options.kept
     if kept.judge is None:

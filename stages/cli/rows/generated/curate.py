@@ -16,7 +16,7 @@ from data.rows import RolloutPrompt
 from data.selection.curation import Box, Curated, Selection, curate
 from protocol.errors import UserError
 from stages.cli.extras import need_scipy
-from stages.cli.rows.sampling import SamplingOptions, check_beside, grade, responses_to
+from stages.cli.rows.generated.sampling import SamplingOptions, check_beside, grade, responses_to
 
 _BOX = Box()
 
