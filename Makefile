@@ -67,7 +67,7 @@ check: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(SMOLLM2_PACKAGE)
-	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-PASSIVE} $(BIN)/python -m pytest tests/bench --benchmark-only --benchmark-columns=median,iqr,ops,rounds
+	OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-PASSIVE} $(BIN)/python -m pytest tests/bench/speed --benchmark-only --benchmark-columns=median,iqr,ops,rounds
 
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.protocol.fuzzing --inputs 200000

@@ -8,13 +8,14 @@ from data.files.text import read_text
 from eval.tasks.task import Task, TaskError, parse_task
 from protocol.nearest import nearest
 
+_CATALOGUE = Path(str(files("eval").joinpath("tasks/catalogue")))
+
 
 @cache
 def built_in_tasks() -> dict[str, Task]:
     """Return every task of `catalogue/`, by name."""
-    folder = files("eval").joinpath("tasks/catalogue")
-    texts = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir() if each.name.endswith(".yaml")}
-    tasks = [parse_task(texts[name], f"catalogue/{name}") for name in sorted(texts)]
+    paths = sorted(_CATALOGUE.glob("*/*.yaml"), key=lambda path: path.name)
+    tasks = [parse_task(path.read_text(encoding="utf-8"), str(path.relative_to(_CATALOGUE.parent))) for path in paths]
     return {task.name: task for task in tasks}
 
 

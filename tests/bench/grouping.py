@@ -28,7 +28,7 @@ from stages.lifecycle.training import Job, Setup
 from stages.pocket.model import PocketSizes, build_model, build_processor
 from stages.pocket.tokenizer import train_tokenizer
 from stages.provenance.manifest import Manifest
-from tests.bench.test_step_bench import steps_in_turns
+from tests.bench.speed.test_step_bench import steps_in_turns
 
 
 class Counted:

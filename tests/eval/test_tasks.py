@@ -12,6 +12,7 @@ from eval.tasks import Measures, TaskError, built_in_tasks, find_task
 from eval.tasks.prompts import draw_prompts, import_command, task_prompts
 from eval.tasks.task import parse_task
 from protocol import Labels, Risk
+from tests.conftest import REPOSITORY
 
 NOT_ABOUT_SAFETY = {"llava-instruct", "rl-json", "scienceqa"}
 """Sources that need no safety task: training instructions, a format without labels, and general questions."""
@@ -35,6 +36,15 @@ def test_every_safety_set_has_a_task():
         "test",
     }
     assert len(built_in_tasks()) >= 20
+
+
+def test_each_task_is_in_the_folder_of_what_it_measures():
+    paths = list((REPOSITORY / "eval/tasks/catalogue").glob("*/*.yaml"))
+    folders = {path.stem: path.parent.name for path in paths}
+    assert len(folders) == len(paths)
+    assert folders == {
+        task.name: "pocket" if task.source == "pocket" else task.measures for task in built_in_tasks().values()
+    }
 
 
 @pytest.mark.parametrize("name", built_in_tasks())

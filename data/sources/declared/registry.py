@@ -8,18 +8,21 @@ from data.sources.declared.spec import SourceSpec, parse_spec, read_spec
 from data.sources.reading.records import SourceError
 from protocol.nearest import nearest
 
+_CATALOGUE = Path(str(files("data").joinpath("sources/catalogue")))
+
 
 @cache
 def built_in_sources() -> dict[str, SourceSpec]:
     """Return every source of `catalogue/`, by name."""
-    names = sorted(each.name for each in _catalogue().iterdir() if each.name.endswith(".yaml"))
-    specs = [parse_spec(source_text(name.removesuffix(".yaml")), f"catalogue/{name}") for name in names]
+    paths = sorted(_CATALOGUE.glob("*/*.yaml"), key=lambda path: path.name)
+    specs = [parse_spec(path.read_text(encoding="utf-8"), str(path.relative_to(_CATALOGUE.parent))) for path in paths]
     return {spec.name: spec for spec in specs}
 
 
 def source_text(name: str) -> str:
     """Return the YAML of a source of the catalogue; it can serve as an example."""
-    return _catalogue().joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    (path,) = _CATALOGUE.glob(f"*/{name}.yaml")
+    return path.read_text(encoding="utf-8")
 
 
 def find_source(name: str) -> SourceSpec:
@@ -36,7 +39,3 @@ def find_source(name: str) -> SourceSpec:
         own = "hint: for your own set, write a YAML file and give its path"
         raise SourceError(f"no source {name!r}; {hint}\n{own}")
     return known[name]
-
-
-def _catalogue() -> Path:
-    return Path(str(files("data").joinpath("sources/catalogue")))

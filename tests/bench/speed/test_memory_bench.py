@@ -27,7 +27,7 @@ from data.pocket.world import generate
 from data.prompts import prompt_messages, rollout_prompt
 from protocol import Plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "stages", "preflight", "--measure"]
 MEASURED = re.compile(r"two steps of the longest row.*?([\d.,]+) (GiB)", re.DOTALL)
 OPTIMISER = re.compile(r"optimiser\s+([\d.,]+) (MiB)")

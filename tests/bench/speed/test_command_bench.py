@@ -16,7 +16,7 @@ from data.pocket.world import generate
 from data.synthesis import reference_response
 from toolkit.planner import named_plan, plan_query
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "stages", "validate", "--plan", "everyday", "--format", "json"]
 # A process inherits the peak of its parent, so a small process runs between pytest and the command.
 MEASURED = """

@@ -83,7 +83,7 @@ class _Turn(TrainerCallback):
 def trainer_of(stage, variant, folder, options, run):
     """Build one of the trainers on its own model."""
     flags = {
-        "config": Path(__file__).parents[2] / "stages" / "recipes" / "pocket" / f"{stage}.yaml",
+        "config": Path(__file__).parents[3] / "stages" / "recipes" / "pocket" / f"{stage}.yaml",
         "model": folder / "model",
         "data": folder / "data" / f"{stage}.jsonl",
         "output": folder / stage / variant.replace(", ", "-"),

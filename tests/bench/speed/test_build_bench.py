@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "stages", "data", "build", "--preset", "published"]
 LITTLE = ["--sft", "120", "--dpo", "120", "--grpo", "120", "--validation", "10", "--test", "20"]
 NUM_TURNS = 3
