@@ -1,6 +1,7 @@
 """One function over many items, in this process or in several: the same results in the same order.
 
-The number of items in progress is bounded, which bounds memory. Nothing here depends on what is computed.
+The number of items in progress is bounded, which bounds memory. This is our own code, because the `map` of Python's
+pools reads all items at once (`concurrent.futures` can bound them from Python 3.14 on).
 """
 
 import os

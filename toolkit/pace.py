@@ -1,4 +1,7 @@
-"""How fast a long step is and how long the rest of it takes, in words."""
+"""How fast a long step is and how long the rest of it takes, in words.
+
+tqdm says the same beside a bar, which is of no use in a log.
+"""
 
 import time
 

@@ -162,6 +162,8 @@ def sign_flip(differences: NDArray[np.float64], *, seed: int = 0) -> float:
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return the p values adjusted for multiple tests, by Holm's step-down method; None stays None.
 
+    This is our own code, because scipy has no such function, and statsmodels would be a dependency for these lines.
+
     >>> holm([0.01, None, 0.04, 0.03])
     [0.03, None, 0.06, 0.06]
     """

@@ -1,4 +1,8 @@
-"""Calls a service that may be unavailable without blocking: calls are queued until the service answers again."""
+"""Calls a service that may be unavailable without blocking: calls are queued until the service answers again.
+
+This is our own code, because `tenacity` repeats a call at once and makes the caller wait. Here training goes on, and
+the calls keep their order.
+"""
 
 import time
 from collections import deque

@@ -10,6 +10,8 @@
 
 A template takes filters: `{choices|lettered}` writes a list as lines "(A) ...", `{name|stem}` drops a file's ending,
 `{name|words}` writes `some-name` as `some name`.
+
+This is our own code: JMESPath returns null for an unknown column, where we need an error, and it fills no templates.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Reads the records of a large JSON file one by one: from a list, an object of records, or an object of lists.
 
 Memory is bounded by the longest record, not by the file. Reading ends at a syntax error, because the start of the next
-record is unknown.
+record is unknown. This is our own code, because `ijson` does not say in which line a record begins, and sets no limit
+on the length of a record.
 """
 
 import json
