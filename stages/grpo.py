@@ -12,7 +12,7 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from eval.models.loading import load_processor, tokenizer_of
+from eval.models.processors import load_processor, tokenizer_of
 from eval.policies.constrained import check_budget
 from stages.arguments.judge import build_judge
 from stages.arguments.stage import GRPOArguments

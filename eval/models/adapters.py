@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from data.files.hashing import hash_folder
 from data.files.numbers import is_finite_number
 from eval.families import TARGETS
-from eval.models.loading import ModelError, quiet_libraries
+from eval.models.loading import quiet_libraries
+from eval.models.reading import ModelError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

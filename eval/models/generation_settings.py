@@ -8,7 +8,8 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from eval.models.loading import end_ids_of, split_gguf, tokenizer_of
+from eval.models.processors import end_ids_of, tokenizer_of
+from eval.models.reading import split_gguf
 
 _KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 _OF_THE_FILE = ("transformers_version", "use_cache", "cache_implementation", "max_length", "max_new_tokens")

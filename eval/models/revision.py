@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from data.files.hashing import hash_folder
-from eval.models.loading import ModelError, split_gguf
+from eval.models.reading import ModelError, split_gguf
 
 
 def model_revision(model: str, revision: str | None = None) -> str:

@@ -9,7 +9,7 @@ escaped.
 import re
 from typing import Any
 
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 
 _KINDS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 """Processor attributes that name placeholder tokens; some tokenizers do not list these as special tokens."""

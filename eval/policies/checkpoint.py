@@ -18,16 +18,10 @@ from trl.data_utils import prepare_multimodal_messages
 from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.models.adapters import load_adapter
-from eval.models.loading import (
-    DEFAULT_OPTIONS,
-    LoadOptions,
-    ModelError,
-    end_ids_of,
-    load_model,
-    load_processor,
-    resolve_dtype,
-    tokenizer_of,
-)
+from eval.models.loading import load_model
+from eval.models.options import DEFAULT_OPTIONS, LoadOptions, resolve_dtype
+from eval.models.processors import end_ids_of, load_processor, tokenizer_of
+from eval.models.reading import ModelError
 from eval.models.special_tokens import escape_messages, special_tokens
 from eval.policies.base import Generation, Keep, Policy, keep_nothing, progress
 from eval.policies.constrained import PlanLogitsProcessor, check_budget
@@ -59,7 +53,7 @@ class HFPolicy:
             model_path: folder or hub name of the base model.
             adapter_path: folder of a LoRA adapter, or None for the base itself.
             load_in_4bit: quantise the base. The adapter is then not merged: merging would round it to 4 bits.
-            dtype: a torch dtype's name, or "auto" (`eval.models.loading.resolve_dtype`).
+            dtype: a torch dtype's name, or "auto" (`eval.models.options.resolve_dtype`).
             batch_size: prompts in a batch.
             max_new_tokens: token limit of a response.
             temperature: 0 is greedy; otherwise plain sampling, without top-k or top-p.

@@ -17,7 +17,8 @@ import trl
 from trl import DPOConfig, GRPOConfig, SFTConfig, TrlParser
 
 from data.pictures.pixels import GROUND, is_colour
-from eval.models.loading import resolve_dtype, split_gguf
+from eval.models.options import resolve_dtype
+from eval.models.reading import split_gguf
 from eval.presets.safegrpo import SafegrpoWeights
 from eval.presets.safer_toolkit import SaferToolkitWeights
 from eval.presets.safer_vlm import SaferVlmWeights

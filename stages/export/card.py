@@ -16,7 +16,9 @@ from huggingface_hub import ModelCardData
 from data.files.json_lines import RowsError, read_json_object
 from data.pictures.pixels import GROUND, is_colour
 from eval.models.generation_settings import added_settings, in_words
-from eval.models.loading import LoadOptions, ModelError, load_config, split_gguf
+from eval.models.loading import load_config
+from eval.models.options import LoadOptions
+from eval.models.reading import ModelError, split_gguf
 from eval.results.samples import Sample, read_samples
 from eval.results.summary import summarize
 from eval.results.table import to_markdown

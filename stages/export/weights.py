@@ -11,17 +11,10 @@ from transformers import GenerationConfig
 from eval.families import turn_end
 from eval.models.adapters import CONFIG, WEIGHTS, adapter_folder, load_adapter, read_adapter_config
 from eval.models.generation_settings import greedy_settings
-from eval.models.loading import (
-    LoadOptions,
-    end_tokens,
-    load_config,
-    load_model,
-    load_processor,
-    quiet_libraries,
-    resolve_dtype,
-    split_gguf,
-    tokenizer_of,
-)
+from eval.models.loading import load_config, load_model, quiet_libraries
+from eval.models.options import LoadOptions, resolve_dtype
+from eval.models.processors import end_tokens, load_processor, tokenizer_of
+from eval.models.reading import split_gguf
 from stages.errors import StageError
 from stages.provenance.manifest import Manifest
 

@@ -15,7 +15,7 @@ from trl.data_utils import prepare_multimodal_messages
 from data.rows import Message, PreferencePair, SFTRow, TrainingRow
 from eval.families import scaling_of
 from eval.families.scaling import replacements
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 from stages.errors import StageError
 from stages.inputs.pictures import picture_fact
 

@@ -10,15 +10,9 @@ from transformers import set_seed
 
 from eval.families import changes_of, start_once, targets_of
 from eval.models.adapters import adapter_folder, load_adapter
-from eval.models.loading import (
-    LoadOptions,
-    end_ids_of,
-    load_model,
-    load_processor,
-    quiet_libraries,
-    resolve_dtype,
-    tokenizer_of,
-)
+from eval.models.loading import load_model, quiet_libraries
+from eval.models.options import LoadOptions, resolve_dtype
+from eval.models.processors import end_ids_of, load_processor, tokenizer_of
 from stages.arguments.stage import StageArguments
 from stages.errors import StageError
 from stages.progress import say

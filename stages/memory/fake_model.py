@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.quantizers.base import get_keys_to_not_convert
 
-from eval.models.loading import nf4, quiet_libraries, resolve_dtype
+from eval.models.loading import nf4, quiet_libraries
+from eval.models.options import resolve_dtype
 from stages.arguments.stage import StageArguments
 from stages.inputs.loading import fresh_adapter
 from stages.memory.shapes import meta_model

@@ -16,7 +16,8 @@ from transformers import AutoConfig
 from transformers.quantizers.base import get_keys_to_not_convert
 
 from eval.models.adapters import adapter_folder, read_adapter_config
-from eval.models.loading import auto_class, quiet_libraries, resolve_dtype
+from eval.models.loading import auto_class, quiet_libraries
+from eval.models.options import resolve_dtype
 from protocol.nearest import nearest
 from stages.arguments.stage import StageArguments
 from stages.errors import StageError

@@ -20,7 +20,8 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import DynamicCache
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
-from eval.models.loading import quiet_libraries, resolve_dtype
+from eval.models.loading import quiet_libraries
+from eval.models.options import resolve_dtype
 from stages.arguments.stage import StageArguments
 from stages.memory.estimate import TILE_WORDS, resident_bytes
 from stages.memory.fake_inputs import model_inputs, next_inputs

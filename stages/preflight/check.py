@@ -11,7 +11,8 @@ from accelerate import PartialState
 
 from data.rows import RolloutPrompt, TrainingRow
 from eval.models.generation_settings import added_settings, in_words
-from eval.models.loading import end_tokens, load_config, load_processor, tokenizer_of
+from eval.models.loading import load_config
+from eval.models.processors import end_tokens, load_processor, tokenizer_of
 from stages.arguments.stage import GRPOArguments, StageArguments, TRLConfig
 from stages.errors import StageError
 from stages.inputs.columns import escape_rows

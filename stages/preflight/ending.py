@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.families import turn_end
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 from stages.preflight.findings import Finding
 from stages.preflight.row_faults import render
 

@@ -6,7 +6,7 @@ from typing import Any
 from trl.data_utils import prepare_multimodal_messages
 
 from data.rows import PreferencePair, RolloutPrompt, SFTRow, TrainingRow
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 from stages.preflight.findings import Finding, Section
 
 NUM_CHARACTERS = 160

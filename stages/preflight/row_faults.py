@@ -15,7 +15,7 @@ from trl.data_utils import prepare_multimodal_messages
 from data.pictures.pixels import GROUND
 from data.rows import PreferencePair, SFTRow, TrainingRow
 from data.sources.reading.local import is_damaged
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 from eval.models.special_tokens import special_tokens, tokens_in
 from stages.inputs.pictures import PictureFact, picture_fact
 from stages.preflight.findings import Finding, Level

@@ -15,7 +15,7 @@ from data.files.hashing import file_hashes
 from data.files.json_lines import RowsError, read_rows
 from data.pictures.images import ImageError
 from eval.models.adapters import adapter_hash
-from eval.models.loading import ModelError
+from eval.models.reading import ModelError
 from eval.models.revision import model_revision
 from stages.arguments.resolved import decisive
 from stages.errors import StageError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.models.loading import LoadOptions
+from eval.models.options import LoadOptions
 from stages.errors import StageError
 from stages.provenance.chain import ChainStage, Link, read_model, read_stage
 from stages.provenance.elsewhere import is_elsewhere, manifest_of

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from eval.models.loading import load_config, load_processor
+from eval.models.loading import load_config
+from eval.models.processors import load_processor
 from eval.models.revision import model_revision
 from protocol.errors import UserError
 from stages.arguments.stage import StageArguments, TRLConfig

@@ -12,7 +12,8 @@ import torch
 from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
 from data.rows import TrainingRow
-from eval.models.loading import auto_class, resolve_dtype
+from eval.models.loading import auto_class
+from eval.models.options import resolve_dtype
 from stages.arguments.stage import StageArguments
 from stages.pocket.tokenizer import END_OF_TURN, PAD, VISION_TOKENS, chat_template, train_tokenizer
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from data.files.hashing import file_hashes
 from eval.models.adapters import adapter_folder, adapter_hash
-from eval.models.loading import LoadOptions, ModelError
+from eval.models.options import LoadOptions
+from eval.models.reading import ModelError
 from eval.models.revision import model_revision
 from eval.policies.checkpoint import HFPolicy
 from protocol.errors import UserError

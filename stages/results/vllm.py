@@ -24,7 +24,10 @@ from data.pictures.images import open_image
 from data.rows import RolloutPrompt
 from eval.families import turn_end
 from eval.models.adapters import WEIGHTS, read_adapter_config
-from eval.models.loading import LoadOptions, end_tokens, load_config, load_processor, split_gguf, tokenizer_of
+from eval.models.loading import load_config
+from eval.models.options import LoadOptions
+from eval.models.processors import end_tokens, load_processor, tokenizer_of
+from eval.models.reading import split_gguf
 from eval.models.special_tokens import special_tokens
 from eval.policies.base import Generation, Keep, keep_nothing, progress
 from eval.policies.checkpoint import rendered

@@ -28,7 +28,8 @@ from typing import NamedTuple
 import torch
 
 from data.building.build import Sizes, build_pocket
-from eval.models.loading import load_config, load_processor, quiet_libraries
+from eval.models.loading import load_config, quiet_libraries
+from eval.models.processors import load_processor
 from stages.arguments.stage import parse_stage
 from stages.inputs.columns import read_training_rows
 from stages.inputs.loading import load_options

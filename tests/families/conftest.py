@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import PrinterCallback
 
-from eval.models.loading import load_processor, quiet_libraries
+from eval.models.loading import quiet_libraries
+from eval.models.processors import load_processor
 from stages import dpo, grpo, sft
 from stages.arguments.stage import parse_stage
 from stages.inputs.columns import to_dataset

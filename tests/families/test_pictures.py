@@ -12,7 +12,9 @@ from data.rows import RolloutPrompt, SFTRow
 from eval.families import family_of, scaling_of
 from eval.families.room import largest_picture, most_tokens
 from eval.families.scaling import AREA, UNKNOWN, replacements
-from eval.models.loading import LoadOptions, ModelError, load_config
+from eval.models.loading import load_config
+from eval.models.options import LoadOptions
+from eval.models.reading import ModelError
 from eval.policies.checkpoint import HFPolicy
 from stages.inputs.lengths import image_tokens, row_lengths
 

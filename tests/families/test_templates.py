@@ -7,7 +7,10 @@ import pytest
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 
 from eval.families import changes_of
-from eval.models.loading import LoadOptions, ModelError, end_ids_of, load_model, load_processor, resolve_dtype
+from eval.models.loading import load_model
+from eval.models.options import LoadOptions, resolve_dtype
+from eval.models.processors import end_ids_of, load_processor
+from eval.models.reading import ModelError
 from tests.families.models import INTERNVL_TEMPLATE, template_of
 from tests.families.rows import PROMPT, QUESTION, SYSTEM, TRACE
 

@@ -12,7 +12,7 @@ from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_generation import VLLMGeneration
 
-from eval.models.loading import LoadOptions
+from eval.models.options import LoadOptions
 from eval.policies.dialects import structured_outputs
 from stages.errors import StageError
 from stages.inputs.loading import load_for_training

@@ -2,7 +2,7 @@
 
 import torch
 
-from eval.models.loading import resolve_dtype
+from eval.models.options import resolve_dtype
 from stages.preflight.findings import Finding, Section
 
 _questions = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}

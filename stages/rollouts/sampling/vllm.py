@@ -12,7 +12,7 @@ from PIL import Image
 
 from eval.families import scaling_of
 from eval.families.scaling import replacements
-from eval.models.loading import tokenizer_of
+from eval.models.processors import tokenizer_of
 from stages.errors import StageError
 
 Pictures = Sequence[Sequence[Image.Image] | None]

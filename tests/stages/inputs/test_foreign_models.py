@@ -7,7 +7,9 @@ import shutil
 import pytest
 import torch
 
-from eval.models.loading import ModelError, load_config, load_model, load_processor
+from eval.models.loading import load_config, load_model
+from eval.models.processors import load_processor
+from eval.models.reading import ModelError
 from eval.models.template_trial import CPU_SECONDS, template_problem
 
 BOMBS = {

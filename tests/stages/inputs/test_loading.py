@@ -3,7 +3,8 @@ import torch
 
 from data.pocket.pictures.scenes import SIDE
 from data.rows import PreferencePair, SFTRow
-from eval.models.loading import ModelError, load_processor
+from eval.models.processors import load_processor
+from eval.models.reading import ModelError
 from stages import sft
 from stages.errors import StageError
 from stages.inputs.columns import read_training_rows

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from eval.models.loading import LoadOptions, ModelError, load_config, load_model, load_processor, split_gguf
+from eval.models.loading import load_config, load_model
+from eval.models.options import LoadOptions
+from eval.models.processors import load_processor
+from eval.models.reading import ModelError, split_gguf
 from stages.inputs.loading import load_for_training
 
 gguf = pytest.importorskip("gguf")

@@ -14,7 +14,8 @@ from data.pocket.pictures.scenes import CELL, Scene, Thing
 from data.pocket.queries.templates import PLAIN
 from data.pocket.world import generate, held_out_tasks, split_of_template
 from data.synthesis import reference_response
-from eval.models.loading import load_model, resolve_dtype
+from eval.models.loading import load_model
+from eval.models.options import resolve_dtype
 from protocol import Decision, system_prompt
 from protocol.stance import stance
 from stages.pocket import pretrain

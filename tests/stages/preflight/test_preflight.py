@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
-from eval.models.loading import load_config, load_model, load_processor
+from eval.models.loading import load_config, load_model
+from eval.models.processors import load_processor
 from protocol import Labels
 from stages import sft
 from stages.__main__ import app

@@ -13,7 +13,8 @@ from PIL import Image
 
 from data.files.json_lines import read_rows, write_rows
 from data.rows import PreferencePair, RolloutPrompt, SFTRow
-from eval.models.loading import LoadOptions, end_tokens, load_processor, tokenizer_of
+from eval.models.options import LoadOptions
+from eval.models.processors import end_tokens, load_processor, tokenizer_of
 from protocol import Decision, Labels, Risk
 from protocol.errors import UserError
 from stages import dpo, grpo, sft

@@ -7,7 +7,8 @@ import pytest
 from peft import PeftModel
 from typer.testing import CliRunner
 
-from eval.models.loading import load_model, load_processor, quiet_libraries
+from eval.models.loading import load_model, quiet_libraries
+from eval.models.processors import load_processor
 from stages import dpo, sft
 from stages.__main__ import app
 from stages.errors import StageError

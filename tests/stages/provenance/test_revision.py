@@ -6,7 +6,10 @@ import huggingface_hub
 import pytest
 import torch
 
-from eval.models.loading import LoadOptions, ModelError, load_config, load_model, load_processor
+from eval.models.loading import load_config, load_model
+from eval.models.options import LoadOptions
+from eval.models.processors import load_processor
+from eval.models.reading import ModelError
 from eval.models.revision import model_revision
 from stages import dpo, sft
 from stages.curriculum import open_curriculum

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from data.files.locks import LockedError
 from eval.models.adapters import load_adapter
-from eval.models.loading import ModelError, load_model
+from eval.models.loading import load_model
+from eval.models.reading import ModelError
 from protocol.errors import UserError
 from stages import sft
 from stages.__main__ import app

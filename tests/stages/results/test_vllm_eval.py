@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from data.files.json_lines import read_rows
 from data.rows import RolloutPrompt
-from eval.models.loading import LoadOptions, tokenizer_of
+from eval.models.options import LoadOptions
+from eval.models.processors import tokenizer_of
 from eval.policies.checkpoint import HFPolicy
 from eval.policies.dialects import structured_outputs
 from eval.results.samples import read_samples
