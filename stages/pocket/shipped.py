@@ -31,10 +31,11 @@ from data.pocket.queries.kinds import FAMILIES, MIXTURE
 from data.pocket.world import WORLD_VERSION, generate
 from protocol.templates import plain_template
 from stages.pocket import pretrain
-from stages.pocket.corpus import TraceText
 from stages.pocket.exam import PASS_MARKS, SPLIT, ExamMark, examine
+from stages.pocket.lessons.corpus import TraceText
 from stages.pocket.model import PocketSizes
-from stages.pocket.pretrain import PretrainingRecipe, cached_pocket_model
+from stages.pocket.pretrain import cached_pocket_model
+from stages.pocket.training import PretrainingRecipe
 from stages.progress import say
 
 FOLDER = Path(str(files("stages.pocket").joinpath("base")))

@@ -11,7 +11,7 @@ import pytest
 
 from stages import __main__ as command_line
 from stages.pocket import pretrain
-from stages.pocket.pretrain import PretrainingRecipe
+from stages.pocket.training import PretrainingRecipe
 from stages.tracking.run import TrackingWarning
 from tests.conftest import REPOSITORY
 from tests.stages.test_curriculum import recipe  # noqa: F401 - a fixture

@@ -20,18 +20,6 @@ from protocol import Decision, system_prompt
 from protocol.stance import stance
 from stages.pocket import pretrain
 from stages.pocket import shipped as base
-from stages.pocket.batches import NUM_IMAGE_TOKENS, collate, encode
-from stages.pocket.corpus import (
-    Lesson,
-    TraceText,
-    copying_lessons,
-    first_lessons,
-    noted_scenes,
-    perception_lessons,
-    query_lessons,
-    reading_lessons,
-    tokenizer_texts,
-)
 from stages.pocket.exam import (
     PASS_MARKS,
     Examinee,
@@ -42,9 +30,23 @@ from stages.pocket.exam import (
     model_inputs,
     words,
 )
+from stages.pocket.lessons.batches import NUM_IMAGE_TOKENS, collate, encode
+from stages.pocket.lessons.corpus import (
+    Lesson,
+    TraceText,
+    copying_lessons,
+    first_lessons,
+    noted_scenes,
+    perception_lessons,
+    query_lessons,
+    reading_lessons,
+    tokenizer_texts,
+)
 from stages.pocket.model import PocketSizes, build_model, build_processor
-from stages.pocket.pretrain import PretrainingRecipe, cached_pocket_model
+from stages.pocket.pretrain import cached_pocket_model
+from stages.pocket.sight import sight_loss
 from stages.pocket.tokenizer import train_tokenizer
+from stages.pocket.training import PretrainingRecipe
 from toolkit.planner import plan_query
 
 SHORT = PretrainingRecipe(
@@ -240,15 +242,15 @@ def test_a_token_of_a_picture_is_to_say_what_is_there_and_nowhere_else():
     right[0, 5, [0, 1]] = 20.0  # the second row's third cell
     right[0, 1, [5, 6]] = 20.0  # any token of the note
     right[0, [3, 4, 6, 7, 8], 3] = 20.0  # every empty cell
-    assert pretrain.sight_loss(right, [scene], words) < 1e-3
+    assert sight_loss(right, [scene], words) < 1e-3
     for place, word in ((4, 0), (5, 2), (1, 2), (7, 4)):
         wrong = right.clone()
         wrong[0, place, word] = 20.0
-        assert pretrain.sight_loss(wrong, [scene], words) > 10, words[word]
+        assert sight_loss(wrong, [scene], words) > 10, words[word]
     for place, word in ((5, 0), (5, 1), (1, 5), (8, 3)):
         wrong = right.clone()
         wrong[0, place, word] = -20.0
-        assert pretrain.sight_loss(wrong, [scene], words) > 10, words[word]
+        assert sight_loss(wrong, [scene], words) > 10, words[word]
 
 
 def test_the_same_seed_gives_the_same_weights(trace_texts):

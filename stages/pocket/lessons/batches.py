@@ -14,7 +14,7 @@ from transformers import Qwen2_5_VLProcessor
 
 from data.pocket.pictures.drawing import draw
 from data.pocket.pictures.scenes import GRID, Scene
-from stages.pocket.corpus import Lesson
+from stages.pocket.lessons.corpus import Lesson
 from stages.pocket.tokenizer import END_OF_TURN
 
 NUM_IMAGE_TOKENS = GRID**2

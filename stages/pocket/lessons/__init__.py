@@ -1,0 +1,1 @@
+"""The lessons of the pocket model: conversations about scenes, and their batches of tensors."""
