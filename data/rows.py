@@ -11,8 +11,6 @@ from typing import TypedDict
 
 from protocol.labels import Decision, Labels
 
-ROW_VERSION = 1
-
 
 class Message(TypedDict):
     """One turn of a conversation in the form chat templates read."""

@@ -8,8 +8,6 @@ import torch
 
 from data.pictures.pixels import GROUND
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
 _PERMISSIONS = frozenset({"trust_remote_code", "allow_pickle"})
 """Options that allow files of the model to run code."""
 

@@ -23,7 +23,6 @@ from data.sources.reading.records import FieldError, Record, look_up
 from protocol.nearest import nearest
 
 _SLOT = re.compile(r"\{([^{}|]+)(?:\|([a-z]+))?\}")
-FILTERS = ("lettered", "stem", "words")
 
 Expression = str | Mapping[str, Any]
 
