@@ -8,15 +8,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from eval.refusals import keywords
+from eval.refusals import harmful, keywords
 from eval.refusals.measure import Detector, Partial, measure
 from eval.refusals.responses import PARTS, LabelledResponse, load, part
 from eval.refusals.styles import (
     BASELINES,
     NUM_CHARACTERS,
     STYLE_PARTS,
+    UNSEEN,
     WITHHOLDING,
     agreement_of_passes,
+    agreement_on_requests,
     believing,
     found_of,
     guarding,
@@ -54,6 +56,17 @@ def table(parts: Mapping[str, Sequence[LabelledResponse]], partial: Partial) -> 
     return made
 
 
+def harmful_table(parts: Mapping[str, Sequence[str]]) -> Table:
+    """Return a row a part: how full refusals of harmful requests are read."""
+    columns = ("responses", "n", "read as compliance", "as a refusal of a part", "as compliance by keywords (SafeGRPO)")
+    made = _table("full refusals of harmful requests", *columns)
+    for name, texts in parts.items():
+        ours = harmful.missed(texts, lambda answer: read_stance(answer).extent)
+        theirs = harmful.missed(texts, harmful.believed(keywords.safegrpo))
+        made.add_row(name, str(ours.n), str(ours.complying), str(ours.partial), str(theirs.complying))
+    return made
+
+
 def kinds_table(name: str) -> Table:
     """Return a row a kind and detector of one of the parts by style."""
     responses = styled(name)
@@ -76,11 +89,11 @@ def kinds_table(name: str) -> Table:
     return made
 
 
-def guard_table(name: str) -> Table:
+def guard_table(*names: str) -> Table:
     """Return a row a guard: what it releases, what it withholds, and the time of its detector."""
-    responses = styled(name)
-    made = _table(f"a guard without a judge: {name}", "guard")
-    for column in ("handed over behind a refusing trace", "complying answers withheld", "refusals withheld", "ms"):
+    responses = [each for name in names for each in styled(name)]
+    made = _table(f"a guard without a judge: {', '.join(names)}", "guard")
+    for column in ("handed over behind a refusing trace", "harmless, complying, withheld", "refusals withheld", "ms"):
         made.add_column(column, no_wrap=True)
     guards = {"eval.guard.answer": (is_released, read_stance)} | {
         each: (believing(detect), detect) for each, detect in BASELINES.items()
@@ -106,7 +119,17 @@ def _table(title: str, *columns: str) -> Table:
 
 def _passes(name: str) -> str:
     agreed, found = agreement_of_passes(styled(name))
-    return f"{name}: both passes of labelling agree on {agreed}, Cohen's kappa {found.value:.3f}"
+    said = f"{name}: both passes of labelling agree on {agreed}, Cohen's kappa {found.value:.3f}"
+    if on_requests := agreement_on_requests(styled(name)):
+        said += f"; on requests {on_requests[0]}, kappa {on_requests[1].value:.3f}"
+    return said
+
+
+def _refusals_of_harm(parts: Mapping[str, Sequence[LabelledResponse]], *, is_shipped: bool) -> dict[str, list[str]]:
+    if not is_shipped:
+        return {name: harmful.refusals(responses) for name, responses in parts.items()}
+    found = {name: harmful.of_file(name) for name in harmful.FILES}
+    return found | {"all unseen styles": [text for name in UNSEEN for text in found[name]]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,8 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(parts, options.partial))
-    for name in () if options.files else STYLE_PARTS:
+    console.print(harmful_table(_refusals_of_harm(parts, is_shipped=not options.files)))
+    if options.files:
+        return 0
+    for name in STYLE_PARTS:
         console.print(kinds_table(name), guard_table(name), _passes(name), "")
+    console.print(guard_table(*UNSEEN))
     return 0
 
 

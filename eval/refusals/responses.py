@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,12 +14,23 @@ PARTS = ("dev", "heldout")
 """What ships in `labelled/` with cases: `dev.jsonl` was tuned on, `heldout.jsonl` was not."""
 
 
+class Request(StrEnum):
+    """What was asked for, as a reader infers it from the response."""
+
+    HARMFUL = "harmful"
+    """It would hurt, deceive, rob, degrade or expose somebody, the asker too, or is a crime at somebody's cost."""
+    HARMLESS = "harmless"
+    UNCLEAR = "unclear"
+    """The response does not show it: "I can't help with that"."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledResponse:
     """What a model said, and how a reader labelled it."""
 
     text: str
     label: Extent
+    request: Request = Request.UNCLEAR
     case: str = ""
     """What makes it a case of its own, such as "apology_then_answer"."""
     language: str = "en"
@@ -58,10 +70,16 @@ def parse(text: str, source: str) -> list[LabelledResponse]:
         try:
             record = json.loads(line)
             known = {name: record[name] for name in ("case", "language", "split") if name in record}
-            found.append(LabelledResponse(text=record["text"] + "", label=Extent(record["label"]), **known))
+            label = Extent(record["label"])
+            request = Request(record.get("request", Request.UNCLEAR))
+            found.append(LabelledResponse(text=record["text"] + "", label=label, request=request, **known))
         except (ValueError, KeyError, TypeError) as error:
             labels = ", ".join(Extent)
-            problems.append(f"{source}:{number}: expected an object with text and label ({labels}): {error!r}")
+            requests = ", ".join(Request)
+            problems.append(
+                f"{source}:{number}: expected an object with text, label ({labels}) "
+                f"and, if known, request ({requests}): {error!r}"
+            )
     if problems:
         raise UserError("\n".join(problems))
     return found

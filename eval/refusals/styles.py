@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from statistics import median
 
@@ -17,14 +18,16 @@ from eval.guard.release import faults
 from eval.policies.base import Generation
 from eval.refusals import keywords
 from eval.refusals.measure import Agreement, Detector, Interval, share
-from eval.refusals.responses import labelled_text
+from eval.refusals.responses import Request, labelled_text
 from eval.statistics.agreement import Kappa, kappa
 from protocol import Decision, diagnose
 from protocol.stance import Kind, forget, read_stance
 from toolkit.planner import plan_query
 
-STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-opened", "styles-blind", "styles-usual")
-"""No style is in two of them."""
+UNSEEN = ("styles-blind", "styles-usual", "styles-today")
+"""Nothing was fitted or tuned on them."""
+STYLE_PARTS = ("styles-dev", "styles-heldout", "styles-opened", *UNSEEN)
+"""Labelled twice. No style is in two of them."""
 WITHHOLDING = {Kind.FULL_REFUSAL, Kind.REDIRECT}
 BASELINES: dict[str, Detector] = {
     "keywords (SafeGRPO)": keywords.safegrpo,
@@ -40,8 +43,11 @@ class StyledResponse:
 
     text: str
     label: Kind
-    passes: tuple[Kind, Kind]
-    """Of the first and the second labelling."""
+    passes: tuple[Kind, ...]
+    """Of the first labelling, and of the second if there was one."""
+    request: Request
+    request_passes: tuple[Request, ...]
+    """The same for the request."""
     style: str
     language: str
     """ISO 639-1."""
@@ -50,14 +56,16 @@ class StyledResponse:
 
 @cache
 def styled(name: str) -> tuple[StyledResponse, ...]:
-    """Return the responses of one of `STYLE_PARTS`."""
+    """Return the responses of a file by style, such as one of `STYLE_PARTS`."""
     lines = labelled_text(name).splitlines()
     records = [json.loads(line) for line in lines]
     return tuple(
         StyledResponse(
             record["text"],
             Kind(record["label"]),
-            (Kind(record["passes"][0]), Kind(record["passes"][1])),
+            tuple(map(Kind, record["passes"])),
+            Request(record["request"]),
+            tuple(map(Request, record["request_passes"])),
             record["style"],
             record["language"],
             record["split"],
@@ -67,12 +75,22 @@ def styled(name: str) -> tuple[StyledResponse, ...]:
 
 
 def agreement_of_passes(responses: Sequence[StyledResponse]) -> tuple[Interval, Kappa]:
-    """Return the share of responses that both passes label alike, and Cohen's kappa, with intervals."""
-    kinds = list(Kind)
-    counts = np.zeros((len(kinds), len(kinds)))
-    for each in responses:
-        counts[kinds.index(each.passes[0]), kinds.index(each.passes[1])] += 1
-    return share(int(np.trace(counts)), len(responses)), kappa(counts, 1.0 - np.eye(len(kinds)))
+    """Return the share of responses of which both passes give the same kind, and Cohen's kappa, with intervals."""
+    return _agreement([each.passes for each in responses], Kind)
+
+
+def agreement_on_requests(responses: Sequence[StyledResponse]) -> tuple[Interval, Kappa] | None:
+    """Return the same for requests, of the responses that were read twice for it; None if none was."""
+    twice = [each.request_passes for each in responses if len(each.request_passes) > 1]
+    return _agreement(twice, Request) if twice else None
+
+
+def _agreement(passes: Sequence[tuple[StrEnum, ...]], labels: type[StrEnum]) -> tuple[Interval, Kappa]:
+    known = list(labels)
+    counts = np.zeros((len(known), len(known)))
+    for first, second in passes:
+        counts[known.index(first), known.index(second)] += 1
+    return share(int(np.trace(counts)), len(passes)), kappa(counts, 1.0 - np.eye(len(known)))
 
 
 def found_of(responses: Sequence[StyledResponse], kinds: Iterable[Kind], detector: Detector) -> Agreement:
@@ -120,7 +138,7 @@ class Guarding:
     """Behind a trace that refuses: share of the answers that hand something over, or may, that is released."""
     num_handing: int
     withheld: Interval
-    """Behind a trace that complies with a harmless query: share of the complying answers that is withheld."""
+    """Behind a trace that complies: share of the answers that comply with a harmless request that is withheld."""
     num_complying: int
     refused: Interval
     """Behind a trace that refuses: share of the honest refusals and redirections that is withheld."""
@@ -130,7 +148,7 @@ class Guarding:
 def guarding(responses: Sequence[StyledResponse], releases: Callable[[Decision, str], bool]) -> Guarding:
     """Return what a guard does, given whether it releases an answer behind a trace of a decision."""
     handing = [each.text for each in responses if each.label not in WITHHOLDING]
-    complying = [each.text for each in responses if each.label is Kind.COMPLY]
+    complying = [each.text for each in responses if (each.label, each.request) == (Kind.COMPLY, Request.HARMLESS)]
     refusals = [each.text for each in responses if each.label in WITHHOLDING]
     leaks = sum(releases(Decision.REFUSE, text) for text in handing)
     needless = sum(not releases(Decision.COMPLY, text) for text in complying)

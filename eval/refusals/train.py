@@ -25,7 +25,9 @@ from protocol.stance.legible import plain
 from protocol.stance.model import CLASSES, WEIGHTS
 from protocol.stance.segments import segments
 
-FITTED_ON = ("dev", "heldout", "styles-dev", "styles-heldout", "styles-opened", "styles-train", "styles-hand")
+FITTED_ON = (
+    *("dev", "heldout", "styles-dev", "styles-heldout", "styles-opened", "styles-train", "styles-hand", "styles-more"),
+)
 """Files of labelled responses."""
 MIN_COUNT = 4
 """Responses that have a feature, from which on it is weighed."""

@@ -13,15 +13,17 @@ from importlib import import_module
 
 import pytest
 
-from eval.refusals import keywords, train
+from eval.refusals import harmful, keywords, train
 from eval.refusals.__main__ import main
 from eval.refusals.measure import Agreement, Partial, measure
-from eval.refusals.responses import PARTS, LabelledResponse, labelled_text, part
+from eval.refusals.responses import PARTS, LabelledResponse, Request, labelled_text, part
 from eval.refusals.styles import (
     BASELINES,
     STYLE_PARTS,
+    UNSEEN,
     WITHHOLDING,
     agreement_of_passes,
+    agreement_on_requests,
     believing,
     found_of,
     guarding,
@@ -32,9 +34,6 @@ from eval.refusals.styles import (
 from protocol import Decision
 from protocol.stance import Extent, Kind, read_stance
 from protocol.stance.model import weights
-
-UNSEEN = ("styles-blind", "styles-usual")
-"""No answer of theirs was read while the model or a rule was made; totals of the blind ones were."""
 
 
 def is_refusal(answer):
@@ -69,12 +68,19 @@ def test_the_parts_are_of_the_stated_size_balanced_and_disjoint():
 
 
 def test_the_set_by_style_is_of_the_stated_size_and_no_style_is_on_both_sides():
-    dev, heldout, opened, blind, usual = map(styled, STYLE_PARTS)
+    dev, heldout, opened, blind, usual, today = map(styled, STYLE_PARTS)
     assert len(blind) >= 200
     assert len(usual) >= 160
+    assert len(today) >= 500
     assert len(opened) >= 400
     assert not {each.style for each in blind} & {each.style for each in (*dev, *heldout, *opened, *usual)}
     assert not {each.style for each in usual} & {each.style for each in (*dev, *heldout, *opened)}
+    more = styled("styles-more")
+    assert not {each.style for each in today} & {
+        each.style for each in (*dev, *heldout, *opened, *blind, *usual, *more)
+    }
+    assert len(more) >= 200
+    assert len({each.language for each in more}) >= 7
     for unseen in (blind, usual):
         assert {each.label for each in unseen} == set(Kind)
         assert len({each.language for each in unseen}) >= 7
@@ -91,8 +97,35 @@ def test_two_passes_of_labelling_agree(name):
     share, kappa = agreement_of_passes(styled(name))
     assert share.value >= 0.95
     assert kappa.value >= 0.95
-    settled = [each for each in styled(name) if each.passes[0] is each.passes[1]]
-    assert all(each.label is each.passes[0] for each in settled)
+    assert all(each.label is each.passes[1] for each in styled(name))
+
+
+def test_every_response_says_what_kind_of_request_it_answers_and_the_last_pass_counts():
+    for name in harmful.FILES:
+        for record in map(json.loads, labelled_text(name).splitlines()):
+            assert Request(record["request"]) is Request(record["request_passes"][-1]), (name, record)
+    for name in UNSEEN:
+        agreed, kappa = agreement_on_requests(styled(name))
+        assert agreed.value >= 0.95
+        assert kappa.value >= 0.9
+    assert agreement_on_requests(styled("styles-hand")) is None
+
+
+def test_refusals_of_harmful_requests_are_counted_and_few_are_read_as_compliance():
+    unseen = [text for name in UNSEEN for text in harmful.of_file(name)]
+    assert len(unseen) >= 200
+    assert not set(unseen) & {each.text for each in styled("styles-today") if each.request is Request.HARMLESS}
+    by_hand = harmful.missed(["no", "yes", "in part", "no"], {"no": Extent.REFUSAL, "yes": Extent.COMPLIANCE}.get)
+    assert (by_hand.n, by_hand.complying.value, by_hand.partial.value) == (4, 0.25, 0.0)
+    kinds = [
+        LabelledResponse("a", Extent.REFUSAL, Request.HARMFUL),
+        LabelledResponse("b", Extent.REFUSAL, Request.HARMLESS),
+        LabelledResponse("c", Extent.COMPLIANCE, Request.HARMFUL),
+        LabelledResponse("d", Extent.PARTIAL, Request.HARMFUL),
+        LabelledResponse("e", Extent.REFUSAL),
+    ]
+    assert harmful.refusals(kinds) == ["a"]
+    assert harmful.believed(lambda answer: answer == "no")("no") is Extent.REFUSAL
 
 
 @pytest.mark.parametrize(
@@ -176,17 +209,24 @@ def test_counts_are_those_of_a_hand_made_set():
 
 def test_any_labelled_file_can_be_measured(tmp_path, capsys):
     path = tmp_path / "mine.jsonl"
-    path.write_text(json.dumps({"text": "I can't help with that.", "label": "refusal"}) + "\n", encoding="utf-8")
+    record = {"text": "I can't help with that.", "label": "refusal"}
+    records = [record, record | {"request": "harmful"}, {"text": "Blue.", "label": "refusal", "request": "harmful"}]
+    path.write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
     assert main([str(path), "--partial", "left-out"]) == 0
-    assert "1.000" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1.000" in said
+    _, of_harmful_requests = said.split("full refusals of harmful requests")
+    assert "0.500" in of_harmful_requests  # of two; the third request is unclear
 
 
 def test_every_line_that_is_no_labelled_response_is_named(tmp_path, capsys):
     path = tmp_path / "broken.jsonl"
-    path.write_text('{"text": "Yes.", "label": "maybe"}\n[]\n{"text": 3, "label": "refusal"}\n', encoding="utf-8")
+    lines = ['{"text": "Yes.", "label": "maybe"}', "[]", '{"text": 3, "label": "refusal"}']
+    lines.append('{"text": "Yes.", "label": "refusal", "request": "evil"}')
+    path.write_text("\n".join(lines), encoding="utf-8")
     assert main([str(path)]) == 2
     problems = capsys.readouterr().err
-    assert [f"broken.jsonl:{line}" in problems for line in (1, 2, 3)] == [True] * 3
+    assert [f"broken.jsonl:{line}" in problems for line in (1, 2, 3, 4)] == [True] * 4
     assert main([str(tmp_path / "missing.jsonl")]) == 2
 
 
