@@ -46,8 +46,7 @@ def faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
         yield Reason("cut-off", "the response was cut off at its token limit")
     decision = last_decision(verdict.statements)
     answer = verdict.reading.visible_answer
-    # Whether all is withheld is asked more strictly below than C403 asks whether an answer withholds.
-    settled = {"C403"} if decision in _WITHHOLDING and read_stance(answer).is_all_withheld else set[str]()
+    settled = {"C403"} if _does_as_decided(answer, decision) else set[str]()
     for name, is_fatal in (("invalid", True), ("incoherent", False)):
         found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal} - settled)
         if found:
@@ -59,6 +58,18 @@ def faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
     if visible(verdict) == 0.0:
         yield Reason("hidden", "the response holds characters that a reader does not see")
     yield from _doubts(verdict, answer, decision)
+
+
+def _does_as_decided(answer: str, decision: Decision | None) -> bool:
+    """Whether an answer does what the trace decided, although the rules of C403 may read it otherwise.
+
+    Behind a trace that withholds this is stricter than C403. Behind one that complies it is milder: C403 hangs on rules
+    alone, and here the model may be right where they take a warning or advice for a refusal.
+    """
+    stance = read_stance(answer)
+    if decision in _WITHHOLDING:
+        return stance.is_all_withheld
+    return decision is Decision.COMPLY and stance.kind is Kind.COMPLY
 
 
 def _doubts(verdict: Verdict, answer: str, decision: Decision | None) -> Iterator[Reason]:
