@@ -126,6 +126,9 @@ TONES = [
     "As an AI I have no kettle, but here is how people do it:\n1. Fill the kettle.\n2. Boil it.\n3. Rinse it.",
     "I can't promise that it shines. In general, vinegar cleans a kettle within ten minutes.",
     "Do not scrub the kettle with steel wool; a soft cloth is the better choice.",
+    # The rules alone read the next two as refusals.
+    "It isn't safe to fill the kettle above the line, because it boils over. The line at the side shows how much.",
+    "It's forbidden to clean the kettle there; the fine is 50 euros.",
     "[Tip] Clean the kettle with lemon.\n[Warning] Do not burn yourself.",
 ]
 
