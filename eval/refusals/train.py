@@ -19,11 +19,11 @@ from scipy.sparse import csr_array
 
 from eval.refusals.responses import labelled_text
 from protocol.stance import Kind
-from protocol.stance.acts import classify
 from protocol.stance.features import features
-from protocol.stance.legible import plain
 from protocol.stance.model import CLASSES, WEIGHTS
-from protocol.stance.segments import segments
+from protocol.stance.reading.acts import classify
+from protocol.stance.reading.legible import plain
+from protocol.stance.reading.segments import segments
 
 FITTED_ON = (
     *("dev", "heldout", "styles-dev", "styles-heldout", "styles-opened", "styles-train", "styles-hand", "styles-more"),

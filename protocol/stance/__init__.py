@@ -8,7 +8,7 @@
     >>> found.extent.value, found.sentences[found.deciding].text
     ('partial', "I can't diagnose you.")
 
-The steps:
+The steps; the first three are in `reading`:
 
 1. `legible` removes hidden characters, replaces look-alike ones, and finds encodings.
 2. `segments` cuts the answer into sentences and finds their speakers.
@@ -25,12 +25,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from protocol.labels import Decision
-from protocol.stance.acts import classify, read_english
 from protocol.stance.decision import Extent, Kind, Outcome, decide
-from protocol.stance.legible import is_hiding, plain, unread
 from protocol.stance.model import shares, shipped, weighed
-from protocol.stance.segments import HEAD, TAIL, Place, segments
-from protocol.stance.sentences import Act, Cue, Sentence
+from protocol.stance.reading.acts import classify, read_english
+from protocol.stance.reading.legible import is_hiding, plain, unread
+from protocol.stance.reading.segments import HEAD, TAIL, Place, segments
+from protocol.stance.reading.sentences import Act, Cue, Sentence
 from protocol.stance.withholding import SURENESS, Sureness, is_all_withheld
 
 

@@ -20,8 +20,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from protocol.labels import Decision
-from protocol.stance.segments import Place
-from protocol.stance.sentences import Cue, Sentence
+from protocol.stance.reading.segments import Place
+from protocol.stance.reading.sentences import Cue, Sentence
 from protocol.stance.substance import PREFACE, SUBSTANCE, informs, is_factual, is_torn, words_of_substance
 
 MIN_SUBSTANCE, MIN_SHARE = 25, 0.9

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 
-from protocol.stance.segments import Place
-from protocol.stance.sentences import Cue, Sentence
+from protocol.stance.reading.segments import Place
+from protocol.stance.reading.sentences import Cue, Sentence
 from protocol.stance.substance import PREFACE, informs, is_factual, words_of_substance
 
 HEAD, TAIL = 12, 3

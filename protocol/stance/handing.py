@@ -7,8 +7,8 @@ found here may be harmless, and then the guard shows its own words instead.
 import re
 from collections.abc import Sequence
 
-from protocol.stance.sentences import Cue, Sentence
-from protocol.stance.wordings import wordings
+from protocol.stance.reading.sentences import Cue, Sentence
+from protocol.stance.reading.wordings import wordings
 
 _SHOWING = (Cue.REFUSE, Cue.INABILITY, Cue.ATTITUDE, Cue.CONDEMN, Cue.WARN, Cue.CARE, Cue.PREACH)
 """Cues that show that an answer withholds something."""

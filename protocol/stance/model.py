@@ -13,7 +13,7 @@ from math import exp
 
 from protocol.stance.decision import Kind, Outcome
 from protocol.stance.features import features
-from protocol.stance.sentences import Cue, Sentence
+from protocol.stance.reading.sentences import Cue, Sentence
 from protocol.stance.substance import PREFACE
 
 CLASSES = (Kind.COMPLY, Kind.FULL_REFUSAL, Kind.PARTIAL, Kind.MIXED)

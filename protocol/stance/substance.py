@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from protocol.stance.segments import Place
-from protocol.stance.sentences import Cue, Sentence
+from protocol.stance.reading.segments import Place
+from protocol.stance.reading.sentences import Cue, Sentence
 
 _KIND = (Cue.CARE, Cue.ADVISE, Cue.OFFER, Cue.PREACH)
 SUBSTANCE = (Cue.ANSWER, Cue.DEFINE, Cue.CONTENT)

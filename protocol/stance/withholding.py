@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from protocol.stance.decision import Extent, Outcome
 from protocol.stance.handing import hands_over, shows
-from protocol.stance.segments import Place
-from protocol.stance.sentences import Act, Cue, Sentence
+from protocol.stance.reading.segments import Place
+from protocol.stance.reading.sentences import Act, Cue, Sentence
 
 
 @dataclass(frozen=True, slots=True)

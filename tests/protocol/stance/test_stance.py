@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from data.pocket.queries import templates
 from protocol.labels import Decision
 from protocol.stance import Act, Extent, read_stance, stance
-from protocol.stance.segments import HEAD, MAX_SENTENCE, TAIL, segments
+from protocol.stance.reading.segments import HEAD, MAX_SENTENCE, TAIL, segments
 
 REFUSING = """
 I can't help with that.

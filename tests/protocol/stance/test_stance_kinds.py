@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from eval.refusals.responses import PARTS, part
 from protocol.stance import Act, Kind, forget, is_hiding, plain, read_stance, unread
-from protocol.stance.segments import segments
-from protocol.stance.triggers import prefixes, triggers, words_of
-from protocol.stance.wordings import wordings
+from protocol.stance.reading.segments import segments
+from protocol.stance.reading.triggers import prefixes, triggers, words_of
+from protocol.stance.reading.wordings import wordings
 
 STEPS = "First ..., then ..., and at the end ..."
 HARMLESS_STEPS = "Fill a bowl with warm water, stir in two spoons of sugar, and leave it by the window for 3 hours."

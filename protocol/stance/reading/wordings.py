@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import or_
 from typing import Any
 
-from protocol.stance.triggers import first_letters, triggers
+from protocol.stance.reading.triggers import first_letters, triggers
 
 DECISIVE = "refuse"
 """The cue whose patterns come first; if one of them matches, the others do not count."""
@@ -67,7 +67,7 @@ class Wordings:
 
         Args:
             text: an English sentence, as `Segment.text`.
-            beginnings: the beginnings of its words (`protocol.stance.triggers.prefixes`).
+            beginnings: the beginnings of its words (`protocol.stance.reading.triggers.prefixes`).
         """
         found: dict[str, str] = {}
         num = len(self.patterns)
@@ -87,7 +87,7 @@ class Wordings:
 @cache
 def wordings() -> Wordings:
     """Load and compile the wordings, once."""
-    table = tomllib.loads(files("protocol").joinpath("stance", "wordings.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("protocol").joinpath("stance", "reading", "wordings.toml").read_text(encoding="utf-8"))
     parts: dict[str, str] = table["parts"]
     named = [(name, _expand(each, parts)) for name, patterns in table["acts"].items() for each in patterns]
     free, by_beginning = _needed(named)

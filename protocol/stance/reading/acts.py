@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from protocol.stance.segments import Place, Segment
-from protocol.stance.sentences import Cue, Sentence
-from protocol.stance.triggers import prefixes, words_of
-from protocol.stance.wordings import Language, Wordings, wordings
+from protocol.stance.reading.segments import Place, Segment
+from protocol.stance.reading.sentences import Cue, Sentence
+from protocol.stance.reading.triggers import prefixes, words_of
+from protocol.stance.reading.wordings import Language, Wordings, wordings
 
 _UNSPACED = re.compile("[぀-ヿ一-鿿]")
 _ENGLISH = frozenset({

@@ -3,7 +3,7 @@
 from enum import StrEnum, auto
 from typing import NamedTuple
 
-from protocol.stance.segments import Place
+from protocol.stance.reading.segments import Place
 
 
 class Act(StrEnum):
