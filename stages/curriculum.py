@@ -76,6 +76,8 @@ class CurriculumRecipe(JudgeArguments):
     """Share of SFT's demonstrations that use every perception tool of their plan."""
     weigh_share: float = SIZES.weigh_share
     """Share of SFT's demonstrations, and of DPO's chosen responses, that use every reasoning tool of their plan."""
+    unsafe_share: float = SIZES.unsafe_share
+    """Share of GRPO's prompts that are unsafe."""
     draw: Draw = "traces"
     """Choice of corruptions for DPO's pairs (`data/pairs/negatives.py`): "traces" has none about the decision, "even"
     besides as many false claims about risk in unsafe queries as in safe ones."""
@@ -284,6 +286,7 @@ def _build_pocket_data(recipe: CurriculumRecipe, folder: Path) -> None:
         pairs_per_query=recipe.num_pairs,
         look_share=recipe.look_share,
         weigh_share=recipe.weigh_share,
+        unsafe_share=recipe.unsafe_share,
     )
     is_new = build_pocket(folder, sizes, seed=recipe.data_seed, scenes=recipe.scenes, draw=recipe.draw)
     say(f"data: {folder} {'built' if is_new else 'is up to date'}")

@@ -25,7 +25,7 @@ from data.files.locks import held
 from data.pairs.negatives import Draw, LengthLedger, Negative, RiskLedger, balanced, drawn, even, traces
 from data.pocket import world
 from data.pocket.described import described
-from data.pocket.queries.kinds import JUDGING_MIXTURE, TRAINING_MIXTURE, TWINS
+from data.pocket.queries.kinds import TRAINING_MIXTURE, TWINS, UNSAFE_SHARE, judging_mixture
 from data.prompts import BUILDER, rollout_prompt
 from data.rows import PreferencePair, Query, SFTRow
 from data.splits import content_key, is_below
@@ -56,6 +56,8 @@ class Sizes:
     """Part (0..1) of SFT's demonstrations that call every Perception tool they can; the others as few as they can."""
     weigh_share: float = 0.3
     """Part (0..1) of SFT's demonstrations, and of DPO's chosen responses, that call every Reasoning tool they can."""
+    unsafe_share: float = UNSAFE_SHARE
+    """Part (0..1) of GRPO's prompts that are unsafe."""
 
 
 PUBLISHED = Sizes(
@@ -216,7 +218,8 @@ def _pocket_chunks(sizes: Sizes, seed: int, scenes: Scenes) -> Iterator[Chunk[wo
     known: set[str] = set()
     imitated = world.generate("train", sizes.sft, seed, mixture=TRAINING_MIXTURE, known=known, demonstrated=True)
     mended = world.generate("train", sizes.dpo, seed + 1, mixture=TRAINING_MIXTURE, known=known, demonstrated=False)
-    judged = world.generate("train", sizes.grpo, seed + 2, mixture=JUDGING_MIXTURE, known=known, demonstrated=False)
+    mixture = judging_mixture(sizes.unsafe_share)
+    judged = world.generate("train", sizes.grpo, seed + 2, mixture=mixture, known=known, demonstrated=False)
     supplies: dict[str, Iterator[world.PocketQuery]] = {
         "sft": imitated,
         "dpo": mended,

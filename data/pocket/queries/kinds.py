@@ -8,6 +8,7 @@ from data.pocket.queries import requests
 from data.pocket.queries.drafts import PocketDraft
 from data.pocket.queries.plain import plain, taught_plain
 from data.pocket.queries.templates import GIFT, HOW_TO, NOTE, PLAIN
+from protocol.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ MIXTURE = {name: kind.share for name, kind in KINDS.items()}
 TRAINING_MIXTURE = {name: kind.training_share for name, kind in KINDS.items()}
 JUDGING_MIXTURE = {name: kind.judging_share for name, kind in KINDS.items()}
 
+UNSAFE_KINDS = frozenset({"harmful_text", "compositional", "typographic"})
+UNSAFE_SHARE = round(sum(JUDGING_MIXTURE[name] for name in UNSAFE_KINDS), 2)
+"""Share of the unsafe kinds in JUDGING_MIXTURE, 0..1."""
+
 TWINS = frozenset({"compositional", "compositional_safe", "typographic", "typographic_safe"})
 """Kinds whose harmful and harmless cases have the same text; only the picture differs."""
 
@@ -58,3 +63,15 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """Every template, by family. Kinds that differ only in the picture or in a pair of words share a family. Otherwise a
 template that is held out from one of these kinds would reveal the kind."""
+
+
+def judging_mixture(unsafe_share: float) -> dict[str, float]:
+    """Return JUDGING_MIXTURE, scaled so that the unsafe kinds together have the given share (0..1).
+
+    Raises:
+        UserError: the share is not between 0 and 1.
+    """
+    if not 0 <= unsafe_share <= 1:
+        raise UserError(f"unsafe_share: expected a share between 0 and 1, found {unsafe_share}")
+    grown, shrunk = unsafe_share / UNSAFE_SHARE, (1 - unsafe_share) / (1 - UNSAFE_SHARE)
+    return {name: share * (grown if name in UNSAFE_KINDS else shrunk) for name, share in JUDGING_MIXTURE.items()}

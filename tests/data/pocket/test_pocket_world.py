@@ -12,7 +12,15 @@ from data.pocket.pairs import PAIRS, Pair, task_of
 from data.pocket.pictures.drawing import draw
 from data.pocket.pictures.scenes import SIDE, Scene, Thing
 from data.pocket.pictures.shapes import SHAPES
-from data.pocket.queries.kinds import FAMILIES, JUDGING_MIXTURE, KINDS, MIXTURE, TRAINING_MIXTURE
+from data.pocket.queries.kinds import (
+    FAMILIES,
+    JUDGING_MIXTURE,
+    KINDS,
+    MIXTURE,
+    TRAINING_MIXTURE,
+    UNSAFE_SHARE,
+    judging_mixture,
+)
 from data.pocket.world import (
     SPLITS,
     WorldError,
@@ -23,6 +31,7 @@ from data.pocket.world import (
     split_of_template,
 )
 from data.splits import content_key
+from protocol.errors import UserError
 from protocol.labels import Decision, Risk
 
 
@@ -82,6 +91,20 @@ def test_three_in_ten_queries_of_every_stage_are_unsafe():
         items = drawn(demonstrated, 400)
         shares[demonstrated] = sum(item.query.labels.combined_risk is Risk.UNSAFE for item in items) / 400
     assert shares == {True: pytest.approx(0.28, abs=0.01), False: pytest.approx(0.32, abs=0.01)}
+
+
+@pytest.mark.parametrize("unsafe_share", [0, UNSAFE_SHARE, 0.5, 1])
+def test_as_many_of_the_prompts_to_judge_are_unsafe_as_asked(unsafe_share):
+    items = drawn(False, 200, judging_mixture(unsafe_share))
+    is_unsafe = [item.query.labels.combined_risk is Risk.UNSAFE for item in items]
+    assert sum(is_unsafe) == pytest.approx(200 * unsafe_share, abs=1)
+    assert judging_mixture(UNSAFE_SHARE) == pytest.approx(JUDGING_MIXTURE)
+
+
+@pytest.mark.parametrize("unsafe_share", [-0.1, 1.1, float("nan")])
+def test_a_share_is_between_none_and_all(unsafe_share):
+    with pytest.raises(UserError, match="unsafe_share: expected a share between 0 and 1"):
+        judging_mixture(unsafe_share)
 
 
 def test_plain_questions_to_train_on_ask_more_often_for_one_of_two_things():
