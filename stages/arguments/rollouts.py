@@ -19,7 +19,7 @@ class RolloutArguments:
     rollouts_file_mib: Annotated[int, COUNT, COSMETIC] = 64
     """At this size `rollouts.jsonl` is renamed to `rollouts.0001.jsonl`, and so on, and a new file begins."""
     merge_for_sampling: Annotated[bool, NEUTRAL] = True
-    """Sample from merged weights. It is faster and needs memory for a copy of the adapted layers."""
+    """Sample, and in float32 score without gradients, from merged weights. Faster; copies the adapted layers."""
     share_prompts: Annotated[bool, NEUTRAL] = True
     """Compute a prompt once for its whole group, in sampling and in the loss, if the model allows it."""
     constrained: Annotated[bool, NEUTRAL] = False

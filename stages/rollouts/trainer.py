@@ -33,7 +33,7 @@ from stages.rollouts.reflection import JudgedResponse, Reflection, Turn
 from stages.rollouts.sampling.generate import processed
 from stages.rollouts.sampling.order import GroupSampler, has_images
 from stages.rollouts.sampling.vllm import ScaledPictures
-from stages.rollouts.sampling.weights import keeping_weights, merged
+from stages.rollouts.sampling.weights import is_exact_when_merged, keeping_weights, merged
 
 
 def _is_told_in_short(record: logging.LogRecord) -> bool:
@@ -89,6 +89,11 @@ class RolloutTrainer(SharingTrainer):
         return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
 
     @property
+    def _merges_for_scoring(self) -> bool:
+        is_float32 = self.accelerator.mixed_precision == "no"  # the weights are tested by `is_exact_when_merged`
+        return self.choices.merge_for_sampling and is_float32 and not self._is_split
+
+    @property
     def _skips_early(self) -> bool:
         """Whether groups without spread can be skipped before anything but their rewards is computed."""
         here = self.args.per_device_train_batch_size * self.args.steps_per_generation
@@ -128,7 +133,11 @@ class RolloutTrainer(SharingTrainer):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("batch_num_images", None)  # equals num_images; TRL does not accept it
-        with telling_picture_counts(self.accelerator.unwrap_model(model), kwargs.get("num_images")):
+        whole = self.accelerator.unwrap_model(model)
+        with ExitStack() as stack:
+            stack.enter_context(telling_picture_counts(whole, kwargs.get("num_images")))
+            if self._merges_for_scoring and not torch.is_grad_enabled() and is_exact_when_merged(whole):
+                stack.enter_context(merged(whole, whole.active_adapters))
             return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:

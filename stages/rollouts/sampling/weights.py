@@ -1,20 +1,21 @@
-"""The weights that responses are sampled with: the adapter merged into the base, and the base restored afterwards.
+"""The weights of passes without gradients: an adapter merged into the base, and the base restored afterwards.
 
 When TRL 1.16 passes weights to vLLM, it adds the adapter to the base and subtracts it again, which in bfloat16 does not
 restore the base. This was not run with vLLM itself; the tests check it without vLLM.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+import torch
 from peft.tuners.lora import LoraLayer
 
 
 @contextmanager
-def merged(model: Any) -> Iterator[None]:
-    """Merge the adapter into the base for sampling, which saves two small products per layer and token.
+def merged(model: Any, adapters: Sequence[str] = ("default",)) -> Iterator[None]:
+    """Merge adapters into the base, which saves two small products per layer and token; only without a backward pass.
 
     Afterwards the original tensors are put back, because subtracting the adapter would leave rounding errors. Quantised
     layers are not merged, because adding to them would round.
@@ -25,11 +26,22 @@ def merged(model: Any) -> Iterator[None]:
         return
     with kept_weights(model):
         try:
-            model.merge_adapter(adapter_names=["default"])
+            model.merge_adapter(adapter_names=list(adapters))
             yield
         finally:
             for layer in layers:
                 layer.merged_adapters.clear()
+
+
+def is_exact_when_merged(model: Any) -> bool:
+    """Whether merging the active adapter changes log-probabilities by no more than float32's rounding.
+
+    In bfloat16 the rounding of the merged weights would count as a difference between policy and reference.
+    """
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    if any(layer.disable_adapters for layer in layers):
+        return False
+    return all(layer.get_base_layer().weight.dtype == torch.float32 for layer in layers)
 
 
 @contextmanager

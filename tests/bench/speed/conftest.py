@@ -15,13 +15,17 @@ def benchmark(benchmark, pytestconfig):
     return benchmark
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    """Rows of the pocket world and a model of the pocket model's size."""
-    folder = tmp_path_factory.mktemp("bench")
+def write_world(folder):
+    """Write rows of the pocket world and a model of the pocket model's size."""
     build_pocket(folder / "data", Sizes(sft=60, dpo=30, grpo=100, validation=0, test=64), seed=0)
     rows = read_rows(folder / "data" / "sft.jsonl", SFTRow)
     tokenizer = train_tokenizer([text[0]["content"] for row in rows for text in (row.prompt, row.completion)])
     build_model(tokenizer, seed=0, sizes=PocketSizes()).save_pretrained(folder / "model")
     build_processor(tokenizer).save_pretrained(folder / "model")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    write_world(folder)
     return folder

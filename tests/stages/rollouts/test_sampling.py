@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from peft import LoraModel
 
 from eval.policies.constrained import BudgetError
 from protocol import Plan, diagnose
+from stages.rollouts import trainer as trainer_module
 from stages.rollouts.reward import Judged
-from stages.rollouts.sampling.weights import merged
+from stages.rollouts.sampling.weights import is_exact_when_merged, merged
 from tests.stages.conftest import longer_reward, rollouts_in, row_of, rows_of
 
 ENOUGH = 400
@@ -50,15 +52,66 @@ def test_sampling_a_batch_leaves_every_bit_of_the_model(make_trainer):
     assert is_same_state(trainer.model, before)
 
 
-@pytest.mark.parametrize(("is_merged", "num_merges"), [("true", 1), ("false", 0)])
-def test_a_key_says_whether_sampling_is_merged(make_trainer, monkeypatch, is_merged, num_merges):
+@pytest.fixture
+def merges(monkeypatch):
+    """Collect the names of the adapters of each merge."""
+    found = []
+    merge = LoraModel.merge_adapter
+
+    def noted(model, *, adapter_names):
+        found.append(adapter_names)
+        merge(model, adapter_names=adapter_names)
+
+    monkeypatch.setattr(LoraModel, "merge_adapter", noted)
+    return found
+
+
+@pytest.mark.parametrize(("is_merged", "expected"), [("true", [["default"], ["ref"]]), ("false", [])])
+def test_a_key_says_whether_sampling_and_the_reference_are_merged(make_trainer, merges, is_merged, expected):
     trainer = make_trainer(merge_for_sampling=is_merged)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    merges = []
-    merge = model.merge_adapter
-    monkeypatch.setattr(model.base_model, "merge_adapter", lambda **options: (merges.append(1), merge(**options)))
     trainer._generate_and_score_completions(rows_of(trainer, 1, 2))
-    assert len(merges) == num_merges
+    assert merges == expected
+
+
+def batch_and_gradients(trainer):
+    torch.manual_seed(0)
+    batch = trainer._generate_and_score_completions(rows_of(trainer, 1, 2))
+    trainer._compute_loss(trainer.model, batch).backward()
+    return batch, {name: each.grad for name, each in trainer.model.named_parameters() if each.grad is not None}
+
+
+@pytest.mark.parametrize("shared", ["true", "false"])
+def test_merging_changes_log_probabilities_and_gradients_by_rounding_only(make_trainer, monkeypatch, shared):
+    """Policy and reference differ, so that the KL term has a gradient; nothing of the merge is left in the model."""
+    found = []
+    for is_merged in (False, True):
+        trainer = make_trainer(share_prompts=shared, num_iterations=2, max_completion_length=24)
+        for name, parameter in trainer.model.named_parameters():
+            if ".lora_B.ref." in name:
+                parameter.data *= 0.5
+        before = state_of(trainer.model)
+        with monkeypatch.context() as patch:
+            if not is_merged:
+                patch.setattr(trainer_module, "is_exact_when_merged", lambda _: False)
+            found.append(batch_and_gradients(trainer))
+        assert is_same_state(trainer.model, before)
+    (apart, gradients), (once, others) = found
+    kept = apart["completion_mask"] == 1
+    assert torch.equal(apart["completion_ids"], once["completion_ids"])
+    for key in ("old_per_token_logps", "ref_per_token_logps"):
+        assert torch.allclose(apart[key][kept], once[key][kept], atol=1e-5)
+        assert not torch.equal(apart[key][kept], once[key][kept])
+    assert not torch.allclose(apart["old_per_token_logps"][kept], apart["ref_per_token_logps"][kept], atol=1e-2)
+    assert gradients.keys() == others.keys()
+    assert all(torch.allclose(gradients[name], others[name], atol=1e-6) for name in gradients)
+
+
+def test_a_pass_in_bfloat16_or_without_adapter_is_not_merged(make_trainer):
+    model = make_trainer().model
+    assert is_exact_when_merged(model)
+    with model.disable_adapter():
+        assert not is_exact_when_merged(model)
+    assert not is_exact_when_merged(model.to(torch.bfloat16))
 
 
 def logps_by_hand(trainer, batch, row):
