@@ -12,13 +12,12 @@ from codecs import encode
 from collections.abc import Iterator
 from itertools import groupby
 
-HIDDEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800"
-    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
-    "|(?<=[\x21-\u024f])[\u200c\u200d](?=[\x21-\u024f])"
-    "|(?<=[\x00-\u024f])\ufe0f"
-    "|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800"
+    "\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff"
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 )
+HIDDEN = re.compile(rf"[{_INVISIBLE}]|(?<=[\x21-\u024f])[\u200c\u200d](?=[\x21-\u024f])|(?<=[\x00-\u024f])\ufe0f")
 """Invisible characters. Joiners belong to some scripts and to emoji, but never to words in Latin letters."""
 _ODD_SPACES = re.compile("(?<=[A-Za-z,.])[\u2000-\u200a\u205f\u3000](?=[A-Za-z])|(?: \t|\t )[ \t]{6}")
 """Spaces of unusual width between Latin words, and runs of mixed spaces. It is only searched for, so one match is
@@ -26,7 +25,7 @@ enough."""
 _NO_BREAK = re.compile("(?<=[A-Za-z])[\u00a0\u202f](?=[A-Za-z])")
 _MAX_NO_BREAK = 3
 """This many no-break spaces are allowed between Latin letters; more of them may encode something."""
-_SHAPELESS = re.compile("[\u200c\u200d\ufe0f]|" + HIDDEN.pattern)
+_SHAPELESS = re.compile(f"[\u200c\u200d\ufe0f{_INVISIBLE}]")  # one set is found ten times as fast as alternatives
 
 _LOOK_ALIKE = str.maketrans(
     dict(
