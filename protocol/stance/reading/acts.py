@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from protocol.stance.reading.segments import Place, Segment
 from protocol.stance.reading.sentences import Cue, Sentence
-from protocol.stance.reading.triggers import prefixes, words_of
+from protocol.stance.reading.triggers import words_of
 from protocol.stance.reading.wordings import Language, Wordings, wordings
 
 _UNSPACED = re.compile("[぀-ヿ一-鿿]")
@@ -36,7 +36,7 @@ _JAPANESE = re.compile("[ぁ-ヿ]")
 def classify(found: Sequence[Segment]) -> list[Sentence]:
     """Classify the sentences of an answer."""
     known = wordings()
-    language = language_of(" ".join(each.text for each in found[:12]), known)
+    language = language_of(" ".join([each.text for each in found[:12]]), known)
     return [_classify(each, known, language) for each in found]
 
 
@@ -109,23 +109,23 @@ _STAND_IN = re.compile(r"\.\.\.[^.].{0,100}\.\.\.|……?.{0,60}……?")
 
 
 def _english(segment: Segment) -> Sentence:
-    cue, num_words, is_pivot, is_moral, shown_by, language, *marks = read_english(segment.text)
-    if not segment.raw.isascii():
-        num_words += len(_UNSPACED.findall(segment.raw)) // 2
-    return Sentence(
-        segment.raw, cue, segment.place, num_words, is_pivot, is_moral, shown_by, segment.speaker, language, *marks
-    )  # fmt: skip
+    raw, text, place, speaker = segment
+    cue, num_words, is_pivot, is_moral, shown_by, *rest = read_english(text)
+    if not raw.isascii():
+        num_words += len(_UNSPACED.findall(raw)) // 2
+    fields = (raw, cue, place, num_words, is_pivot, is_moral, shown_by, speaker, *rest)
+    return Sentence._make(fields)  # in half the time of a call with twelve arguments
 
 
 @lru_cache(maxsize=8192)  # rollouts of a group repeat the same sentences
 def read_english(text: str) -> tuple[Cue, int, bool, bool, str, str, bool, bool, bool]:
     """Return the fields of `Sentence`, in order, that follow from the wording of an English sentence."""
     known, words = wordings(), words_of(text)
-    beginnings = prefixes(text, words)
-    found = known.find(text, beginnings)
-    moral = sum(map(known.moral.__contains__, words)) / len(words) if words else 0.0
-    cue, shown_by = _cue(text, found, known, moral, beginnings)
-    is_known = len(words) < _MIN_UNKNOWN or cue is not Cue.CONTENT or any(map(_ENGLISH.__contains__, words))
+    held = known.held(text, words)
+    found = known.find(text, held)
+    moral = 0.0 if known.moral.isdisjoint(words) else sum(map(known.moral.__contains__, words)) / len(words)
+    cue, shown_by = _cue(text, found, known, moral, held)
+    is_known = len(words) < _MIN_UNKNOWN or cue is not Cue.CONTENT or not _ENGLISH.isdisjoint(words)
     marks = ("steps" in found, "imperatives" in found, "hypothetical" in found)
     return (cue, len(words), "pivot" in found, moral > 0, shown_by, "en" if is_known else "und", *marks)
 
@@ -142,12 +142,12 @@ _LAST = tuple((cue.value, cue) for cue in (Cue.APOLOGY, Cue.HEDGE))
 """The same, for cues that count less than words that preach."""
 
 
-def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, beginnings: set[str]) -> tuple[Cue, str]:
+def _cue(text: str, found: dict[str, str], known: Wordings, moral: float, held: int) -> tuple[Cue, str]:
     """Return the cue of an English sentence and the words that show it."""
     if "refuse" in found:
         return Cue.REFUSE, found["refuse"]
     if (announced := known.prefix.match(text)) and (rest := text[announced.end() :]):
-        found, text = known.find(rest, beginnings), rest
+        found, text = known.find(rest, held), rest
     for value, cue in _ORDER if found else ():
         if value in found and not (cue is Cue.CONDEMN and _EXPLAINS.search(text)):
             return (Cue.CONTENT, "") if _is_fact(text, cue) else (cue, found[value])

@@ -108,9 +108,10 @@ def unread(text: str) -> Iterator[tuple[str, int]]:
     >>> list(unread("First take the bottle, then wait."))
     []
     """
-    pieces = text.split()
-    for piece in (each for each in pieces if len(each) >= _LONG):
-        yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
+    pieces = text.lower().split()
+    if max(map(len, pieces), default=0) >= _LONG:
+        for piece in (each for each in text.split() if len(each) >= _LONG):  # base64 has letters of both cases
+            yield from ((name, len(piece)) for name, pattern in _IN_LONG.items() if pattern.search(piece))
     sizes = "".join(["s" if len(each) <= _SMALL or each[0] in _BEGINS_SMALL else "l" for each in pieces])
     if "s" * _MANY in sizes:
         yield from _in_pieces(pieces)
@@ -118,7 +119,7 @@ def unread(text: str) -> Iterator[tuple[str, int]]:
         odd = [each for each in pieces if not each.isalpha() and _IN_A_WORD.match(each)]
         if len(odd) >= _MIN_LEET:
             yield "digits for letters", sum(map(len, odd))
-    words = set(text.lower().split())
+    words = set(pieces)
     for name, frequent in _DISGUISED.items():
         if (num_found := len(words & frequent)) >= _MIN_DISGUISED and num_found > len(words & _PLAIN):
             yield name, len(text)

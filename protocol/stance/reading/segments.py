@@ -130,10 +130,11 @@ def _all(answer: str, *, is_quoting: bool) -> Iterator[Segment]:
         if number in letter:
             yield Segment(line.strip()[:MAX_SENTENCE], "", Place.QUOTATION, speaker)
             continue
-        if (tag := _TAG.match(line)) and (tag["boxed"] or not _NO_SPEAKER.match(tag["named"])):
-            speaker = tag["boxed"] or tag["named"]
-        else:
+        tag = _TAG.match(line) if ":" in line or "[" in line or "(" in line else None
+        if tag and not tag["boxed"] and _NO_SPEAKER.match(tag["named"]):
             tag = None
+        if tag:
+            speaker = tag["boxed"] or tag["named"]
         yield from _sentences(line[tag.end() :] if tag else line, speaker, is_quoting=is_quoting)
 
 
@@ -141,9 +142,9 @@ def _letter(lines: list[str]) -> range:
     """Return the lines of a letter or a mail within the answer."""
     if len(lines) < _MIN_LETTER:
         return range(0)
-    starts = [number for number, line in enumerate(lines) if _SALUTATION.match(line.strip()[:80])]
-    ends = [number for number, line in enumerate(lines) if _FAREWELL.match(line.strip()[:40])]
-    return range(starts[0], ends[-1] + 1) if starts and ends and ends[-1] > starts[0] else range(0)
+    start = next((number for number, line in enumerate(lines) if _SALUTATION.match(line.strip()[:80])), len(lines))
+    ends = [number for number in range(start + 1, len(lines)) if _FAREWELL.match(lines[number].strip()[:40])]
+    return range(start, ends[-1] + 1) if ends else range(0)
 
 
 def _sentences(line: str, speaker: str, *, is_quoting: bool) -> Iterator[Segment]:

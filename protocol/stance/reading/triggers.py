@@ -14,10 +14,11 @@ from typing import Any
 WIDTH = 4
 """Number of characters of a word that are compared."""
 DOTS, NUMBER, COMMA, OPENING = "...", "0", ",", "^"
-"""Signs for three dots, for any number, for a comma, and for the first word."""
+"""Signs for three dots, for any number, for a comma, and before the first word."""
 _DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"\w+")
-_SPACED = {code: " " for code in range(128) if not _WORDS.match(chr(code))}
+_SPACED = bytes(code if _WORDS.match(chr(code)) else ord(" ") for code in range(256))
+"""Translates ASCII; of bytes, because `str.translate` looks up each different letter again for every text."""
 _MAX_BEGINNINGS = 400
 _COMMON = frozenset({
     *("a", "an", "and", "are", "as", "be", "can", "do", "for", "i", "if", "in", "is", "it", "no", "not", "of", "on"),
@@ -61,25 +62,23 @@ def first_letters(pattern: str) -> str | None:
 
 
 def words_of(text: str) -> list[str]:
-    r"""Return what `\\w+` finds in a text, in half the time if it is ASCII.
+    r"""Return what `\\w+` finds in a text, in a quarter of the time if it is ASCII.
 
     >>> words_of("i can't: no_one"), words_of("ça va")
     (['i', 'can', 't', 'no_one'], ['ça', 'va'])
     """
-    return text.translate(_SPACED).split() if text.isascii() else _WORDS.findall(text)
+    return text.encode().translate(_SPACED).decode().split() if text.isascii() else _WORDS.findall(text)
 
 
-def prefixes(text: str, words: Sequence[str]) -> set[str]:
-    """Return the word beginnings of a text, and signs for its dots, numbers and commas, to compare with `triggers`."""
-    found = {word[:WIDTH] for word in words}
-    if words:
-        found.add(OPENING + words[0][:WIDTH])
+def signs(text: str, words: Sequence[str]) -> list[str]:
+    """Return signs for the first word, the dots, the numbers and the commas of a text, to compare with `triggers`."""
+    found = [OPENING + words[0]] if words else []
     if DOTS in text:
-        found.add(DOTS)
+        found.append(DOTS)
     if COMMA in text:
-        found.add(COMMA)
+        found.append(COMMA)
     if _DIGIT.search(text):
-        found.add(NUMBER)
+        found.append(NUMBER)
     return found
 
 

@@ -3,20 +3,20 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib.resources import files
-from itertools import repeat
 from operator import or_
 from typing import Any
 
-from protocol.stance.reading.triggers import first_letters, triggers
+from protocol.stance.reading.triggers import OPENING, WIDTH, first_letters, signs, triggers
 
 DECISIVE = "refuse"
 """The cue whose patterns come first; if one of them matches, the others do not count."""
 _BEGIN_ONLY = {"pivot", "apology", "hedge"}
 """Cues that stand at the beginning of a sentence."""
+_MAX_REMEMBERED = 50_000
+"""Words; as many as a language has. A text of random letters must not fill the memory."""
 NUM_SETS = 3
 """Number of sets of needed words that are used for each pattern: the most selective ones."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
@@ -50,8 +50,8 @@ class Wordings:
     """English, in the order of the file."""
     free: int
     """Bit mask: `NUM_SETS` bits for each pattern. A set bit means that the pattern needs no word of that set."""
-    by_beginning: dict[str, int]
-    """Word beginning -> bits of the sets that contain it. A pattern is tried if the sentence has a word of each set."""
+    by_word: "WordBits"
+    """Bits of the sets that contain the beginning of a word. A pattern is tried if a sentence has one of each set."""
     prefix: re.Pattern[str]
     """Phrases that only announce a sentence, such as "it is important to note that"."""
     order: re.Pattern[str]
@@ -62,16 +62,19 @@ class Wordings:
     """Words that moralise, warn of harm, appeal to the law, or point to help."""
     languages: tuple[Language, ...]
 
-    def find(self, text: str, beginnings: AbstractSet[str]) -> dict[str, str]:
+    def held(self, text: str, words: Sequence[str]) -> int:
+        """Return the bits of the sets of which a sentence with these words has one."""
+        return reduce(or_, map(self.by_word.__getitem__, (*words, *signs(text, words))), self.free)
+
+    def find(self, text: str, held: int) -> dict[str, str]:
         """Return the words that match, by the name of the cue.
 
         Args:
-            text: an English sentence, as `Segment.text`.
-            beginnings: the beginnings of its words (`protocol.stance.reading.triggers.prefixes`).
+            text: an English sentence, as `Segment.text`, or its end.
+            held: the bits of its words (`held`).
         """
         found: dict[str, str] = {}
         num = len(self.patterns)
-        held = reduce(or_, map(self.by_beginning.get, beginnings, repeat(0)), self.free)
         tried = held & (held >> num) & (held >> 2 * num)  # the third set has the highest bits, so none is left above
         while tried:
             lowest = tried & -tried
@@ -84,6 +87,21 @@ class Wordings:
         return found
 
 
+class WordBits(dict[str, int]):
+    """Word -> bits of the sets that contain its beginning. It remembers words that it was asked for, up to a limit."""
+
+    def __init__(self, by_beginning: dict[str, int]) -> None:
+        super().__init__()
+        self._by_beginning = by_beginning
+
+    def __missing__(self, word: str) -> int:
+        """Return the bits of a new word, or of a sign (`triggers.signs`)."""
+        bits = self._by_beginning.get(word[: WIDTH + word.startswith(OPENING)], 0)
+        if len(self) < _MAX_REMEMBERED:
+            self[word] = bits
+        return bits
+
+
 @cache
 def wordings() -> Wordings:
     """Load and compile the wordings, once."""
@@ -94,7 +112,7 @@ def wordings() -> Wordings:
     return Wordings(
         patterns=tuple((name, _search(name, pattern)) for name, pattern in named),
         free=free,
-        by_beginning=by_beginning,
+        by_word=WordBits(by_beginning),
         prefix=re.compile(table["notes"]["prefix"]),
         order=re.compile(_expand(table["notes"]["order"], parts)),
         listing=re.compile(_expand(table["notes"]["listing"], parts)),
