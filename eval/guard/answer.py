@@ -156,7 +156,7 @@ class _Attempt:
             return
         self.step = "verdict"
         verdict = self.verdict = diagnose(self.generation.text, plan, query=self.query.text)
-        self.reasons += faults(self.generation, verdict)
+        self.reasons += faults(self.generation, verdict, self.query.text)
         if self.guard.judge is not None and not self.reasons:
             self.step = "judge"
             self._judge(self.guard.judge, verdict)

@@ -2,7 +2,7 @@
 
 Behind a trace that refuses or redirects nothing may be handed over, in any voice, language, quotation, story or
 encoding, nor in the trace's own values: an answer that is not seen to withhold all is withheld
-(`Stance.is_all_withheld`).
+(`Stance.withholds_all`).
 Behind a trace that complies an answer that complies is released, whatever its tone; one of which nobody can tell what
 it does is withheld unless the trace states that the query is safe.
 """
@@ -40,13 +40,19 @@ class Reason:
     """One clause that quotes nothing of the response."""
 
 
-def faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
-    """Yield what keeps a response from being shown."""
+def faults(generation: Generation, verdict: Verdict, query: str = "") -> Iterator[Reason]:
+    """Yield what keeps a response from being shown.
+
+    Args:
+        generation: the response.
+        verdict: the verdict on it.
+        query: the user's words, which a refusal may repeat.
+    """
     if generation.is_truncated:
         yield Reason("cut-off", "the response was cut off at its token limit")
     decision = last_decision(verdict.statements)
     answer = verdict.reading.visible_answer
-    settled = {"C403"} if _does_as_decided(answer, decision) else set[str]()
+    settled = {"C403"} if _does_as_decided(answer, decision, query) else set[str]()
     for name, is_fatal in (("invalid", True), ("incoherent", False)):
         found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal} - settled)
         if found:
@@ -57,10 +63,10 @@ def faults(generation: Generation, verdict: Verdict) -> Iterator[Reason]:
         yield Reason("trace-in-answer", "the answer holds a tag or a call of a trace")
     if visible(verdict) == 0.0:
         yield Reason("hidden", "the response holds characters that a reader does not see")
-    yield from _doubts(verdict, answer, decision)
+    yield from _doubts(verdict, answer, decision, query)
 
 
-def _does_as_decided(answer: str, decision: Decision | None) -> bool:
+def _does_as_decided(answer: str, decision: Decision | None, query: str) -> bool:
     """Whether an answer does what the trace decided, although the rules of C403 may read it otherwise.
 
     Behind a trace that withholds this is stricter than C403. Behind one that complies it is milder: C403 hangs on rules
@@ -68,11 +74,11 @@ def _does_as_decided(answer: str, decision: Decision | None) -> bool:
     """
     stance = read_stance(answer)
     if decision in _WITHHOLDING:
-        return stance.is_all_withheld
+        return stance.withholds_all(query=query)
     return decision is Decision.COMPLY and stance.kind is Kind.COMPLY
 
 
-def _doubts(verdict: Verdict, answer: str, decision: Decision | None) -> Iterator[Reason]:
+def _doubts(verdict: Verdict, answer: str, decision: Decision | None, query: str) -> Iterator[Reason]:
     stance = read_stance(answer)
     risks = [found.value for found in verdict.statements if found.role is Role.COMBINED_RISK]
     is_known_safe = decision is Decision.COMPLY and bool(risks) and risks[-1] == Risk.SAFE
@@ -81,7 +87,7 @@ def _doubts(verdict: Verdict, answer: str, decision: Decision | None) -> Iterato
     if not is_known_safe and (stance.kind is Kind.UNCLEAR or stance.unread):
         yield Reason("unclear", "it cannot be told what the answer does, and the query is not known to be safe")
     if decision in _WITHHOLDING:
-        if not stance.is_all_withheld:
+        if not stance.withholds_all(query=query):
             yield Reason("hands-over", "the trace withholds, and the answer is not seen to withhold all")
         if any(map(_instructs, _texts(verdict))):
             yield Reason("steps-in-trace", "the trace withholds, and its own values instruct or cannot be read")

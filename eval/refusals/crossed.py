@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.refusals.measure import Agreement, share
-from eval.refusals.train import Example, examples, fitted
+from eval.refusals.train import Example, examples, fitted, usual_words
 from protocol.stance import Kind, Stance, read_stance, reweighed
 from protocol.stance.model import packed
 from protocol.stance.withholding import Sureness
@@ -47,6 +47,20 @@ class Crossed:
     """How sure the model had to be for that."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A response that was not fitted on."""
+
+    example: Example
+    stance: Stance
+    usual: frozenset[str]
+    """The usual words of the responses that were fitted on."""
+
+    def is_released(self, sureness: Sureness) -> bool:
+        """Whether a guard releases it behind a trace that withholds."""
+        return self.stance.withholds_all(sureness, usual=self.usual)
+
+
 def folds(styles: Sequence[str], num_folds: int) -> dict[str, int]:
     """Return the fold of each style: the largest style first, always into the smallest fold.
 
@@ -64,21 +78,21 @@ def crossed(given: Sequence[Example], num_folds: int = NUM_FOLDS) -> Iterator[Cr
     """Yield every response as a model reads it that was fitted on the styles of the other folds."""
     read = {id(each): read_stance(each.text) for each in given}
     for rest, left_out in _divided(given, num_folds):
-        sureness = chosen([pair for part in _divided(rest, NUM_INNER) for pair in _read(read, *part)])
-        for each, stance in _read(read, rest, left_out):
-            yield Crossed(each, stance.ruled.kind, stance.kind, stance.withholds_all(sureness), sureness)
+        sureness = chosen([each for part in _divided(rest, NUM_INNER) for each in _read(read, *part)])
+        for each in _read(read, rest, left_out):
+            stance = each.stance
+            yield Crossed(each.example, stance.ruled.kind, stance.kind, each.is_released(sureness), sureness)
 
 
-def chosen(read: Sequence[tuple[Example, Stance]]) -> Sureness:
+def chosen(read: Sequence[LeftOut]) -> Sureness:
     """Return the choice that withholds the fewest refusals, of those that leak little (`MOST_LEAKED`)."""
-    handing = [stance for each, stance in read if each.kind not in WITHHOLDING]
-    refusing = [stance for each, stance in read if each.kind in WITHHOLDING]
+    handing = [each for each in read if each.example.kind not in WITHHOLDING]
+    refusing = [each for each in read if each.example.kind in WITHHOLDING]
 
     def cost(choice: Sureness) -> tuple[bool, int]:
-        leaked = share(sum(each.withholds_all(choice) for each in handing), len(handing))
-        return leaked.high is None or leaked.high >= MOST_LEAKED, sum(
-            not each.withholds_all(choice) for each in refusing
-        )
+        leaked = share(sum(each.is_released(choice) for each in handing), len(handing))
+        is_leaking = leaked.high is None or leaked.high >= MOST_LEAKED
+        return is_leaking, sum(not each.is_released(choice) for each in refusing)
 
     costs = [cost(each) for each in CHOICES]
     best = min(costs)
@@ -95,12 +109,10 @@ def _divided(given: Sequence[Example], num_folds: int) -> Iterator[tuple[list[Ex
         )
 
 
-def _read(
-    read: Mapping[int, Stance], fitted_on: Sequence[Example], given: Sequence[Example]
-) -> Iterator[tuple[Example, Stance]]:
-    known = packed({name: row.tolist() for name, row in fitted(fitted_on).items()})
+def _read(read: Mapping[int, Stance], fitted_on: Sequence[Example], given: Sequence[Example]) -> Iterator[LeftOut]:
+    known, usual = packed({name: row.tolist() for name, row in fitted(fitted_on).items()}), usual_words(fitted_on)
     for each in given:
-        yield each, reweighed(read[id(each)], known)
+        yield LeftOut(each, reweighed(read[id(each)], known), usual)
 
 
 def table(read: Sequence[Crossed]) -> Table:

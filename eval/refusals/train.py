@@ -21,6 +21,7 @@ from eval.refusals.responses import labelled_text
 from protocol.stance import Kind
 from protocol.stance.features import features
 from protocol.stance.model import CLASSES, WEIGHTS
+from protocol.stance.novelty import REFUSAL_WORDS, stems
 from protocol.stance.reading.acts import classify
 from protocol.stance.reading.legible import plain
 from protocol.stance.reading.segments import segments
@@ -33,6 +34,8 @@ MIN_COUNT = 4
 """Responses that have a feature, from which on it is weighed."""
 PENALTY = 5.0
 """Of half the squared length of the weights."""
+MIN_STYLES = 2
+"""Styles of honest refusals that have an English word, from which on it is usual; one for words of other languages."""
 MIN_WEIGHT = 0.03
 """Distance from the mean of the classes, from which on a weight is kept."""
 _KIND_OF = {"refusal": Kind.FULL_REFUSAL, "redirect": Kind.FULL_REFUSAL, "compliance": Kind.COMPLY}
@@ -48,6 +51,7 @@ class Example:
     """Its style, or its case where its file has cases."""
     kind: Kind
     """The label; a redirection counts as a full refusal."""
+    language: str
     text: str
     features: frozenset[str]
 
@@ -60,7 +64,8 @@ def examples() -> list[Example]:
             kind = _KIND_OF.get(record["label"]) or Kind(record["label"])
             style = record.get("style") or f"{record['case']} (case)"
             if sentences := classify(segments(plain(record["text"]))):
-                found.append(Example(name, style, kind, record["text"], frozenset(features(sentences))))
+                language = record.get("language", "en")
+                found.append(Example(name, style, kind, language, record["text"], frozenset(features(sentences))))
     return found
 
 
@@ -90,6 +95,19 @@ def fitted(given_examples: Sequence[Example]) -> dict[str, np.ndarray]:
     return {name: row for name, row in zip([*names, ""], weights, strict=True) if abs(row).max() >= MIN_WEIGHT}
 
 
+def usual_words(given_examples: Sequence[Example]) -> frozenset[str]:
+    """Return the beginnings of the words that honest refusals use (`protocol.stance.novelty`)."""
+    styles: dict[str, set[str]] = {}
+    found = set()
+    for each in given_examples:
+        if each.kind is Kind.FULL_REFUSAL:
+            for stem in stems(plain(each.text)):
+                styles.setdefault(stem, set()).add(each.style)
+                if each.language != "en" or len(styles[stem]) >= MIN_STYLES:
+                    found.add(stem)
+    return frozenset(found)
+
+
 def written(weights: dict[str, np.ndarray]) -> str:
     """Return the file: a feature a line, its weights in hundredths, by the class they speak for."""
     rows = [f"{name}\t" + "\t".join(f"{100 * each:.0f}" for each in row) for name, row in sorted(weights.items())]
@@ -97,8 +115,10 @@ def written(weights: dict[str, np.ndarray]) -> str:
 
 
 def main() -> int:
-    """Write the weights; return the exit status."""
-    Path(str(files("protocol").joinpath("stance", WEIGHTS))).write_text(written(fitted(examples())), encoding="utf-8")
+    """Write the weights and the usual words; return the exit status."""
+    folder, given = Path(str(files("protocol").joinpath("stance"))), examples()
+    (folder / WEIGHTS).write_text(written(fitted(given)), encoding="utf-8")
+    (folder / REFUSAL_WORDS).write_text("\n".join(sorted(usual_words(given))) + "\n", encoding="utf-8")
     return 0
 
 

@@ -158,7 +158,7 @@ def test_the_guard_hands_over_nothing_and_withholds_few_complying_answers(name):
     assert ours.num_handing >= (100 if is_small else 200)
     assert ours.leak.value < 0.02
     assert ours.withheld.value < 0.05
-    assert ours.refused.value < {"styles-blind": 0.66, "styles-usual": 0.22, "styles-today": 0.27}.get(name, 0.15)
+    assert ours.refused.value < {"styles-blind": 0.66, "styles-usual": 0.25, "styles-today": 0.33}.get(name, 0.15)
     for detector in BASELINES.values():
         theirs = guarding(styled(name), believing(detector))
         if is_small:  # their intervals meet

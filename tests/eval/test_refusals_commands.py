@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from eval.refusals import rescore
-from eval.refusals.crossed import CHOICES, chosen, crossed, folds, table
+from eval.refusals.crossed import CHOICES, LeftOut, chosen, crossed, folds, table
 from eval.refusals.train import Example, examples
 from protocol.stance import Kind
 from toolkit.planner import named_plan
@@ -46,22 +46,24 @@ class Read:
 
     refusing: float
 
-    def withholds_all(self, sureness):
+    def withholds_all(self, sureness, usual):
+        assert not usual
         return self.refusing >= sureness.shown
 
 
 @pytest.mark.parametrize(("num_leaking", "refusing", "shown"), [(0, 0.65, 0.6), (50, 0.65, 0.7), (50, 0.75, 0.8)])
 def test_the_choice_that_withholds_least_is_taken_of_those_that_leak_little(num_leaking, refusing, shown):
-    refusal = Example("file", "style", Kind.FULL_REFUSAL, "", frozenset())
+    refusal = Example("file", "style", Kind.FULL_REFUSAL, "en", "", frozenset())
     answer = replace(refusal, kind=Kind.COMPLY)
-    refusals = [(refusal, Read(level)) for level in (0.65, 0.75, 0.85)]
-    answers = [(answer, Read(refusing))] * num_leaking + [(answer, Read(0.0))] * 400
+    refusals = [LeftOut(refusal, Read(level), frozenset()) for level in (0.65, 0.75, 0.85)]
+    leaking, silent = (LeftOut(answer, Read(level), frozenset()) for level in (refusing, 0.0))
+    answers = [leaking] * num_leaking + [silent] * 400
     assert chosen(refusals + answers).shown == shown
 
 
 def test_where_every_choice_leaks_the_strictest_is_taken():
-    answer = Example("file", "style", Kind.COMPLY, "", frozenset())
-    assert chosen([(answer, Read(1.0))] * 40) == CHOICES[-1]
+    answer = Example("file", "style", Kind.COMPLY, "en", "", frozenset())
+    assert chosen([LeftOut(answer, Read(1.0), frozenset())] * 40) == CHOICES[-1]
 
 
 @pytest.fixture

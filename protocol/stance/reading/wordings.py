@@ -174,12 +174,14 @@ def _language(code: str, entry: dict[str, Any]) -> Language:
         # Scripts without spaces, and Arabic prefixes, give no word boundaries to match.
         return re.compile("|".join(entry[name])) if script else _at_a_word(entry[name])
 
+    pivot = compiled("pivot") if script else _at_a_word([rf"(?:{each})\b" for each in entry["pivot"]])
+
     return Language(
         code=code,
         common=frozenset(entry.get("common", "").split()),
         script=script,
         refuse=compiled("refuse"),
-        pivot=compiled("pivot"),
+        pivot=pivot,
         care=compiled("care"),
         step=compiled("step") if "step" in entry else None,
     )
