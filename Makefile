@@ -4,7 +4,7 @@
 # fuzz: 200,000 texts against reader, rules, grammar, mask and schema
 # mutants: do the tests fail when the code is changed in one place? MODULES=eval/statistics names one room, SAMPLE=40 draws
 # kills: every stage killed at 20 random moments, resumed, and compared with one that nobody killed
-# smollm2: the whole curriculum on a pretrained text model, about an hour and a half
+# smollm2: the whole curriculum on a pretrained text model, about two hours
 # notebooks: executed, and stored with their outputs
 # gpu-check: memory and speed of real models under caps of 24 and 16 GiB, beside TRL's own trainers, on a GPU
 # Nothing is needed beforehand but Python 3.11 or newer and make; each target installs what it needs into .venv.
