@@ -17,6 +17,8 @@ The steps; the first three are in `reading`:
    and the amount of substance.
 5. `model` replaces the kind if a small linear model, fitted on answers written for it, is sure of another kind.
 
+A guard must know more: whether any part of the answer hands something over (`withholding`, `handing`, `novelty`).
+
 `python -m eval.refusals` measures the agreement with labels.
 """
 
