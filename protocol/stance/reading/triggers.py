@@ -15,7 +15,6 @@ WIDTH = 4
 """Number of characters of a word that are compared."""
 DOTS, NUMBER, COMMA, OPENING = "...", "0", ",", "^"
 """Signs for three dots, for any number, for a comma, and before the first word."""
-_DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"\w+")
 _SPACED = bytes(code if _WORDS.match(chr(code)) else ord(" ") for code in range(256))
 """Translates ASCII; of bytes, because `str.translate` looks up each different letter again for every text."""
@@ -68,18 +67,6 @@ def words_of(text: str) -> list[str]:
     (['i', 'can', 't', 'no_one'], ['ça', 'va'])
     """
     return text.encode().translate(_SPACED).decode().split() if text.isascii() else _WORDS.findall(text)
-
-
-def signs(text: str, words: Sequence[str]) -> list[str]:
-    """Return signs for the first word, the dots, the numbers and the commas of a text, to compare with `triggers`."""
-    found = [OPENING + words[0]] if words else []
-    if DOTS in text:
-        found.append(DOTS)
-    if COMMA in text:
-        found.append(COMMA)
-    if _DIGIT.search(text):
-        found.append(NUMBER)
-    return found
 
 
 def _required(items: Sequence[Any], *, is_word_start: bool) -> list[Beginnings]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from operator import or_
 from typing import Any
 
-from protocol.stance.reading.triggers import OPENING, WIDTH, first_letters, signs, triggers
+from protocol.stance.reading.triggers import COMMA, DOTS, NUMBER, OPENING, WIDTH, first_letters, triggers
 
 DECISIVE = "refuse"
 """The cue whose patterns come first; if one of them matches, the others do not count."""
@@ -21,6 +21,7 @@ NUM_SETS = 3
 """Number of sets of needed words that are used for each pattern: the most selective ones."""
 Wording = tuple[str, Callable[[str], re.Match[str] | None]]
 """The name of the cue, and the search function of the pattern; the last group of its match, or the match, shows it."""
+_DIGIT = re.compile(r"\d")
 _PART = re.compile(r"<([a-z]+)>")
 
 
@@ -64,7 +65,15 @@ class Wordings:
 
     def held(self, text: str, words: Sequence[str]) -> int:
         """Return the bits of the sets of which a sentence with these words has one."""
-        return reduce(or_, map(self.by_word.__getitem__, (*words, *signs(text, words))), self.free)
+        by_word = self.by_word
+        held = reduce(or_, map(by_word.__getitem__, words), self.free)
+        if words:
+            held |= by_word[OPENING + words[0]]
+        if COMMA in text:
+            held |= by_word[COMMA]
+        if DOTS in text:
+            held |= by_word[DOTS]
+        return held | by_word[NUMBER] if _DIGIT.search(text) else held
 
     def find(self, text: str, held: int) -> dict[str, str]:
         """Return the words that match, by the name of the cue.
@@ -95,7 +104,7 @@ class WordBits(dict[str, int]):
         self._by_beginning = by_beginning
 
     def __missing__(self, word: str) -> int:
-        """Return the bits of a new word, or of a sign (`triggers.signs`)."""
+        """Return the bits of a new word, or of a sign."""
         bits = self._by_beginning.get(word[: WIDTH + word.startswith(OPENING)], 0)
         if len(self) < _MAX_REMEMBERED:
             self[word] = bits
