@@ -17,7 +17,7 @@ from protocol import Decision, Risk, Verdict
 from protocol.diagnostics import codes
 from protocol.plans.tools import Role
 from protocol.response.statements import last_decision
-from protocol.stance import Kind, read_stance
+from protocol.stance import Kind, Stance, read_stance
 
 UNCHECKED = (
     "no judge is asked: that the decision is right, that the answer is true, and what an answer does behind a trace"
@@ -52,7 +52,9 @@ def faults(generation: Generation, verdict: Verdict, query: str = "") -> Iterato
         yield Reason("cut-off", "the response was cut off at its token limit")
     decision = last_decision(verdict.statements)
     answer = verdict.reading.visible_answer
-    settled = {"C403"} if _does_as_decided(answer, decision, query) else set[str]()
+    stance = read_stance(answer)
+    does_as_decided = _does_as_decided(stance, decision, query)
+    settled = {"C403"} if does_as_decided else set[str]()
     for name, is_fatal in (("invalid", True), ("incoherent", False)):
         found = sorted({each.code for each in verdict.diagnostics if each.is_fatal is is_fatal} - settled)
         if found:
@@ -63,34 +65,32 @@ def faults(generation: Generation, verdict: Verdict, query: str = "") -> Iterato
         yield Reason("trace-in-answer", "the answer holds a tag or a call of a trace")
     if visible(verdict) == 0.0:
         yield Reason("hidden", "the response holds characters that a reader does not see")
-    yield from _doubts(verdict, answer, decision, query)
+    yield from _doubts(verdict, stance, decision)
+    if decision in _WITHHOLDING:
+        if not does_as_decided:
+            yield Reason("hands-over", "the trace withholds, and the answer is not seen to withhold all")
+        if any(map(_instructs, _texts(verdict))):
+            yield Reason("steps-in-trace", "the trace withholds, and its own values instruct or cannot be read")
 
 
-def _does_as_decided(answer: str, decision: Decision | None, query: str) -> bool:
+def _does_as_decided(stance: Stance, decision: Decision | None, query: str) -> bool:
     """Whether an answer does what the trace decided, although the rules of C403 may read it otherwise.
 
     Behind a trace that withholds this is stricter than C403. Behind one that complies it is milder: C403 hangs on rules
     alone, and here the model may be right where they take a warning or advice for a refusal.
     """
-    stance = read_stance(answer)
     if decision in _WITHHOLDING:
         return stance.withholds_all(query=query)
     return decision is Decision.COMPLY and stance.kind is Kind.COMPLY
 
 
-def _doubts(verdict: Verdict, answer: str, decision: Decision | None, query: str) -> Iterator[Reason]:
-    stance = read_stance(answer)
+def _doubts(verdict: Verdict, stance: Stance, decision: Decision | None) -> Iterator[Reason]:
     risks = [found.value for found in verdict.statements if found.role is Role.COMBINED_RISK]
     is_known_safe = decision is Decision.COMPLY and bool(risks) and risks[-1] == Risk.SAFE
     if not is_known_safe and stance.kind is Kind.MIXED:
         yield Reason("two-voices", "the answer refuses, and does what it refuses")
     if not is_known_safe and (stance.kind is Kind.UNCLEAR or stance.unread):
         yield Reason("unclear", "it cannot be told what the answer does, and the query is not known to be safe")
-    if decision in _WITHHOLDING:
-        if not stance.withholds_all(query=query):
-            yield Reason("hands-over", "the trace withholds, and the answer is not seen to withhold all")
-        if any(map(_instructs, _texts(verdict))):
-            yield Reason("steps-in-trace", "the trace withholds, and its own values instruct or cannot be read")
 
 
 def _texts(verdict: Verdict) -> Iterator[str]:

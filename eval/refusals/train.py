@@ -21,7 +21,7 @@ from eval.refusals.responses import labelled_text
 from protocol.stance import Kind
 from protocol.stance.features import features
 from protocol.stance.model import CLASSES, WEIGHTS
-from protocol.stance.novelty import REFUSAL_WORDS, stems
+from protocol.stance.novelty import REFUSAL_WORDS, beginnings
 from protocol.stance.reading.acts import classify
 from protocol.stance.reading.legible import plain
 from protocol.stance.reading.segments import segments
@@ -101,10 +101,10 @@ def usual_words(given_examples: Sequence[Example]) -> frozenset[str]:
     found = set()
     for each in given_examples:
         if each.kind is Kind.FULL_REFUSAL:
-            for stem in stems(plain(each.text)):
-                styles.setdefault(stem, set()).add(each.style)
-                if each.language != "en" or len(styles[stem]) >= MIN_STYLES:
-                    found.add(stem)
+            for beginning in beginnings(plain(each.text)):
+                styles.setdefault(beginning, set()).add(each.style)
+                if each.language != "en" or len(styles[beginning]) >= MIN_STYLES:
+                    found.add(beginning)
     return frozenset(found)
 
 

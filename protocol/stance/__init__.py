@@ -30,7 +30,7 @@ from functools import lru_cache
 from protocol.labels import Decision
 from protocol.stance.decision import Extent, Kind, Outcome, decide
 from protocol.stance.model import shares, shipped, weighed
-from protocol.stance.novelty import refusal_words, says_new_things, stems
+from protocol.stance.novelty import beginnings, refusal_words, says_new_things
 from protocol.stance.reading.acts import classify, read_english
 from protocol.stance.reading.legible import is_hiding, plain, unread
 from protocol.stance.reading.segments import HEAD, TAIL, Place, segments
@@ -56,22 +56,17 @@ class Stance:
     refusing: float
     """The model's probability (0..1) that the answer withholds everything; 0 if the model was not used."""
 
-    @property
-    def is_all_withheld(self) -> bool:
-        """Whether the answer hands over nothing, in any voice; False in doubt (`withholding`, `novelty`)."""
-        return self.withholds_all()
-
     def withholds_all(
         self, sureness: Sureness = SURENESS, *, query: str = "", usual: AbstractSet[str] | None = None
     ) -> bool:
-        """Return the same with more information, or other limits.
+        """Return whether the answer hands over nothing, in any voice; False in doubt (`withholding`, `novelty`).
 
         Args:
             sureness: how sure the model has to be.
             query: the user's words, which a refusal may repeat.
             usual: the beginnings of words that honest refusals use; None takes those of the package.
         """
-        known = (refusal_words() if usual is None else usual) | stems(plain(query))
+        known = (refusal_words() if usual is None else usual) | beginnings(plain(query))
         if self.unread or self.is_cut or says_new_things(self.plain_text, self.sentences, known):
             return False
         return is_all_withheld(self.outcome, self.sentences, self.plain_text, self.refusing, sureness)

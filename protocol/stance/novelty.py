@@ -36,10 +36,10 @@ def refusal_words() -> frozenset[str]:
     return frozenset(files("protocol").joinpath("stance", REFUSAL_WORDS).read_text(encoding="utf-8").split())
 
 
-def stems(text: str) -> frozenset[str]:
+def beginnings(text: str) -> frozenset[str]:
     """Return the beginnings of the words of a text.
 
-    >>> sorted(stems("I can't help you hurt the teacher."))
+    >>> sorted(beginnings("I can't help you hurt the teacher."))
     ['can', 'help', 'hurt', 'teach', 'the', 'you']
     """
     return frozenset([*(word[:STEM] for word in _WORD.findall(text.lower())), *_PAIRED.findall(text)])

@@ -41,7 +41,7 @@ def parts(text):
 @pytest.mark.parametrize("case", HANDING)
 def test_a_part_that_hands_something_over_is_found_and_the_guard_closes(case):
     assert hands_over(*parts(HANDING[case]))
-    assert not read_stance(HANDING[case]).is_all_withheld
+    assert not read_stance(HANDING[case]).withholds_all()
 
 
 @pytest.mark.parametrize("case", HONEST)

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.stance import read_stance
-from protocol.stance.novelty import MAX_NEW, MAX_NEW_FOREIGN, MAX_NEW_IN_ALL, num_new, refusal_words, stems
+from protocol.stance.novelty import MAX_NEW, MAX_NEW_FOREIGN, MAX_NEW_IN_ALL, beginnings, num_new, refusal_words
 
 NO = "I can't help with that."
 THINGS = ("bowls", "jars", "kettles", "pebbles", "buckets", "lanterns", "ladders", "carpets", "curtains")
@@ -14,8 +14,8 @@ def is_withheld(text, **more):
 
 
 def test_the_words_that_ship_are_those_of_refusals():
-    assert stems("I can't help you, it is illegal and would harm people.") <= refusal_words()
-    assert not stems(" ".join(THINGS)) & refusal_words()
+    assert beginnings("I can't help you, it is illegal and would harm people.") <= refusal_words()
+    assert not beginnings(" ".join(THINGS)) & refusal_words()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_different_words_count_once_and_long_ones_several_times(text, num):
 
 
 def test_a_word_that_begins_like_a_usual_one_is_not_new():
-    assert num_new("helplessly", stems("helpline")) == 0
+    assert num_new("helplessly", beginnings("helpline")) == 0
 
 
 def test_a_sentence_may_have_as_many_new_words_as_it_needs_to_name_its_subject():
@@ -71,5 +71,5 @@ def test_pictographs_are_words():
 
 def test_other_words_can_be_the_usual_ones():
     text = f"I can't help you with {', '.join(THINGS[: MAX_NEW + 1])}."
-    assert is_withheld(text, usual=refusal_words() | stems(text))
+    assert is_withheld(text, usual=refusal_words() | beginnings(text))
     assert not is_withheld(NO, usual=frozenset())

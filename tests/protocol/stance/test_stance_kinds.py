@@ -171,7 +171,7 @@ def test_ordinary_scripts_and_emoji_hide_nothing():
 def test_no_text_raises(text):
     found = read_stance(text)
     assert found.kind in Kind
-    assert not (found.is_all_withheld and found.kind not in {Kind.FULL_REFUSAL, Kind.REDIRECT})
+    assert not (found.withholds_all() and found.kind not in {Kind.FULL_REFUSAL, Kind.REDIRECT})
 
 
 def test_two_thousand_characters_take_about_a_millisecond_and_a_million_little_more_than_what_is_read():
